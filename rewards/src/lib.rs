@@ -1,0 +1,35 @@
+//! Judges completions: rules, verdicts and rubrics. Knows no tensor, token, model or file.
+//!
+//! A [`RewardFn`] is one rule. It reads a [`Problem`] (the question with its gold answer) and a [`CompletionView`] (what
+//! the policy wrote) and returns a [`Verdict`]: a score, or "not applicable", with the reason in plain words. A [`Rubric`]
+//! is the weighted sum of several rules and keeps every verdict beside the sum, so that a reward can always be explained.
+//!
+//! Invariants, for every rule in this crate:
+//!
+//! 1. **Judging never fails.** A hopeless completion is a low score, not an error and not a panic. A malformed *gold*
+//!    answer is an error, and [`RewardFn::check_gold`] finds it when the data is loaded.
+//! 2. **Judging is a pure function** of problem, completion and the rule's own settings: no clock, no random number, no
+//!    state, the same verdict on every thread.
+//! 3. **Work is bounded by design**, not by a timer: one linear pass over the completion, no recursion on its content, no
+//!    number that grows beyond what the gold allows.
+//! 4. **Nothing the model wrote is run** by a host language.
+//! 5. A score is finite. "Not applicable" is `None` and leaves the sum and the group's baseline; it is not zero.
+#![forbid(unsafe_code)]
+
+mod completion;
+mod countdown;
+mod excerpt;
+mod format;
+mod problem;
+mod reward_fn;
+mod rubric;
+mod tags;
+mod verdict;
+
+pub use completion::CompletionView;
+pub use countdown::{Countdown, InvalidPartial, MAX_ANSWER_BYTES, MAX_NUMBERS};
+pub use format::R1Format;
+pub use problem::{Gold, Problem};
+pub use reward_fn::{GoldError, RewardFn};
+pub use rubric::{Component, Judgement, Rubric, RubricError, Weighted};
+pub use verdict::Verdict;

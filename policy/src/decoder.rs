@@ -1,0 +1,65 @@
+//! The decoder: embedding, blocks, final norm. Written once, for every family and every way in.
+
+use crate::attention::Heads;
+use crate::rope::Rotation;
+use crate::weights::LayerWeights;
+use crate::{ModelConfig, Weights};
+use tch::{Kind, Tensor};
+
+/// How one layer's heads become its attention output: the only thing in which training and sampling differ.
+pub(crate) type Attend<'a> = dyn FnMut(usize, Heads) -> Tensor + 'a;
+
+/// Runs the blocks.
+///
+/// - `tokens`: `[...]`, int64; `rotation` of the same leading axes; result: `[..., hidden]`, after the final norm.
+pub(crate) fn hidden_states(
+    config: &ModelConfig,
+    weights: &Weights,
+    tokens: &Tensor,
+    rotation: &Rotation,
+    attend: &mut Attend,
+) -> Tensor {
+    let mut x = Tensor::embedding(&weights.embed, tokens, -1, false, false);
+    for (layer_idx, layer) in weights.layers.iter().enumerate() {
+        let heads = heads(config, layer, &rms_norm(&x, &layer.input_norm, config.rms_norm_eps), rotation);
+        x = x + attend(layer_idx, heads).linear(&layer.out, None::<&Tensor>);
+        x = &x + feed_forward(layer, &rms_norm(&x, &layer.post_norm, config.rms_norm_eps));
+    }
+    rms_norm(&x, &weights.norm, config.rms_norm_eps)
+}
+
+/// Query, key and value of one layer, rotated to their positions.
+fn heads(config: &ModelConfig, layer: &LayerWeights, x: &Tensor, rotation: &Rotation) -> Heads {
+    let (n_heads, n_kv_heads) = (config.n_heads, config.n_kv_heads);
+    let qkv = x.linear(&layer.qkv, layer.qkv_bias.as_ref());
+    let mut shape = qkv.size();
+    shape.pop();
+    shape.extend([n_heads + 2 * n_kv_heads, config.head_dim]);
+    let qkv = qkv.reshape(&shape);
+    if let Some((query_norm, key_norm)) = &layer.qk_norm {
+        let parts = qkv.split_with_sizes([n_heads, n_kv_heads, n_kv_heads], -2);
+        let [query, key, value] = <[Tensor; 3]>::try_from(parts).expect("three parts");
+        let norm = |heads: &Tensor, weight: &Tensor| rotation.apply(&rms_norm(heads, weight, config.rms_norm_eps));
+        return Heads { query: norm(&query, query_norm), key: norm(&key, key_norm), value };
+    }
+    // Without norms of their own, query and key heads are rotated together: half the passes over memory.
+    let parts = qkv.split_with_sizes([n_heads + n_kv_heads, n_kv_heads], -2);
+    let [query_key, value] = <[Tensor; 2]>::try_from(parts).expect("two parts");
+    let parts = rotation.apply(&query_key).split_with_sizes([n_heads, n_kv_heads], -2);
+    let [query, key] = <[Tensor; 2]>::try_from(parts).expect("two parts");
+    Heads { query, key, value }
+}
+
+/// The gated feed-forward layer, SwiGLU (Shazeer 2020, arXiv 2002.05202).
+fn feed_forward(layer: &LayerWeights, x: &Tensor) -> Tensor {
+    let gate_up = x.linear(&layer.gate_up, None::<&Tensor>).chunk(2, -1);
+    (gate_up[0].silu() * &gate_up[1]).linear(&layer.down, None::<&Tensor>)
+}
+
+/// Root mean square norm (Zhang, Sennrich 2019, arXiv 1910.07467) over the last axis, computed in float32.
+fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Tensor {
+    let kind = x.kind();
+    let x = x.to_kind(Kind::Float);
+    let scale = (x.square().mean_dim(-1, true, Kind::Float) + eps).rsqrt();
+    (x * scale).to_kind(kind) * weight
+}

@@ -1,0 +1,34 @@
+//! The network: token ids to log-probabilities. Knows no text, sampling rule, reward or run file.
+//!
+//! One decoder serves Qwen2, Qwen2.5, Qwen3 and Llama 3. It has three ways in, and all of them run the same blocks over
+//! the same weights, so that what the sampler saw is what the trainer differentiates:
+//!
+//! - [`Policy::prefill`] and [`Policy::decode`]: sampling, over a [`KvCache`];
+//! - [`Policy::packed_hidden`]: training on groups, a prompt computed once for all of its completions and no padding;
+//! - [`Policy::rectangular_hidden`]: rows of equal length, for plain-text training.
+//!
+//! Axes are spelled `[batch, seq, vocab]` and `[batch, heads, seq, head_dim]`; a packed batch is a stream of tokens,
+//! `[tokens, hidden]`.
+
+mod attention;
+mod config;
+mod decoder;
+mod error;
+mod head;
+mod init;
+mod kv_cache;
+mod packed;
+mod policy;
+mod rope;
+mod safetensors_io;
+mod weights;
+
+pub use config::{Family, Llama3Scaling, ModelConfig};
+pub use error::{Error, Result};
+pub use head::{TokenStats, backward_in_chunks, logprobs_in_chunks};
+pub use init::random_parameters;
+pub use kv_cache::{KvCache, PromptKv};
+pub use packed::{PackedBatch, SharedPrompt};
+pub use policy::{Dtype, Policy, ReferencePolicy};
+pub use safetensors_io::{read_tensors, write_tensors};
+pub use weights::Weights;

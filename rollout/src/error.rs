@@ -1,0 +1,73 @@
+//! What can go wrong before or while sampling.
+
+use std::path::PathBuf;
+
+/// A [`std::result::Result`] whose error is this crate's [`enum@Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of tokenizing or of asking for the impossible. Sampling itself cannot fail.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// tokenizer.json is missing or cannot be read.
+    #[error("{path}: not a readable tokenizer: {reason}", path = path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What the tokenizers library says.
+        reason: String,
+    },
+    /// The tokenizer makes ids that the model has no embedding for.
+    #[error(
+        "{path}: the tokenizer has ids up to {largest_id}, the model's vocabulary ends at {vocab_size}: \
+         they do not belong together",
+        path = path.display()
+    )]
+    Vocabulary {
+        /// The tokenizer.json.
+        path: PathBuf,
+        /// The largest id of the tokenizer.
+        largest_id: i64,
+        /// `vocab_size` of the model's config.json.
+        vocab_size: i64,
+    },
+    /// A text cannot be tokenized.
+    #[error("cannot tokenize {text:?}: {reason}")]
+    Encode {
+        /// The beginning of the text.
+        text: String,
+        /// What the tokenizers library says.
+        reason: String,
+    },
+    /// A prompt has no tokens.
+    #[error("prompt {group_idx} is empty: there is nothing to continue")]
+    EmptyPrompt {
+        /// Which prompt.
+        group_idx: usize,
+    },
+    /// A token id lies outside the vocabulary.
+    #[error("prompt {group_idx} holds token id {id}, the model's vocabulary ends at {vocab_size}")]
+    TokenId {
+        /// Which prompt.
+        group_idx: usize,
+        /// The id.
+        id: i64,
+        /// `vocab_size` of the model's config.json.
+        vocab_size: i64,
+    },
+    /// Prompt and completion together are longer than the model's context.
+    #[error(
+        "prompt {group_idx} has {n_prompt_tokens} tokens; with max_tokens = {max_tokens} that exceeds the model's context \
+         of {context}: shorten the prompt or lower max_tokens"
+    )]
+    Context {
+        /// Which prompt.
+        group_idx: usize,
+        /// Its length in tokens.
+        n_prompt_tokens: usize,
+        /// Longest completion asked for, in tokens.
+        max_tokens: usize,
+        /// `max_position_embeddings` of the model's config.json.
+        context: i64,
+    },
+}

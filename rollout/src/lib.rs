@@ -1,0 +1,19 @@
+//! Samples groups of completions from a policy. Knows no reward, advantage, gradient or step.
+//!
+//! [`generate`] takes prompts and gives back [`Group`]s: every prompt is encoded once, a finished row makes room for the
+//! next at once, and each completion is a pure function of the weights, its prompt and the address of its random numbers.
+
+mod error;
+mod generate;
+mod group;
+pub mod random;
+mod sampling;
+mod template;
+mod tokenizer;
+
+pub use error::{Error, Result};
+pub use generate::{Generator, Progress};
+pub use group::{Completion, Group, Prompt, StopReason};
+pub use sampling::{Drawn, SamplingParams, draw};
+pub use template::Template;
+pub use tokenizer::Tokenizer;

@@ -1,0 +1,231 @@
+//! One draw from the policy's distribution per row: temperature, truncation, inverse of the distribution function.
+
+use tch::{Kind, Tensor};
+
+/// How completions are drawn and when they end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SamplingParams {
+    /// Divides the logits; 0 takes the most probable token.
+    pub temperature: f64,
+    /// Keeps the k most probable tokens; 0 keeps all.
+    pub top_k: usize,
+    /// Keeps the smallest set of tokens whose probability reaches p (Holtzman et al. 2020); 1 keeps all.
+    pub top_p: f64,
+    /// Keeps tokens with at least this fraction of the greatest probability (Nguyen et al. 2024); 0 keeps all.
+    pub min_p: f64,
+    /// Longest completion, in tokens, the end token included.
+    pub max_tokens: usize,
+    /// No end token is drawn before a completion has this many tokens.
+    pub min_tokens: usize,
+    /// Tokens that end a completion.
+    pub stop_token_ids: Vec<i64>,
+    /// Texts that end a completion; they stay part of it.
+    pub stop_strings: Vec<String>,
+}
+
+impl Default for SamplingParams {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            max_tokens: 256,
+            min_tokens: 0,
+            stop_token_ids: Vec::new(),
+            stop_strings: Vec::new(),
+        }
+    }
+}
+
+/// The outcome of one draw per row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drawn {
+    /// Token ids.
+    pub ids: Vec<i64>,
+    /// Nats, under softmax(logits / temperature) before truncation (at temperature 0: of temperature 1).
+    pub logprobs: Vec<f32>,
+    /// Nats, under softmax(logits).
+    pub untempered_logprobs: Vec<f32>,
+}
+
+/// Draws one token per row.
+///
+/// A row's token depends on its own logits and its own uniform number, and on no other row. The work stays on the device
+/// of `logits`; only ids and log-probabilities come back.
+///
+/// - `logits`: `[rows, vocab]`, float32
+/// - `uniforms`: one number in (0, 1) per row
+/// - `suppress`: rows that must not draw a stop token yet
+pub fn draw(logits: &Tensor, uniforms: &[f64], suppress: &[bool], params: &SamplingParams) -> Drawn {
+    tch::no_grad(|| {
+        let greedy = params.temperature == 0.0;
+        let tempered = if greedy || params.temperature == 1.0 {
+            logits.shallow_clone()
+        } else {
+            logits / params.temperature
+        };
+        let allowed = without_stop_tokens(&tempered, suppress, &params.stop_token_ids);
+        let ids = if greedy { allowed.argmax(-1, false) } else { invert(&truncate(&allowed, params), uniforms) };
+        let logprobs = |logits: &Tensor| -> Vec<f32> {
+            let chosen = logits.log_softmax(-1, Kind::Float).gather(1, &ids.unsqueeze(1), false).squeeze_dim(1);
+            chosen.try_into().expect("a vector of float32")
+        };
+        let tempered_logprobs = logprobs(&tempered);
+        let untempered_logprobs =
+            if greedy || params.temperature == 1.0 { tempered_logprobs.clone() } else { logprobs(logits) };
+        let ids = Vec::<i64>::try_from(&ids).expect("a vector of int64");
+        Drawn { ids, logprobs: tempered_logprobs, untempered_logprobs }
+    })
+}
+
+/// Logits in which suppressed rows cannot draw a stop token.
+fn without_stop_tokens(logits: &Tensor, suppress: &[bool], stop_token_ids: &[i64]) -> Tensor {
+    if stop_token_ids.is_empty() || !suppress.contains(&true) {
+        return logits.shallow_clone();
+    }
+    let rows = Tensor::from_slice(suppress).to_device(logits.device()).unsqueeze(1);
+    let stops = Tensor::zeros([1, logits.size()[1]], (Kind::Bool, logits.device())).index_fill_(
+        1,
+        &Tensor::from_slice(stop_token_ids).to_device(logits.device()),
+        1,
+    );
+    logits.masked_fill(&rows.logical_and(&stops), f64::NEG_INFINITY)
+}
+
+/// Logits with what top-k, top-p and min-p leave out at minus infinity; applied in this order, as transformers does.
+fn truncate(logits: &Tensor, params: &SamplingParams) -> Tensor {
+    let mut logits = logits.shallow_clone();
+    let vocab = logits.size()[1];
+    if params.top_k > 0 && (params.top_k as i64) < vocab {
+        let (top, _) = logits.topk(params.top_k as i64, -1, true, true);
+        let least = top.narrow(-1, params.top_k as i64 - 1, 1);
+        logits = logits.masked_fill(&logits.lt_tensor(&least), f64::NEG_INFINITY);
+    }
+    if params.top_p < 1.0 {
+        let (sorted, order) = logits.sort(-1, true);
+        let probabilities = sorted.softmax(-1, Kind::Float);
+        // A token goes if those before it already reach p; the first one always stays.
+        let before = probabilities.cumsum(-1, Kind::Double) - probabilities.to_kind(Kind::Double);
+        let surplus = before.ge(params.top_p);
+        let surplus = surplus.zeros_like().scatter(-1, &order, &surplus);
+        logits = logits.masked_fill(&surplus, f64::NEG_INFINITY);
+    }
+    if params.min_p > 0.0 {
+        let floor = logits.amax(-1, true) + params.min_p.ln();
+        logits = logits.masked_fill(&logits.lt_tensor(&floor), f64::NEG_INFINITY);
+    }
+    logits
+}
+
+/// The token at which the distribution function passes the uniform number.
+fn invert(logits: &Tensor, uniforms: &[f64]) -> Tensor {
+    // Summed in float64, so that the tail of a large vocabulary is not lost to rounding.
+    let cumulative = logits.softmax(-1, Kind::Float).cumsum(-1, Kind::Double);
+    let total = cumulative.narrow(1, cumulative.size()[1] - 1, 1);
+    let threshold = Tensor::from_slice(uniforms).to_device(logits.device()).unsqueeze(1) * total;
+    let last = cumulative.size()[1] - 1;
+    // Logits that are not numbers would point behind the last token: the loss names them, a panic here could not.
+    threshold.searchsorted(&cumulative, false, true, "right", None::<Tensor>).squeeze_dim(1).clamp_max(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+    use tch::Device;
+
+    fn logits(rows: i64, vocab: i64) -> Tensor {
+        let values: Vec<f32> =
+            (0..rows * vocab).map(|i| Stream::new(3, &[9]).normal(i as u64) as f32 * 2.0).collect();
+        Tensor::from_slice(&values).reshape([rows, vocab])
+    }
+
+    fn draw_all(logits: &Tensor, uniforms: &[f64], params: &SamplingParams) -> Vec<i64> {
+        draw(logits, uniforms, &vec![false; uniforms.len()], params).ids
+    }
+
+    /// How often each of the tokens of one row is drawn, as a fraction.
+    fn frequencies(row: &Tensor, n: i64, params: &SamplingParams) -> Vec<f64> {
+        let uniforms: Vec<f64> = (0..n as u64).map(|i| Stream::new(1, &[]).uniform(i)).collect();
+        let ids = draw_all(&row.expand([n, -1], false), &uniforms, params);
+        let mut counts = vec![0.0; row.size()[1] as usize];
+        ids.iter().for_each(|&id| counts[id as usize] += 1.0 / n as f64);
+        counts
+    }
+
+    #[test]
+    fn draws_follow_the_tempered_distribution() {
+        let row = logits(1, 12);
+        for temperature in [0.5, 1.0, 1.7] {
+            let params = SamplingParams { temperature, ..SamplingParams::default() };
+            let expected: Vec<f64> =
+                (&row / temperature).softmax(-1, Kind::Double).squeeze_dim(0).try_into().unwrap();
+            for (got, expected) in frequencies(&row, 100_000, &params).iter().zip(&expected) {
+                assert!((got - expected).abs() < 0.006, "{temperature}: {got} for {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_draws_the_same_alone_reversed_and_together() {
+        let batch = logits(64, 50);
+        let uniforms: Vec<f64> = (0..64).map(|row| Stream::new(4, &[row]).uniform(17)).collect();
+        let params = SamplingParams { top_p: 0.9, top_k: 20, ..SamplingParams::default() };
+        let together = draw_all(&batch, &uniforms, &params);
+        let alone: Vec<i64> = (0..64)
+            .map(|row| draw_all(&batch.narrow(0, row, 1), &uniforms[row as usize..=row as usize], &params)[0])
+            .collect();
+        let backwards: Vec<f64> = uniforms.iter().rev().copied().collect();
+        let mut reversed = draw_all(&batch.flip([0]), &backwards, &params);
+        reversed.reverse();
+        assert_eq!(together, alone);
+        assert_eq!(together, reversed);
+    }
+
+    #[test]
+    fn truncation_keeps_what_it_says() {
+        let row = Tensor::from_slice(&[0.5f32, 0.3, 0.15, 0.05]).log().unsqueeze(0);
+        let check = |params: SamplingParams, kept: [bool; 4]| {
+            let drawn = frequencies(&row, 20_000, &params);
+            assert_eq!(drawn.iter().map(|&f| f > 0.0).collect::<Vec<_>>(), kept, "{params:?}");
+        };
+        let base = SamplingParams::default();
+        check(base.clone(), [true; 4]);
+        check(SamplingParams { top_k: 2, ..base.clone() }, [true, true, false, false]);
+        check(SamplingParams { top_k: 9, ..base.clone() }, [true; 4]);
+        check(SamplingParams { top_p: 0.5, ..base.clone() }, [true, false, false, false]);
+        check(SamplingParams { top_p: 0.6, ..base.clone() }, [true, true, false, false]);
+        check(SamplingParams { top_p: 0.01, ..base.clone() }, [true, false, false, false]);
+        check(SamplingParams { min_p: 0.25, ..base.clone() }, [true, true, true, false]);
+        check(SamplingParams { temperature: 0.0, ..base }, [true, false, false, false]);
+    }
+
+    #[test]
+    fn logprobs_are_of_the_whole_distribution_in_both_conventions() {
+        let row = logits(1, 30);
+        let params = SamplingParams { temperature: 0.7, top_k: 3, ..SamplingParams::default() };
+        let drawn = draw(&row, &[0.4], &[false], &params);
+        let at = |logits: &Tensor| logits.log_softmax(-1, Kind::Float).double_value(&[0, drawn.ids[0]]);
+        assert!((f64::from(drawn.logprobs[0]) - at(&(&row / 0.7))).abs() < 1e-6);
+        assert!((f64::from(drawn.untempered_logprobs[0]) - at(&row)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn suppressed_rows_draw_no_stop_token() {
+        let row = Tensor::from_slice(&[9.0f32, 1.0, 0.0]).unsqueeze(0).expand([2, 3], false);
+        let params = SamplingParams { stop_token_ids: vec![0], temperature: 0.0, ..SamplingParams::default() };
+        let drawn = draw(&row, &[0.5, 0.5], &[false, true], &params);
+        assert_eq!(drawn.ids, [0, 1]);
+        // The log-probability is that of the distribution the trainer sees, in which nothing is suppressed.
+        let whole = row.log_softmax(-1, Kind::Float).double_value(&[1, 1]);
+        assert!((f64::from(drawn.logprobs[1]) - whole).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_ends_of_the_unit_interval_are_tokens() {
+        let batch = logits(1, 40).expand([2, 40], false).to_device(Device::Cpu);
+        let ids = draw_all(&batch, &[1e-17, 1.0 - 1e-16], &SamplingParams::default());
+        assert!(ids.iter().all(|id| (0..40).contains(id)), "{ids:?}");
+    }
+}

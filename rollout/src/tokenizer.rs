@@ -1,0 +1,72 @@
+//! Text to token ids and back, by a Hugging Face tokenizer.json.
+
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// A tokenizer that fits its model.
+#[derive(Debug)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    path: PathBuf,
+}
+
+/// The files beside tokenizer.json that say how it is meant to be used; a checkpoint takes them along.
+const COMPANIONS: [&str; 5] =
+    ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "chat_template.jinja", "added_tokens.json"];
+
+impl Tokenizer {
+    /// Reads `folder/tokenizer.json`.
+    ///
+    /// # Errors
+    /// If there is none, it is malformed, or it makes ids beyond the model's `vocab_size`.
+    pub fn load(folder: &Path, vocab_size: i64) -> Result<Self> {
+        let path = folder.join("tokenizer.json");
+        let reason = |error: tokenizers::Error| Error::Tokenizer { path: path.clone(), reason: error.to_string() };
+        let inner = tokenizers::Tokenizer::from_file(&path).map_err(reason)?;
+        let largest_id = inner.get_vocab(true).into_values().max().map_or(-1, i64::from);
+        // A model may have spare rows (Qwen2.5 pads its vocabulary); a tokenizer may not have spare ids.
+        if largest_id >= vocab_size {
+            return Err(Error::Vocabulary { path, largest_id, vocab_size });
+        }
+        Ok(Self { inner, path })
+    }
+
+    /// Token ids of `text`, with the special tokens that the tokenizer's own template adds (Llama's begin token).
+    ///
+    /// # Errors
+    /// If the tokenizer cannot represent the text.
+    pub fn encode(&self, text: &str) -> Result<Vec<i64>> {
+        let encoding = self.inner.encode_fast(text, true).map_err(|error| Error::Encode {
+            text: text.chars().take(40).collect(),
+            reason: error.to_string(),
+        })?;
+        Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
+    }
+
+    /// The text of `ids`, without special tokens. Bytes that are not UTF-8 become U+FFFD; unknown ids vanish.
+    pub fn decode(&self, ids: &[i64]) -> String {
+        let ids: Vec<u32> = ids.iter().filter_map(|&id| u32::try_from(id).ok()).collect();
+        self.inner.decode(&ids, true).unwrap_or_default()
+    }
+
+    /// The text of one token, special or not, for people to look at.
+    pub fn token(&self, id: i64) -> String {
+        let id = u32::try_from(id).unwrap_or(u32::MAX);
+        self.inner.decode(&[id], false).unwrap_or_else(|_| format!("<{id}>"))
+    }
+
+    /// Copies tokenizer.json and its companions into a checkpoint, unchanged.
+    ///
+    /// # Errors
+    /// If a file cannot be copied.
+    pub fn copy_files(&self, folder: &Path) -> std::io::Result<()> {
+        std::fs::copy(&self.path, folder.join("tokenizer.json"))?;
+        for name in COMPANIONS {
+            let companion = self.path.with_file_name(name);
+            if companion.is_file() {
+                std::fs::copy(companion, folder.join(name))?;
+            }
+        }
+        Ok(())
+    }
+}

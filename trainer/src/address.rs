@@ -1,0 +1,27 @@
+//! Addresses of random numbers in a run: who draws, in which stage, and for what.
+
+use rollout::random::Stream;
+
+/// What a number is drawn for. The numbers are part of every result: a new purpose gets a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Tokens of completions, then step, group, row.
+    Sampling = 1,
+    /// The split of a rollout into minibatches, then step.
+    Split = 2,
+    /// Which questions are asked.
+    Questions = 3,
+    /// Tokens of completions in an evaluation, then problem, sample.
+    Evaluation = 4,
+    /// First weights of a model, then tensor.
+    Weights = 5,
+    /// Text of a corpus, then step, row.
+    Corpus = 6,
+}
+
+/// The stream of one use.
+pub fn stream(seed: u64, stage_idx: usize, purpose: Purpose, path: &[u64]) -> Stream {
+    let mut whole = vec![stage_idx as u64, purpose as u64];
+    whole.extend_from_slice(path);
+    Stream::new(seed, &whole)
+}

@@ -1,0 +1,220 @@
+//! The command line: what can be asked of the program, and in which words.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Device, Dtype};
+
+const EXAMPLES: &str = "\
+Examples:
+  grpo-train --config configs/r1_zero.toml                          run it
+  grpo-train --config configs/r1_zero.toml --check                  say what it would do, touch nothing
+  grpo-train --config configs/r1_zero.toml --set run.seed=2 --set run.dir=runs/seed2
+  grpo-train --config configs/r1_zero.toml --resume                 go on at the newest checkpoint
+  grpo-train show runs/r1_zero --step 20 --sort reward --limit 3    look at completions
+
+Every key of a run file, with default, unit and source: configs/reference.toml
+Exit codes: 0 done, 1 the run failed, 2 the command line or the run file is wrong.";
+
+/// Group-relative policy optimisation of language models, in one process.
+#[derive(Debug, Parser)]
+#[command(name = "grpo-train", version, about, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// A run, if no command is given.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// What to do instead of a run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// A run: `grpo-train --config F`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct RunArgs {
+    /// The run file (TOML).
+    #[arg(short, long, value_name = "FILE", required = true)]
+    pub config: Option<PathBuf>,
+    /// Set a key of the run file: `run.seed=2`, `stage.rollout.group_size=8`, `stage.NAME.steps=10`,
+    /// `stage[0].steps=10`.
+    #[arg(short, long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Go on at the newest checkpoint of the run folder whose files are whole.
+    #[arg(short, long)]
+    pub resume: bool,
+    /// Read the run file, print the plan and an estimate of memory, and touch nothing.
+    #[arg(long, conflicts_with = "resume")]
+    pub check: bool,
+    /// Print plain lines instead of progress bars.
+    #[arg(long)]
+    pub no_progress: bool,
+}
+
+/// A command beside a run.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the completions of one step of a run, readably.
+    Show(ShowArgs),
+    /// Log-probabilities of given tokens under a model.
+    #[command(
+        after_help = "Input lines {\"ids\": [..]}; output lines {\"logprobs\": [..]}: natural log, float32, of ids[1..]."
+    )]
+    Logprobs(LogprobsArgs),
+    /// Sample completions of given prompts from a model.
+    #[command(
+        after_help = "Input lines {\"prompt\": \"..\"} or {\"ids\": [..]}; output lines with text, ids, logprobs and stop_reason."
+    )]
+    Sample(SampleArgs),
+    /// Make Countdown problems as JSON lines, such as a held-out file.
+    #[command(after_help = "Example:\n  grpo-train problems --n 1024 --seed 1 --output data/countdown_heldout.jsonl")]
+    Problems(ProblemsArgs),
+}
+
+/// `grpo-train show RUN`
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ShowArgs {
+    /// The run folder.
+    pub run: PathBuf,
+    /// The step, from 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub step: u64,
+    /// The stage, if the run has several.
+    #[arg(long, value_name = "NAME")]
+    pub stage: Option<String>,
+    /// The largest first; without it, in the order of prompts.
+    #[arg(long, value_name = "BY")]
+    pub sort: Option<SortBy>,
+    /// Print the first K only.
+    #[arg(long, value_name = "K")]
+    pub limit: Option<usize>,
+}
+
+/// What completions are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SortBy {
+    /// The reward.
+    Reward,
+    /// The advantage.
+    Advantage,
+    /// The number of tokens.
+    Tokens,
+}
+
+/// Which model, and what it computes on.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ModelArgs {
+    /// The model: a Hugging Face folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Number format of the forward pass: float32 or bfloat16.
+    #[arg(long, default_value = "float32")]
+    pub dtype: Dtype,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto")]
+    pub device: Device,
+    /// CPU threads; 0 = all cores.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// `grpo-train logprobs`
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct LogprobsArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// JSON lines to read.
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// JSON lines to write.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// `grpo-train sample`
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct SampleArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// JSON lines to read.
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// JSON lines to write.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Divides the logits; 0 always takes the likeliest token.
+    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = temperature)]
+    pub temperature: f64,
+    /// Sample among the likeliest tokens of this total probability, in (0, 1].
+    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = top_p)]
+    pub top_p: f64,
+    /// Sample among the K likeliest tokens; 0 = all.
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub top_k: u64,
+    /// Sample among tokens at least this fraction as likely as the likeliest, in [0, 1).
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = min_p)]
+    pub min_p: f64,
+    /// The longest completion, in tokens.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_tokens: u64,
+    /// Completions of each prompt.
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub n: u64,
+    /// Every random number is a pure function of it and of where it is used.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// A text that ends a completion; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+}
+
+/// `grpo-train problems`
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ProblemsArgs {
+    /// How many problems.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub n: u64,
+    /// Every problem is a pure function of it and of its number.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Numbers of a problem, from and to (inclusive), within 2 to 6.
+    #[arg(long, num_args = 2, value_names = ["FROM", "TO"], default_values_t = [3, 3])]
+    pub n_numbers: Vec<usize>,
+    /// The numbers, from and to (inclusive).
+    #[arg(long, num_args = 2, value_names = ["FROM", "TO"], default_values_t = [1, 20])]
+    pub numbers: Vec<i64>,
+    /// The targets, from and to (inclusive).
+    #[arg(long, num_args = 2, value_names = ["FROM", "TO"], default_values_t = [1, 99])]
+    pub targets: Vec<i64>,
+    /// Every target can be made with intermediate values in 1 to this.
+    #[arg(long, value_name = "MAX", default_value_t = 99)]
+    pub max_intermediate: i64,
+    /// JSON lines of problems that must not come up.
+    #[arg(long, value_name = "FILE")]
+    pub exclude: Option<PathBuf>,
+    /// JSON lines to write.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    number(text, |value| value >= 0.0 && value.is_finite(), "0 or more")
+}
+
+fn top_p(text: &str) -> Result<f64, String> {
+    number(text, |value| value > 0.0 && value <= 1.0, "more than 0, and 1 at most")
+}
+
+fn min_p(text: &str) -> Result<f64, String> {
+    number(text, |value| (0.0..1.0).contains(&value), "0 or more, and less than 1")
+}
+
+fn number(text: &str, fine: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|&value| fine(value)).ok_or_else(|| format!("expected a number, {expected}"))
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

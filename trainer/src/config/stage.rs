@@ -1,0 +1,113 @@
+//! The kinds of stages, and the one place where a kind is told from another.
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+use toml::de::{DeValue, ValueDeserializer};
+
+use super::checks::Section;
+use super::data::Checkpoint;
+use super::grpo::{GrpoStage, WrittenGrpo};
+use super::optimizer::Optimizer;
+use super::pretrain::{PretrainStage, WrittenPretrain};
+use super::schema::Schema;
+
+/// `stage.kind`: what a stage does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageKind {
+    /// `pretrain`: language modelling on plain text, from random weights; makes a base.
+    Pretrain,
+    /// `grpo`: samples groups of completions, judges them, and moves the policy towards the better ones.
+    Grpo,
+}
+
+impl StageKind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Pretrain, Self::Grpo];
+
+    /// As written in a run file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pretrain => "pretrain",
+            Self::Grpo => "grpo",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Reads a stage of this kind from its table, which no longer holds `kind`.
+    pub(crate) fn read(self, table: Spanned<DeValue<'_>>) -> Result<Box<dyn WrittenStage>, toml::de::Error> {
+        let table = ValueDeserializer::from(table);
+        Ok(match self {
+            Self::Pretrain => Box::new(WrittenPretrain::deserialize(table)?),
+            Self::Grpo => Box::new(WrittenGrpo::deserialize(table)?),
+        })
+    }
+
+    /// The keys of a stage of this kind, without `kind`.
+    pub(crate) fn schema(self) -> Schema {
+        match self {
+            Self::Pretrain => Schema::of::<WrittenPretrain>(),
+            Self::Grpo => Schema::of::<WrittenGrpo>(),
+        }
+    }
+}
+
+/// A stage as written, with everything optional that has a default.
+pub(crate) trait WrittenStage {
+    /// The name given.
+    fn name(&self) -> Option<&str>;
+
+    /// Fills in the defaults, checks every value, and makes input paths absolute.
+    ///
+    /// None if something that has no default is missing, which is then noted.
+    fn resolve(self: Box<Self>, name: String, at: &mut Section<'_, '_>) -> Option<Stage>;
+}
+
+/// One stage of a run, resolved.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Stage {
+    /// `kind = "pretrain"`
+    Pretrain(Box<PretrainStage>),
+    /// `kind = "grpo"`
+    Grpo(Box<GrpoStage>),
+}
+
+/// What every kind of stage has.
+pub trait StageSettings {
+    /// What it does.
+    fn kind(&self) -> StageKind;
+    /// Its name, unique in the run.
+    fn name(&self) -> &str;
+    /// How many steps it has.
+    fn steps(&self) -> u64;
+    /// How its weights are moved.
+    fn optimizer(&self) -> &Optimizer;
+    /// When its state is saved.
+    fn checkpoint(&self) -> &Checkpoint;
+    /// Takes out what does not change results: see [`Resolved::identity`](super::Resolved::identity).
+    fn forget_where_and_when(&mut self, is_last: bool);
+}
+
+impl std::ops::Deref for Stage {
+    type Target = dyn StageSettings;
+
+    fn deref(&self) -> &(dyn StageSettings + 'static) {
+        match self {
+            Self::Pretrain(stage) => &**stage,
+            Self::Grpo(stage) => &**stage,
+        }
+    }
+}
+
+impl std::ops::DerefMut for Stage {
+    fn deref_mut(&mut self) -> &mut (dyn StageSettings + 'static) {
+        match self {
+            Self::Pretrain(stage) => &mut **stage,
+            Self::Grpo(stage) => &mut **stage,
+        }
+    }
+}

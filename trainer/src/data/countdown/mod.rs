@@ -1,0 +1,7 @@
+//! Countdown: problems without end, and transcripts of attempts at them.
+
+pub mod corpus;
+pub mod problems;
+pub mod solve;
+pub mod styles;
+pub mod transcript;

@@ -1,0 +1,9 @@
+//! Where problems and text come from.
+
+pub mod countdown;
+pub mod problem_file;
+pub mod bpe;
+pub mod questions;
+pub mod text;
+
+pub use questions::{QuestionError, Questions};

@@ -1,0 +1,261 @@
+//! Group-relative advantages: how much better a completion did than its group (DeepSeekMath, section 4.1.2).
+
+use serde::{Deserialize, Serialize};
+
+/// Added to the standard deviation before the division, as TRL does; DeepSeekMath states none.
+///
+/// With it a group whose rewards differ by less than about 1e-4 is damped instead of blown up to unit variance.
+pub const STD_EPSILON: f64 = 1e-4;
+
+/// What the centred rewards are divided by. The standard deviation is the sample's (Bessel's correction).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdvantageScale {
+    /// `std(group) + 1e-4`: DeepSeekMath, section 4.1.2.
+    #[default]
+    Group,
+    /// `std(all rewards of the batch) + 1e-4`: Lite PPO (arXiv 2508.08221).
+    Batch,
+    /// Nothing: Dr. GRPO (arXiv 2503.20783), which removes the bias towards questions of small variance.
+    None,
+}
+
+/// The advantage of every completion of a batch: `A_i = (r_i - mean(r)) / divisor`, the mean over its own group.
+///
+/// - `groups`: one slice of rewards per prompt; `None` where no reward applied to the completion.
+/// - Result: the same shape, no unit (`AdvantageScale::None`: the unit of the reward).
+///
+/// A completion without reward stays out of the mean and the deviation and gets 0, as in TRL. So does a completion that
+/// is alone in its group. Where all rewards of a group are the same number, every advantage is *exactly* 0, so that
+/// the group can be left out of the update ([`super::has_gradient`]).
+///
+/// A reward that is not finite makes the advantages of its group (with `Batch`: of the batch) not finite; the loss
+/// refuses those.
+pub fn advantages<G: AsRef<[Option<f32>]>>(groups: &[G], scale: AdvantageScale) -> Vec<Vec<f32>> {
+    let widened: Vec<Vec<Option<f64>>> =
+        groups.iter().map(|group| group.as_ref().iter().map(|reward| reward.map(f64::from)).collect()).collect();
+    let narrow = |group: Vec<f64>| group.into_iter().map(|advantage| advantage as f32).collect();
+    advantages_in_float64(&widened, scale).into_iter().map(narrow).collect()
+}
+
+/// [`advantages`] before the result is rounded to float32.
+fn advantages_in_float64(groups: &[Vec<Option<f64>>], scale: AdvantageScale) -> Vec<Vec<f64>> {
+    let batch_std = Moments::of(groups.iter().flatten().flatten().copied()).std;
+    let in_group = |group: &Vec<Option<f64>>| {
+        let Moments { mean, std, .. } = Moments::of(group.iter().flatten().copied());
+        let divisor = match scale {
+            AdvantageScale::Group => std + STD_EPSILON,
+            AdvantageScale::Batch => batch_std + STD_EPSILON,
+            AdvantageScale::None => 1.0,
+        };
+        group.iter().map(|reward| reward.map_or(0.0, |reward| (reward - mean) / divisor)).collect()
+    };
+    groups.iter().map(in_group).collect()
+}
+
+/// The rewards of a step as TRL logs them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RewardStats {
+    /// TRL's `reward`: the mean over all completions with a reward; NaN if there is none.
+    pub mean: f64,
+    /// TRL's `reward_std`: the sample deviation over the same completions; 0 for fewer than two.
+    pub std: f64,
+    /// TRL's `frac_reward_zero_std`: the fraction of groups, in [0, 1], whose rewards do not differ and which
+    /// therefore teach nothing. A group with fewer than two rewards counts as one.
+    pub zero_std_fraction: f64,
+}
+
+/// Mean, deviation and fraction of groups without contrast, over the rewards given to [`advantages`].
+pub fn reward_stats<G: AsRef<[Option<f32>]>>(groups: &[G]) -> RewardStats {
+    fn rewards<G: AsRef<[Option<f32>]>>(group: &G) -> impl Iterator<Item = f64> + Clone {
+        group.as_ref().iter().flatten().map(|&reward| f64::from(reward))
+    }
+    let all = Moments::of(groups.iter().flat_map(rewards));
+    // 1e-8 is the tolerance of torch.isclose, which TRL asks.
+    let n_without_contrast = groups.iter().filter(|group| Moments::of(rewards(group)).std < 1e-8).count();
+    RewardStats {
+        mean: if all.count == 0 { f64::NAN } else { all.mean },
+        std: all.std,
+        zero_std_fraction: n_without_contrast as f64 / groups.len().max(1) as f64,
+    }
+}
+
+/// Mean and sample deviation of some rewards, in float64.
+///
+/// The sum of n equal float32 numbers is exact in float64 (24 + log2 n bits), so their mean is that very number and the
+/// advantages of a group without contrast come out as exact zeros.
+struct Moments {
+    count: usize,
+    mean: f64,
+    std: f64,
+}
+
+impl Moments {
+    fn of(rewards: impl Iterator<Item = f64> + Clone) -> Self {
+        let count = rewards.clone().count();
+        let mean = rewards.clone().sum::<f64>() / count.max(1) as f64;
+        let squares: f64 = rewards.map(|reward| (reward - mean).powi(2)).sum();
+        Self { count, mean, std: if count < 2 { 0.0 } else { (squares / (count - 1) as f64).sqrt() } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(groups: &[&[Option<f32>]], scale: AdvantageScale, expected: &[&[f32]]) {
+        let got = advantages(groups, scale);
+        assert_eq!(got.len(), expected.len());
+        for (got, expected) in got.iter().zip(expected) {
+            assert_eq!(got.len(), expected.len());
+            for (got, expected) in got.iter().zip(*expected) {
+                assert!((got - expected).abs() <= 1e-6 * expected.abs(), "{groups:?} {scale:?}: {got} for {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn worked_by_hand() {
+        use AdvantageScale::{Batch, Group, None as Unscaled};
+        let s = Some;
+        // mean 0.25, sample deviation 0.5: (1 - 0.25) / 0.5001 and -0.25 / 0.5001.
+        let lone_success: &[Option<f32>] = &[s(1.0), s(0.0), s(0.0), s(0.0)];
+        check(&[lone_success], Group, &[&[1.499_700_1, -0.499_9, -0.499_9, -0.499_9]]);
+        check(&[lone_success], Unscaled, &[&[0.75, -0.25, -0.25, -0.25]]);
+        // Two groups, their own means 0.5 and 2, one deviation of [0, 1, 1, 3]: sqrt(4.75 / 3) = 1.258306.
+        let two: &[&[Option<f32>]] = &[&[s(0.0), s(1.0)], &[s(1.0), s(3.0)]];
+        check(two, Batch, &[&[-0.397_328_03, 0.397_328_03], &[-0.794_656_06, 0.794_656_06]]);
+        // No reward: out of the baseline, no advantage.
+        check(&[&[s(1.0), None, s(0.0)]], Unscaled, &[&[0.5, 0.0, -0.5]]);
+        check(&[&[s(1.0), None, s(0.0)]], Group, &[&[0.707_006_8, 0.0, -0.707_006_8]]);
+        // Alone in its group, and nobody at all.
+        check(&[&[s(0.7), None], &[None, None], &[]], Group, &[&[0.0, 0.0], &[0.0, 0.0], &[]]);
+        check(&[&[s(0.7), None], &[s(1.0), s(0.0)]], Batch, &[&[0.0, 0.0], &[0.974_164_84, -0.974_164_84]]);
+    }
+
+    #[test]
+    fn a_reward_that_is_not_finite_is_not_hidden() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let got = advantages(&[[Some(bad), Some(0.0)], [Some(1.0), Some(0.0)]], AdvantageScale::Group);
+            assert!(got[0].iter().any(|a| !a.is_finite()), "{got:?}");
+            assert!(got[1].iter().all(|a| a.is_finite()), "{got:?}");
+        }
+    }
+
+    #[test]
+    fn statistics_are_those_trl_logs() {
+        let stats = reward_stats(&[vec![Some(1.0), Some(0.0)], vec![Some(1.0), Some(1.0)], vec![None, None]]);
+        assert_eq!(stats.mean, 0.75);
+        assert_eq!(stats.std, 0.5);
+        assert_eq!(stats.zero_std_fraction, 2.0 / 3.0);
+        assert!(reward_stats(&[[None, None]]).mean.is_nan());
+    }
+
+    fn rewards() -> impl Strategy<Value = Vec<Option<f32>>> {
+        // Multiples of 1/64: sums with a shift of that kind are exact, so the properties can be exact where they
+        // should.
+        prop::collection::vec(prop::option::weighted(0.9, (-256i32..256).prop_map(|n| n as f32 / 64.0)), 1..24)
+    }
+
+    fn scales() -> impl Strategy<Value = AdvantageScale> {
+        prop::sample::select(vec![AdvantageScale::Group, AdvantageScale::Batch, AdvantageScale::None])
+    }
+
+    /// The advantages trl computes from the same rewards, made by scripts/golden/advantages.py.
+    #[test]
+    fn equal_to_trl() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/advantages.json");
+        let cases: Vec<GoldenCase> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert!(cases.len() >= 27, "{} cases", cases.len());
+        for case in cases {
+            let rewards: Vec<Option<f64>> = case.rewards.iter().map(|row| weighted_sum(row, &case.weights)).collect();
+            let groups: Vec<_> = rewards.chunks(case.group_size).map(<[_]>::to_vec).collect();
+            let got = advantages_in_float64(&groups, case.scale).concat();
+            assert_eq!(got.len(), case.advantages_float64.len());
+            for (got, expected) in got.iter().zip(&case.advantages_float64) {
+                // TRL rounds Bessel's n / (n - 1) to float32, hence no closer.
+                let difference = (got - expected).abs();
+                assert!(
+                    difference <= 1e-7 * expected.abs().max(1e-6),
+                    "{} {:?}: {got}, {expected}",
+                    case.name,
+                    case.scale
+                );
+            }
+        }
+    }
+
+    #[derive(Deserialize)]
+    struct GoldenCase {
+        name: String,
+        scale: AdvantageScale,
+        group_size: usize,
+        weights: Vec<f64>,
+        rewards: Vec<Vec<Option<f64>>>,
+        advantages_float64: Vec<f64>,
+    }
+
+    /// The reward of a completion from its tables: a table that does not apply adds nothing, and no table is no reward.
+    fn weighted_sum(row: &[Option<f64>], weights: &[f64]) -> Option<f64> {
+        let applicable = row.iter().zip(weights).filter_map(|(score, weight)| score.map(|score| score * weight));
+        row.iter().any(Option::is_some).then(|| applicable.sum())
+    }
+
+    fn map(groups: &[Vec<Option<f32>>], f: impl Fn(f32) -> f32) -> Vec<Vec<Option<f32>>> {
+        groups.iter().map(|group| group.iter().map(|reward| reward.map(&f)).collect()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn every_group_sums_to_zero(groups in prop::collection::vec(rewards(), 1..4), scale in scales()) {
+            for group in advantages(&groups, scale) {
+                let sum: f64 = group.iter().map(|&a| f64::from(a)).sum();
+                let size: f64 = group.iter().map(|&a| f64::from(a).abs()).sum();
+                prop_assert!(sum.abs() <= 1e-6 * size, "{} of {}", sum, size);
+            }
+        }
+
+        #[test]
+        fn a_shift_of_a_group_changes_nothing(group in rewards(), shift in -64i32..64, scale in scales()) {
+            let groups = [group];
+            let shifted = map(&groups, |reward| reward + shift as f32);
+            for (a, b) in advantages(&groups, scale)[0].iter().zip(&advantages(&shifted, scale)[0]) {
+                prop_assert!((a - b).abs() <= 1e-6 * a.abs().max(1e-3));
+            }
+        }
+
+        #[test]
+        fn the_sign_of_the_rewards_is_the_sign_of_the_advantages(group in rewards(), scale in scales()) {
+            let groups = [group];
+            let flipped: Vec<f32> = advantages(&map(&groups, |reward| -reward), scale)[0].iter().map(|a| -a).collect();
+            prop_assert_eq!(&advantages(&groups, scale)[0], &flipped);
+        }
+
+        #[test]
+        fn order_within_a_group_does_not_matter(group in rewards(), turn in 0usize..24, scale in scales()) {
+            let turn = turn % group.len();
+            let mut turned = group.clone();
+            turned.rotate_left(turn);
+            let mut expected = advantages(&[group], scale).remove(0);
+            expected.rotate_left(turn);
+            for (a, b) in expected.iter().zip(&advantages(&[turned], scale)[0]) {
+                prop_assert!((a - b).abs() <= 1e-6 * a.abs().max(1e-6));
+            }
+        }
+
+        #[test]
+        fn equal_rewards_give_exact_zeros(reward in any::<f32>().prop_filter("finite", |r| r.is_finite()),
+                                          n in 1usize..70, scale in scales()) {
+            prop_assert!(advantages(&[vec![Some(reward); n]], scale)[0].iter().all(|&a| a == 0.0));
+        }
+
+        #[test]
+        fn a_scaled_group_has_unit_deviation(group in rewards()) {
+            let spread = Moments::of(group.iter().flatten().map(|&r| f64::from(r))).std;
+            let scaled = Moments::of(advantages(&[&group], AdvantageScale::Group)[0].iter().zip(&group)
+                .filter(|(_, reward)| reward.is_some()).map(|(&a, _)| f64::from(a))).std;
+            prop_assert!((scaled - spread / (spread + STD_EPSILON)).abs() < 1e-6);
+        }
+    }
+}

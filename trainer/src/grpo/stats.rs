@@ -1,0 +1,146 @@
+//! What a step logs about its loss: sums over tokens that add up over chunks, micro-batches and minibatches.
+
+use tch::{Device, Kind, Tensor};
+
+use super::loss::{LossError, MAX_LOG_RATIO, Objective};
+
+/// Sums, counts and extremes over completion tokens; [`LossStats::merge`] joins those of two sets of tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LossStats {
+    /// Tokens seen.
+    pub n_tokens: u64,
+    /// `sum_t w_t (-min(r_t A_t, clip(r_t) A_t))`: the loss without its KL term.
+    pub policy_loss: f64,
+    /// `sum_t w_t D_t`: the KL term without its beta.
+    pub kl_loss: f64,
+    /// `sum_t D_t`, nats, every token alike; 0 without a reference.
+    pub kl_sum: f64,
+    /// Tokens with `A < 0` whose ratio is below `1 - eps_low`: their policy gradient is cut.
+    pub n_clipped_low: u64,
+    /// Tokens with `A > 0` whose ratio is above `1 + eps_high`: their policy gradient is cut.
+    pub n_clipped_high: u64,
+    /// Tokens with a log-ratio, to pi_old or of pi_ref, above [`MAX_LOG_RATIO`]: 0 in a healthy run.
+    pub n_saturated: u64,
+    /// Least ratio `pi_theta / pi_old`; infinite before the first token.
+    pub ratio_min: f64,
+    /// Greatest ratio; minus infinity before the first token.
+    pub ratio_max: f64,
+    /// `sum_t |log pi_theta - log pi_old|`, nats. Before the first optimiser step of a rollout the two policies are
+    /// one, and this is the numerical gap between sampler and trainer.
+    pub gap_sum: f64,
+    /// `max_t |log pi_theta - log pi_old|`, nats.
+    pub gap_max: f64,
+}
+
+impl Default for LossStats {
+    /// The sums over no token.
+    fn default() -> Self {
+        Self {
+            n_tokens: 0,
+            policy_loss: 0.0,
+            kl_loss: 0.0,
+            kl_sum: 0.0,
+            n_clipped_low: 0,
+            n_clipped_high: 0,
+            n_saturated: 0,
+            ratio_min: f64::INFINITY,
+            ratio_max: f64::NEG_INFINITY,
+            gap_sum: 0.0,
+            gap_max: 0.0,
+        }
+    }
+}
+
+impl LossStats {
+    /// Adds the tokens of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        self.n_tokens += other.n_tokens;
+        self.policy_loss += other.policy_loss;
+        self.kl_loss += other.kl_loss;
+        self.kl_sum += other.kl_sum;
+        self.n_clipped_low += other.n_clipped_low;
+        self.n_clipped_high += other.n_clipped_high;
+        self.n_saturated += other.n_saturated;
+        self.ratio_min = self.ratio_min.min(other.ratio_min);
+        self.ratio_max = self.ratio_max.max(other.ratio_max);
+        self.gap_sum += other.gap_sum;
+        self.gap_max = self.gap_max.max(other.gap_max);
+    }
+
+    /// TRL's `loss`: policy term and `kl_beta` times KL term. Meaningful over whole minibatches; over several, their
+    /// sum.
+    pub fn loss(&self, kl_beta: f64) -> f64 {
+        self.policy_loss + kl_beta * self.kl_loss
+    }
+
+    /// TRL's `kl`: mean of `D_t` over tokens, nats.
+    pub fn kl_mean(&self) -> f64 {
+        self.mean(self.kl_sum)
+    }
+
+    /// TRL's `clip_ratio/low_mean`: fraction of tokens cut from below.
+    pub fn clip_ratio_low(&self) -> f64 {
+        self.mean(self.n_clipped_low as f64)
+    }
+
+    /// TRL's `clip_ratio/high_mean`: fraction of tokens cut from above.
+    pub fn clip_ratio_high(&self) -> f64 {
+        self.mean(self.n_clipped_high as f64)
+    }
+
+    /// TRL's `clip_ratio/region_mean`: fraction of tokens cut at all.
+    pub fn clip_ratio_region(&self) -> f64 {
+        self.mean((self.n_clipped_low + self.n_clipped_high) as f64)
+    }
+
+    /// Mean over tokens of `|log pi_theta - log pi_old|`, nats.
+    pub fn gap_mean(&self) -> f64 {
+        self.mean(self.gap_sum)
+    }
+
+    fn mean(&self, sum: f64) -> f64 {
+        sum / self.n_tokens.max(1) as f64
+    }
+}
+
+/// Brings the terms of every token to the host in one copy, refuses what is not finite, and adds up the rest.
+///
+/// `terms`: the fields of [`super::TokenBatch`], `ratio`, `policy_loss` and, with a reference, `kl`; each `[n_tokens]`.
+pub(super) fn measure(terms: &[(&'static str, &Tensor)], objective: &Objective) -> Result<LossStats, LossError> {
+    let n_tokens = terms[0].1.size()[0] as usize;
+    let tensors: Vec<&Tensor> = terms.iter().map(|(_, tensor)| *tensor).collect();
+    let table = tch::no_grad(|| Tensor::stack(&tensors, 0).to_kind(Kind::Double).to_device(Device::Cpu));
+    let mut values = vec![0.0_f64; terms.len() * n_tokens];
+    table.copy_data(&mut values, terms.len() * n_tokens);
+
+    if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+        let (name, token_idx) = (terms[index / n_tokens].0, index % n_tokens);
+        return Err(LossError::NonFinite { name, token_idx, value: values[index] });
+    }
+    let column = |wanted: &str| {
+        let row = terms.iter().position(|&(name, _)| name == wanted)?;
+        Some(&values[row * n_tokens..(row + 1) * n_tokens])
+    };
+    let given = |wanted: &str| column(wanted).expect("every batch has this term");
+    let (logprobs, old_logprobs) = (given("logprobs"), given("old_logprobs"));
+    let (advantages, weights) = (given("advantages"), given("weights"));
+    let (ratios, policy_losses) = (given("ratio"), given("policy_loss"));
+    let reference = column("ref_logprobs").zip(column("kl"));
+
+    let mut stats = LossStats { n_tokens: n_tokens as u64, ..LossStats::default() };
+    for t in 0..n_tokens {
+        let log_ratio = logprobs[t] - old_logprobs[t];
+        let (log_ref_ratio, kl) = reference.map_or((0.0, 0.0), |(refs, kls)| (refs[t] - logprobs[t], kls[t]));
+        stats.policy_loss += weights[t] * policy_losses[t];
+        stats.kl_loss += weights[t] * kl;
+        stats.kl_sum += kl;
+        stats.n_clipped_low += u64::from(advantages[t] < 0.0 && ratios[t] < 1.0 - objective.clip_epsilon_low);
+        stats.n_clipped_high += u64::from(advantages[t] > 0.0 && ratios[t] > 1.0 + objective.clip_epsilon_high);
+        stats.n_saturated += u64::from(log_ratio > MAX_LOG_RATIO || log_ref_ratio > MAX_LOG_RATIO);
+        stats.ratio_min = stats.ratio_min.min(ratios[t]);
+        stats.ratio_max = stats.ratio_max.max(ratios[t]);
+        stats.gap_sum += log_ratio.abs();
+        stats.gap_max = stats.gap_max.max(log_ratio.abs());
+    }
+    Ok(stats)
+}

@@ -1,0 +1,19 @@
+//! grpo-train: group-relative policy optimisation of language models, in one process.
+//!
+//! The library behind the binary of the same name: the run file ([`config`]), the data ([`data`]), the objective
+//! ([`grpo`]), the optimiser ([`optim`]), the stages ([`stages`]), and what a run leaves behind ([`run`], [`telemetry`]).
+
+pub mod address;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod data;
+pub mod grpo;
+pub mod machine;
+pub mod optim;
+pub mod plan;
+pub mod rubric;
+pub mod run;
+pub mod show;
+pub mod stages;
+pub mod telemetry;

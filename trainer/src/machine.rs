@@ -1,0 +1,74 @@
+//! What computes: CUDA found at run time, the device of a run, the number of threads.
+
+use tch::{Cuda, Device};
+
+use crate::config;
+
+/// The version of libtorch that the bindings are generated for.
+pub const LIBTORCH: &str = "2.11.0";
+
+/// Why the device asked for cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("run.device is `cuda:{wanted}`, but {found}; use `auto` or `cpu`, or install libtorch with CUDA (scripts/setup --cuda)")]
+pub struct NoDevice {
+    wanted: usize,
+    found: String,
+}
+
+/// Loads libtorch's CUDA half if it is installed, so that one binary serves both kinds of machine.
+///
+/// It has to be the first thing a process does with libtorch: the answer to "is there CUDA?" is remembered, and linking
+/// against the library is no way out, because the linker drops what nothing refers to.
+pub fn load_cuda() {
+    // SAFETY: a constant, NUL-terminated name; the library's own start-up code runs, which is what is wanted. The handle
+    // is never closed.
+    unsafe { libc::dlopen(c"libtorch_cuda.so".as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+}
+
+/// The device of a run.
+///
+/// # Errors
+/// If a GPU is asked for that is not there.
+pub fn device(wanted: config::Device) -> Result<Device, NoDevice> {
+    let n_gpus = Cuda::device_count().max(0) as usize;
+    match wanted {
+        config::Device::Cpu => Ok(Device::Cpu),
+        config::Device::Auto => Ok(if n_gpus > 0 { Device::Cuda(0) } else { Device::Cpu }),
+        config::Device::Cuda(number) if number < n_gpus => Ok(Device::Cuda(number)),
+        config::Device::Cuda(wanted) => {
+            let found = match n_gpus {
+                0 => "no GPU was found".to_owned(),
+                n => format!("there are {n} (the first is cuda:0)"),
+            };
+            Err(NoDevice { wanted, found })
+        }
+    }
+}
+
+/// Sets the number of CPU threads, 0 for all cores, and gives back how many there are.
+pub fn set_threads(threads: usize) -> usize {
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if threads == 0 { all } else { threads };
+    tch::set_num_threads(threads as i32);
+    // A second pool of libtorch's, for whole operations side by side, is not used here.
+    tch::set_num_interop_threads(1);
+    // Judging and reading run beside nothing else, so they may have the same number. A pool that exists keeps its size.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    threads
+}
+
+/// As in logs: `cpu`, `cuda:0`.
+pub fn device_name(device: Device) -> String {
+    match device {
+        Device::Cuda(number) => format!("cuda:{number}"),
+        _ => "cpu".to_owned(),
+    }
+}
+
+/// The number format of a run.
+pub fn dtype(dtype: config::Dtype) -> policy::Dtype {
+    match dtype {
+        config::Dtype::Float32 => policy::Dtype::Float32,
+        config::Dtype::Bfloat16 => policy::Dtype::BFloat16,
+    }
+}

@@ -1,0 +1,152 @@
+//! AdamW (Loshchilov & Hutter, "Decoupled weight decay regularization", arXiv 1711.05101, Algorithm 2), with its state
+//! in the open so that it can be saved.
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// Which parameters weight decay shrinks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecayScope {
+    /// Those with two axes or more: projections and embeddings. Norm gains and biases set a scale and an offset;
+    /// pulling them towards zero is no regularisation.
+    #[default]
+    Matrices,
+    /// Every parameter, as `torch.optim.AdamW` does unless it is given parameter groups.
+    All,
+}
+
+/// The constants of AdamW; the learning rate comes with every step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWConfig {
+    /// beta_1 and beta_2: decay rates of the two moments, in [0, 1).
+    pub betas: [f64; 2],
+    /// epsilon: added to the root of the second moment.
+    pub eps: f64,
+    /// lambda: each step multiplies the decayed weights by `1 - lr * weight_decay`.
+    pub weight_decay: f64,
+    /// Which weights that is.
+    pub decay_scope: DecayScope,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self { betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0.0, decay_scope: DecayScope::default() }
+    }
+}
+
+/// The optimiser: it shares the parameters with the policy and owns the two moments of each.
+#[derive(Debug)]
+pub struct AdamW {
+    config: AdamWConfig,
+    n_steps: u64,
+    pub(super) slots: Vec<Slot>,
+}
+
+/// A parameter with its moments, all of one shape, kind and device.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) name: String,
+    parameter: Tensor,
+    /// m_t of Algorithm 2.
+    pub(super) exp_avg: Tensor,
+    /// v_t of Algorithm 2.
+    pub(super) exp_avg_sq: Tensor,
+}
+
+impl AdamW {
+    /// An optimiser for these leaves, which must be of a floating kind; the moments start at zero.
+    ///
+    /// The tensors are shared, not copied: a step changes the caller's weights.
+    pub fn new(parameters: &[(String, Tensor)], config: AdamWConfig) -> Self {
+        let slot = |(name, parameter): &(String, Tensor)| Slot {
+            name: name.clone(),
+            parameter: parameter.shallow_clone(),
+            exp_avg: tch::no_grad(|| parameter.zeros_like()),
+            exp_avg_sq: tch::no_grad(|| parameter.zeros_like()),
+        };
+        Self { config, n_steps: 0, slots: parameters.iter().map(slot).collect() }
+    }
+
+    /// Steps taken so far, those before a saved state was loaded included.
+    pub fn n_steps(&self) -> u64 {
+        self.n_steps
+    }
+
+    pub(super) fn set_n_steps(&mut self, n_steps: u64) {
+        self.n_steps = n_steps;
+    }
+
+    /// One update of every parameter from its gradient, at learning rate `lr >= 0`.
+    ///
+    /// ```text
+    /// theta <- theta (1 - lr lambda)                        decoupled decay
+    /// m <- m + (1 - beta_1)(g - m),  v <- v + (1 - beta_2)(g^2 - v)
+    /// theta <- theta - lr / (1 - beta_1^t) * m / (sqrt(v / (1 - beta_2^t)) + eps)
+    /// ```
+    ///
+    /// A gradient that is not defined is zero: the weight still moves by what is left of its moments. So a batch whose
+    /// gradient is known to be zero gives the same weights whether it was computed or left out. (PyTorch leaves such a
+    /// parameter alone.) A gradient that is not finite spoils weights and moments; [`super::clip_grad_norm`] comes
+    /// first and refuses it.
+    pub fn step(&mut self, lr: f64) {
+        self.n_steps += 1;
+        let t = self.n_steps as f64;
+        let [beta_1, beta_2] = self.config.betas;
+        let step_size = lr / (1.0 - beta_1.powf(t));
+        let root_of_correction_2 = (1.0 - beta_2.powf(t)).sqrt();
+        tch::no_grad(|| {
+            for slot in &mut self.slots {
+                slot.update_moments(self.config.betas);
+                if lr == 0.0 {
+                    continue; // The moments move and the weights stay; below, lr is divided by.
+                }
+                if self.config.weight_decay != 0.0 && self.config.decay_scope.covers(&slot.parameter) {
+                    let _ = slot.parameter.g_mul_scalar_(1.0 - lr * self.config.weight_decay);
+                }
+                // lr and both corrections go into the divisor, which is one pass less than scaling the quotient:
+                // -step_size / (sqrt(v) / root + eps) = 1 / (sqrt(v) * a + eps * b), b = -1 / step_size, a = b / root.
+                let b = -1.0 / step_size;
+                let mut divisor = slot.exp_avg_sq.sqrt();
+                let _ = divisor.g_mul_scalar_(b / root_of_correction_2);
+                let _ = divisor.g_add_scalar_(self.config.eps * b);
+                let _ = slot.parameter.addcdiv_(&slot.exp_avg, &divisor);
+            }
+        });
+    }
+
+    /// Forgets the gradients, as before the first backward pass of an update.
+    ///
+    /// They are overwritten with zeros: the bindings cannot drop them, and the next backward pass adds into the same
+    /// memory.
+    pub fn zero_grad(&mut self) {
+        for slot in &mut self.slots {
+            slot.parameter.zero_grad();
+        }
+    }
+}
+
+impl DecayScope {
+    fn covers(self, parameter: &Tensor) -> bool {
+        match self {
+            Self::Matrices => parameter.dim() >= 2,
+            Self::All => true,
+        }
+    }
+}
+
+impl Slot {
+    fn update_moments(&mut self, [beta_1, beta_2]: [f64; 2]) {
+        let mut gradient = self.parameter.grad();
+        if !gradient.defined() {
+            // Not a shorter formula of its own: it would round differently from a gradient of zeros.
+            gradient = self.exp_avg.zeros_like();
+        }
+        let _ = self.exp_avg.lerp_(&gradient, 1.0 - beta_1);
+        let _ = self.exp_avg_sq.lerp_(&gradient.square(), 1.0 - beta_2);
+    }
+}
+
+#[cfg(test)]
+#[path = "adamw_tests.rs"]
+mod tests;

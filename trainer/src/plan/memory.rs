@@ -1,0 +1,243 @@
+//! How much memory a stage takes, from the shape of the network and the sizes in the run file.
+//!
+//! An estimate: what the allocator and libtorch keep for themselves is not in it, nor are buffers of a few megabytes.
+
+use crate::config::{Architecture, Dtype, GrpoStage, PretrainStage, Stage};
+
+/// The numbers of a decoder that decide how large it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelShape {
+    /// Width of the residual stream.
+    pub hidden_size: u64,
+    /// Decoder blocks.
+    pub n_layers: u64,
+    /// Query heads.
+    pub n_heads: u64,
+    /// Key and value heads.
+    pub n_kv_heads: u64,
+    /// Width of a head.
+    pub head_dim: u64,
+    /// Width of the feed-forward network.
+    pub intermediate_size: u64,
+    /// Tokens of the vocabulary, as the embedding has rows.
+    pub vocab_size: u64,
+    /// The longest context, in tokens.
+    pub max_position_embeddings: u64,
+    /// Whether the output head is the embedding.
+    pub tie_word_embeddings: bool,
+    /// Whether the query, key and value projections have a bias (Qwen2).
+    pub qkv_bias: bool,
+    /// Whether queries and keys of a head are normalised (Qwen3).
+    pub qk_norm: bool,
+}
+
+impl ModelShape {
+    /// The shape that a stage of kind `pretrain` makes: Qwen2 with the tokenizer's vocabulary.
+    pub fn of_architecture(architecture: &Architecture, vocab_size: u64) -> Self {
+        Self {
+            hidden_size: architecture.hidden_size,
+            n_layers: architecture.n_layers,
+            n_heads: architecture.n_heads,
+            n_kv_heads: architecture.n_kv_heads,
+            head_dim: architecture.head_dim(),
+            intermediate_size: architecture.intermediate_size,
+            vocab_size,
+            max_position_embeddings: architecture.max_position_embeddings,
+            tie_word_embeddings: architecture.tie_word_embeddings,
+            qkv_bias: true,
+            qk_norm: false,
+        }
+    }
+
+    /// How many weights the network has; a tied head counts once.
+    ///
+    /// Sizes that no machine can hold count as the largest number there is.
+    pub fn n_parameters(&self) -> u64 {
+        let (hidden, head_dim) = (self.hidden_size, self.head_dim);
+        let queries = product(&[self.n_heads, head_dim]);
+        let keys = product(&[self.n_kv_heads, head_dim]);
+        let queries_keys_values_output = product(&[2, hidden, sum(&[queries, keys])]);
+        let bias = if self.qkv_bias { sum(&[queries, keys, keys]) } else { 0 };
+        let qk_norm = if self.qk_norm { product(&[2, head_dim]) } else { 0 };
+        let feed_forward = product(&[3, hidden, self.intermediate_size]);
+        let block = sum(&[queries_keys_values_output, bias, qk_norm, feed_forward, product(&[2, hidden])]);
+        let embeddings = product(&[self.vocab_size, hidden, if self.tie_word_embeddings { 1 } else { 2 }]);
+        sum(&[embeddings, product(&[self.n_layers, block]), hidden])
+    }
+
+    /// Bytes of keys and values of one token: 2 · layers · kv heads · head width.
+    fn kv_bytes_per_token(&self, dtype: Dtype) -> u64 {
+        product(&[2, self.n_layers, self.n_kv_heads, self.head_dim, dtype.n_bytes()])
+    }
+
+    /// Bytes that the backward pass needs of one token, with every block recomputed from its input: the input of each
+    /// block,
+    /// and, of one block at a time, its inner values (five of the residual's width; queries and the attention's
+    /// output; keys
+    /// and values; four of the feed-forward network's width) with their gradients.
+    fn activation_bytes_per_token(&self, dtype: Dtype) -> u64 {
+        let inputs = product(&[sum(&[self.n_layers, 1]), self.hidden_size]);
+        let attention = product(&[2, self.head_dim, sum(&[self.n_heads, self.n_kv_heads])]);
+        let inner = sum(&[product(&[5, self.hidden_size]), attention, product(&[4, self.intermediate_size])]);
+        product(&[sum(&[inputs, inner, inner]), dtype.n_bytes()])
+    }
+}
+
+/// A product that stops at the largest number there is: a run file may hold any number, and a plan must not fail on it.
+fn product(factors: &[u64]) -> u64 {
+    factors.iter().fold(1, |all, &factor| all.saturating_mul(factor))
+}
+
+/// A sum that stops at the largest number there is.
+fn sum(terms: &[u64]) -> u64 {
+    terms.iter().fold(0, |all, &term| all.saturating_add(term))
+}
+
+/// The parts of a stage's memory, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// float32 master weights, and a copy in `run.dtype` if that is another: 4 (+ 2) per weight.
+    pub weights: u64,
+    /// float32 gradients: 4 per weight.
+    pub gradients: u64,
+    /// Adam's two means in float32: 8 per weight.
+    pub optimizer: u64,
+    /// The reference policy in `run.dtype`; 0 where `kl_beta` is 0.
+    pub reference: u64,
+    /// Keys and values while sampling: `max_batch` rows of `max_tokens` and the prompts, which a group shares.
+    pub kv_cache: u64,
+    /// What the backward pass of one micro-batch needs, with every block recomputed from its input.
+    pub activations: u64,
+    /// Logits, log-probabilities and their gradient of one chunk, in float32: 12 per token of the chunk and of the
+    /// vocabulary.
+    pub logits: u64,
+}
+
+impl Memory {
+    /// The estimate for `stage` with a network of `shape`; `prompt_tokens` is the length of a prompt.
+    pub fn of(stage: &Stage, shape: &ModelShape, dtype: Dtype, prompt_tokens: u64) -> Self {
+        match stage {
+            Stage::Pretrain(stage) => Self::of_pretrain(stage, shape, dtype),
+            Stage::Grpo(stage) => Self::of_grpo(stage, shape, dtype, prompt_tokens),
+        }
+    }
+
+    fn of_pretrain(stage: &PretrainStage, shape: &ModelShape, dtype: Dtype) -> Self {
+        let tokens = stage.micro_batch_tokens.min(stage.batch_tokens);
+        Self::of_update(shape, dtype, tokens, stage.logits_chunk_tokens)
+    }
+
+    fn of_grpo(stage: &GrpoStage, shape: &ModelShape, dtype: Dtype, prompt_tokens: u64) -> Self {
+        let rollout = &stage.rollout;
+        let completions = rollout.completions_per_step();
+        let tokens_of =
+            |prompts, rows| sum(&[product(&[rows, rollout.max_tokens]), product(&[prompts, prompt_tokens])]);
+        let in_step = tokens_of(rollout.prompts_per_step, completions);
+        // A micro-batch holds at least one completion with its prompt, however small it is asked to be.
+        let tokens = stage.grpo.micro_batch_tokens.max(tokens_of(1, 1)).min(in_step);
+        let rows = rollout.max_batch.min(completions);
+        let kv_tokens = tokens_of(rows.div_ceil(rollout.group_size), rows);
+        let reference = if stage.grpo.kl_beta > 0.0 { product(&[shape.n_parameters(), dtype.n_bytes()]) } else { 0 };
+        let update = Self::of_update(shape, dtype, tokens, stage.grpo.logits_chunk_tokens);
+        Self { reference, kv_cache: product(&[kv_tokens, shape.kv_bytes_per_token(dtype)]), ..update }
+    }
+
+    fn of_update(shape: &ModelShape, dtype: Dtype, tokens: u64, logits_chunk_tokens: u64) -> Self {
+        let n = shape.n_parameters();
+        let copy = if dtype == Dtype::Float32 { 0 } else { dtype.n_bytes() };
+        Self {
+            weights: product(&[n, 4 + copy]),
+            gradients: product(&[n, 4]),
+            optimizer: product(&[n, 8]),
+            reference: 0,
+            kv_cache: 0,
+            activations: product(&[tokens, shape.activation_bytes_per_token(dtype)]),
+            logits: product(&[12, shape.vocab_size, tokens.min(logits_chunk_tokens)]),
+        }
+    }
+
+    /// The most that is held at once: sampling and updating take turns, so of their own parts the larger counts.
+    pub fn peak(&self) -> u64 {
+        let update = sum(&[self.gradients, self.activations, self.logits]);
+        sum(&[self.weights, self.optimizer, self.reference, self.kv_cache.max(update)])
+    }
+}
+
+/// A number of bytes as people read it, in powers of 1024.
+pub fn readable_bytes(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let decimals = usize::from(unit > 0 && value < 100.0);
+    format!("{value:.decimals$} {}", units[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QWEN2_5_0_5B: ModelShape = ModelShape {
+        hidden_size: 896,
+        n_layers: 24,
+        n_heads: 14,
+        n_kv_heads: 2,
+        head_dim: 64,
+        intermediate_size: 4864,
+        vocab_size: 151_936,
+        max_position_embeddings: 32_768,
+        tie_word_embeddings: true,
+        qkv_bias: true,
+        qk_norm: false,
+    };
+
+    /// The sizes that transformers counts for the published configurations.
+    #[test]
+    fn known_models_have_their_known_number_of_weights() {
+        assert_eq!(QWEN2_5_0_5B.n_parameters(), 494_032_768);
+        let llama_3_2_1b = ModelShape {
+            hidden_size: 2048,
+            n_layers: 16,
+            n_heads: 32,
+            n_kv_heads: 8,
+            intermediate_size: 8192,
+            vocab_size: 128_256,
+            qkv_bias: false,
+            ..QWEN2_5_0_5B
+        };
+        assert_eq!(llama_3_2_1b.n_parameters(), 1_235_814_400);
+        let qwen3_0_6b = ModelShape {
+            hidden_size: 1024,
+            n_layers: 28,
+            n_heads: 16,
+            n_kv_heads: 8,
+            head_dim: 128,
+            intermediate_size: 3072,
+            qkv_bias: false,
+            qk_norm: true,
+            ..QWEN2_5_0_5B
+        };
+        assert_eq!(qwen3_0_6b.n_parameters(), 596_049_920);
+    }
+
+    #[test]
+    fn sampling_and_updating_take_turns() {
+        let memory =
+            Memory { weights: 4, gradients: 4, optimizer: 8, reference: 4, kv_cache: 100, activations: 10, logits: 20 };
+        assert_eq!(memory.peak(), 4 + 8 + 4 + 100);
+        assert_eq!(Memory { kv_cache: 1, ..memory }.peak(), 4 + 8 + 4 + 34);
+    }
+
+    #[test]
+    fn bytes_are_readable() {
+        let check = |bytes, expected: &str| assert_eq!(readable_bytes(bytes), expected);
+        check(0, "0 B");
+        check(1023, "1023 B");
+        check(1536, "1.5 KiB");
+        check(250 << 20, "250 MiB");
+        check(3 << 30, "3.0 GiB");
+    }
+}

@@ -1,0 +1,235 @@
+//! `--check`: says what a run would do and how much memory that takes, and touches nothing.
+
+mod memory;
+
+use std::fmt::Write as _;
+
+use crate::config::{Algorithm, ConfigError, Corpus, Eval, GrpoStage, PretrainStage, Problems, RunFile, Stage};
+
+pub use memory::{Memory, ModelShape, readable_bytes};
+
+/// What a run would do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    text: String,
+}
+
+impl Plan {
+    /// The plan of the run in `file`.
+    ///
+    /// `model` is the shape of the network in the folder that `[model]` names, or none if a stage makes the network.
+    /// `prompt_tokens` is the length of a prompt, for the estimate of memory.
+    ///
+    /// # Errors
+    /// If a stage asks for more than the network can do: completions longer than its context, stop tokens beyond its
+    /// vocabulary.
+    pub fn new(file: &RunFile, model: Option<ModelShape>, prompt_tokens: u64) -> Result<Self, ConfigError> {
+        let mut shape = model;
+        let mut text = head(file);
+        for (idx, stage) in file.resolved.stages.iter().enumerate() {
+            if let Stage::Pretrain(stage) = stage {
+                shape = Some(ModelShape::of_architecture(&stage.architecture, stage.tokenizer.vocab_size));
+            }
+            if let Some(shape) = &shape {
+                check_stage(file, idx, stage, shape)?;
+            }
+            let _ = writeln!(
+                text,
+                "\nstage {} of {}: {} (kind {})",
+                idx + 1,
+                file.resolved.stages.len(),
+                stage.name(),
+                stage.kind().name()
+            );
+            match stage {
+                Stage::Pretrain(stage) => describe_pretrain(&mut text, stage),
+                Stage::Grpo(stage) => describe_grpo(&mut text, stage),
+            }
+            describe_common(&mut text, stage);
+            if let Some(shape) = &shape {
+                let memory = Memory::of(stage, shape, file.resolved.run.dtype, prompt_tokens);
+                describe_memory(&mut text, &memory, shape, prompt_tokens);
+            }
+        }
+        Ok(Self { text })
+    }
+}
+
+impl std::fmt::Display for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Refuses what only the shape of the network shows to be impossible.
+///
+/// # Errors
+/// Points at the first key of the stage numbered `idx` that asks for more than the network can do.
+pub fn check_stage(file: &RunFile, idx: usize, stage: &Stage, shape: &ModelShape) -> Result<(), ConfigError> {
+    let Stage::Grpo(stage) = stage else { return Ok(()) };
+    let context = shape.max_position_embeddings;
+    if stage.rollout.max_tokens >= context {
+        let title =
+            format!("`max_tokens` is {}, but the context of the model is {context} tokens", stage.rollout.max_tokens);
+        let expected = format!("expected less than {context}");
+        let key = format!("stage[{idx}].rollout.max_tokens");
+        return Err(file.refuse(&key, &title, &expected, "prompt and completion share the context"));
+    }
+    let beyond = |id: &&u32| u64::from(**id) >= shape.vocab_size;
+    if let Some(id) = stage.rollout.stop_token_ids.iter().find(beyond) {
+        let title = format!("stop token {id} is not in the vocabulary of the model");
+        let expected = format!("expected ids below {}", shape.vocab_size);
+        return Err(file.refuse(&format!("stage[{idx}].rollout.stop_token_ids"), &title, &expected, ""));
+    }
+    Ok(())
+}
+
+/// One line of a plan: what, and how much of it.
+fn line(text: &mut String, what: &str, how: impl std::fmt::Display) {
+    let _ = writeln!(text, "  {what:<12} {how}");
+}
+
+fn head(file: &RunFile) -> String {
+    let run = &file.resolved.run;
+    let mut text = format!("run file {}\n", file.path.display());
+    line(&mut text, "run folder", run.dir.display());
+    if let Some(model) = &file.resolved.model {
+        line(&mut text, "model", model.path.display());
+    }
+    let threads = if run.threads == 0 { "all".to_owned() } else { run.threads.to_string() };
+    line(&mut text, "computes", format_args!("device {}, {}, {threads} CPU threads", run.device, run.dtype.name()));
+    line(&mut text, "seed", run.seed);
+    line(&mut text, "identity", file.resolved.identity());
+    text
+}
+
+fn describe_pretrain(text: &mut String, stage: &PretrainStage) {
+    let rows = stage.batch_tokens / stage.seq_len;
+    let total = stage.steps.saturating_mul(stage.batch_tokens);
+    line(text, "steps", format_args!("{}, one update each", stage.steps));
+    line(text, "each step", format_args!("{rows} rows of {} tokens; {total} tokens in all", stage.seq_len));
+    let corpus = match &stage.corpus {
+        Corpus::Countdown(corpus) => {
+            format!("Countdown transcripts, made endlessly; numbers {}", range(corpus.problems.numbers))
+        }
+        Corpus::Text(text) => text.path.display().to_string(),
+    };
+    line(text, "corpus", corpus);
+    line(
+        text,
+        "tokenizer",
+        format_args!("byte-level BPE of {} tokens, trained on the corpus", stage.tokenizer.vocab_size),
+    );
+    if let Some(output) = &stage.output {
+        line(text, "copies to", output.display());
+    }
+}
+
+fn describe_grpo(text: &mut String, stage: &GrpoStage) {
+    let rollout = &stage.rollout;
+    let completions = rollout.completions_per_step();
+    let tokens = completions.saturating_mul(rollout.max_tokens);
+    let updates = stage.grpo.updates_per_step();
+    let (all, all_updates) = (stage.steps.saturating_mul(completions), stage.steps.saturating_mul(updates));
+    line(text, "steps", format_args!("{}; {all} completions and {all_updates} updates in all", stage.steps));
+    let each = format!(
+        "{} prompts x {} = {completions} completions of {} tokens at most ({tokens} tokens), {updates} update{}",
+        rollout.prompts_per_step,
+        rollout.group_size,
+        rollout.max_tokens,
+        if updates == 1 { "" } else { "s" }
+    );
+    line(text, "each step", each);
+    line(text, "problems", problems(&stage.problems));
+    let rewards = stage.rewards.weights();
+    let rewards: Vec<String> = rewards.iter().map(|(name, weight)| format!("{weight} x {name}")).collect();
+    line(text, "reward", rewards.join(" + "));
+    line(text, "objective", objective(&stage.grpo));
+    line(text, "evaluation", stage.eval.as_ref().map_or("none".to_owned(), evaluation));
+}
+
+fn problems(problems: &Problems) -> String {
+    match problems {
+        Problems::Countdown(problems) => {
+            let excluded = problems.exclude.as_ref();
+            let excluded = excluded.map_or(String::new(), |path| format!(", without those of {}", path.display()));
+            let [n, numbers] = [range(problems.n_numbers), range(problems.numbers)];
+            format!(
+                "Countdown, made endlessly; {n} numbers of {numbers}, targets {}{excluded}",
+                range(problems.targets)
+            )
+        }
+        Problems::Jsonl(problems) => problems.path.display().to_string(),
+    }
+}
+
+fn objective(algorithm: &Algorithm) -> String {
+    let (low, high) = algorithm.clip_range();
+    let reference = match (algorithm.kl_beta > 0.0, algorithm.reference_refresh_steps) {
+        (false, _) => " (no reference policy)".to_owned(),
+        (true, 0) => " from the policy at the start".to_owned(),
+        (true, steps) => format!(" from a reference renewed every {steps} steps"),
+    };
+    format!("clip to [1 - {low}, 1 + {high}], KL weight {}{reference}", algorithm.kl_beta)
+}
+
+fn evaluation(eval: &Eval) -> String {
+    let when = match eval.every_steps {
+        0 => String::new(),
+        steps => format!(", and every {steps} steps"),
+    };
+    let problems = eval.problems.display();
+    format!("{problems}, {} completions each, before and after{when}", eval.samples_per_problem)
+}
+
+fn describe_common(text: &mut String, stage: &Stage) {
+    let optimizer = stage.optimizer();
+    let warmup = if optimizer.warmup_steps == 0 {
+        String::new()
+    } else {
+        format!(" after {} steps of warm-up", optimizer.warmup_steps)
+    };
+    let schedule = format!("{:?}", optimizer.schedule).to_lowercase();
+    line(text, "optimiser", format_args!("AdamW, learning rate {}, {schedule}{warmup}", optimizer.learning_rate));
+    let checkpoint = stage.checkpoint();
+    let when = if checkpoint.every_steps == 0 {
+        "at the end".to_owned()
+    } else {
+        format!("every {} steps and at the end", checkpoint.every_steps)
+    };
+    line(text, "checkpoints", format_args!("{when}, the newest {} kept", checkpoint.keep));
+}
+
+fn describe_memory(text: &mut String, memory: &Memory, shape: &ModelShape, prompt_tokens: u64) {
+    line(
+        text,
+        "network",
+        format_args!("{} weights, context {} tokens", shape.n_parameters(), shape.max_position_embeddings),
+    );
+    line(
+        text,
+        "memory",
+        format_args!(
+            "about {} at the peak (estimate, prompts of {prompt_tokens} tokens)",
+            readable_bytes(memory.peak())
+        ),
+    );
+    let parts = [
+        ("weights", memory.weights),
+        ("optimiser", memory.optimizer),
+        ("reference", memory.reference),
+        ("gradients", memory.gradients),
+        ("activations", memory.activations),
+        ("logits", memory.logits),
+        ("KV cache", memory.kv_cache),
+    ];
+    let parts: Vec<String> = parts.iter().map(|(name, bytes)| format!("{name} {}", readable_bytes(*bytes))).collect();
+    line(text, "", parts.join(", "));
+}
+
+fn range<T: std::fmt::Display + PartialEq>([from, to]: [T; 2]) -> String {
+    if from == to { from.to_string() } else { format!("{from} to {to}") }
+}
+
+#[cfg(test)]
+mod tests;

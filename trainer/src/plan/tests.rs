@@ -1,0 +1,126 @@
+//! Plans, and what only the shape of the network shows to be impossible.
+
+use super::*;
+
+const MODEL: ModelShape = ModelShape {
+    hidden_size: 128,
+    n_layers: 4,
+    n_heads: 4,
+    n_kv_heads: 2,
+    head_dim: 32,
+    intermediate_size: 352,
+    vocab_size: 512,
+    max_position_embeddings: 512,
+    tie_word_embeddings: true,
+    qkv_bias: true,
+    qk_norm: false,
+};
+
+const RUN: &str = r#"[run]
+dir = "/runs/a"
+[model]
+path = "."
+[[stage]]
+kind = "grpo"
+steps = 10
+problems.countdown = {}
+rewards.countdown.weight = 1.0
+rewards.format.weight = 0.2
+optimizer.learning_rate = 1e-3
+rollout = { prompts_per_step = 4, group_size = 8, max_tokens = 100 }
+"#;
+
+const BASE: &str = r#"[[stage]]
+kind = "pretrain"
+steps = 10
+seq_len = 64
+batch_tokens = 128
+corpus.countdown = {}
+tokenizer.vocab_size = 300
+optimizer.learning_rate = 1e-3
+[stage.architecture]
+hidden_size = 16
+n_layers = 2
+n_heads = 4
+n_kv_heads = 2
+intermediate_size = 32
+max_position_embeddings = 64
+"#;
+
+fn load(text: &str, overrides: &[&str]) -> RunFile {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, text).unwrap();
+    let overrides: Vec<String> = overrides.iter().map(|&argument| argument.to_owned()).collect();
+    RunFile::load(&path, &overrides).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn a_plan_says_what_will_be_done() {
+    let plan = Plan::new(&load(RUN, &["stage.grpo.minibatches=4"]), Some(MODEL), 50).unwrap().to_string();
+    for part in [
+        "run folder   /runs/a",
+        "stage 1 of 1: grpo (kind grpo)",
+        "10; 320 completions and 40 updates in all",
+        "4 prompts x 8 = 32 completions of 100 tokens at most (3200 tokens), 4 updates",
+        "3 numbers of 1 to 20, targets 1 to 99",
+        "1 x countdown + 0.2 x format",
+        "clip to [1 - 0.2, 1 + 0.2], KL weight 0.001 from the policy at the start",
+        "AdamW, learning rate 0.001, constant",
+        "every 20 steps and at the end, the newest 2 kept",
+        "context 512 tokens",
+        "estimate, prompts of 50 tokens",
+    ] {
+        assert!(plan.contains(part), "no `{part}` in\n{plan}");
+    }
+}
+
+/// The sizes by hand: 803,456 weights; micro-batch = the whole step, 32 * 100 + 4 * 50 tokens.
+#[test]
+fn memory_follows_from_sizes() {
+    let file = load(RUN, &[]);
+    let memory = Memory::of(&file.resolved.stages[0], &MODEL, file.resolved.run.dtype, 50);
+    let n = 512 * 128 + 4 * (2 * 128 * 128 + 2 * 128 * 64 + 128 + 2 * 64 + 3 * 128 * 352 + 2 * 128) + 128;
+    assert_eq!(MODEL.n_parameters(), n);
+    assert_eq!((memory.weights, memory.gradients, memory.optimizer, memory.reference), (4 * n, 4 * n, 8 * n, 4 * n));
+    assert_eq!(memory.kv_cache, (32 * 100 + 4 * 50) * 2 * 4 * 2 * 32 * 4);
+    assert_eq!(memory.activations, 3400 * 4 * (5 * 128 + 2 * (5 * 128 + 2 * 32 * 6 + 4 * 352)));
+    assert_eq!(memory.logits, 12 * 512 * 3400);
+    let file = load(RUN, &["run.dtype=bfloat16", "stage.grpo.kl_beta=0", "stage.grpo.micro_batch_tokens=1"]);
+    let half = Memory::of(&file.resolved.stages[0], &MODEL, file.resolved.run.dtype, 50);
+    assert_eq!((half.weights, half.reference, half.kv_cache), (6 * n, 0, memory.kv_cache / 2));
+    assert_eq!(half.logits, 12 * 512 * 150);
+}
+
+#[test]
+fn a_stage_that_makes_a_network_gives_its_shape_to_the_next() {
+    let grpo = &RUN[RUN.find("[[").unwrap()..];
+    let file = load(&format!("{BASE}{grpo}"), &["stage.grpo.rollout.max_tokens=40"]);
+    let plan = Plan::new(&file, None, 8).unwrap().to_string();
+    assert!(plan.contains("stage 2 of 2") && plan.matches("context 64 tokens").count() == 2, "{plan}");
+    let error = Plan::new(&load(&format!("{BASE}{grpo}"), &[]), None, 8).unwrap_err().render(false);
+    assert!(error.contains("`max_tokens` is 100, but the context of the model is 64 tokens"), "{error}");
+}
+
+#[test]
+fn what_the_model_cannot_do_is_refused_with_its_line() {
+    let check = |overrides: &[&str], parts: &[&str]| {
+        let error = Plan::new(&load(RUN, overrides), Some(MODEL), 50).unwrap_err().render(false);
+        for part in parts {
+            assert!(error.contains(part), "no `{part}` in\n{error}");
+        }
+    };
+    check(&["stage.rollout.max_tokens=512"], &["--set:1:26", "expected less than 512"]);
+    check(&["stage.rollout.stop_token_ids=[3, 512]"], &["stop token 512 is not in the vocabulary", "ids below 512"]);
+}
+
+#[test]
+fn no_number_is_too_large_for_a_plan() {
+    let huge = i64::MAX;
+    let steps = format!("stage.steps={huge}");
+    let prompts = format!("stage.rollout.prompts_per_step={huge}");
+    let group = format!("stage.rollout.group_size={huge}");
+    Plan::new(&load(RUN, &[&steps, &prompts, &group]), Some(MODEL), u64::MAX).unwrap();
+    let shape = ModelShape { hidden_size: u64::MAX, n_layers: u64::MAX, ..MODEL };
+    assert_eq!(shape.n_parameters(), u64::MAX);
+}

@@ -1,0 +1,17 @@
+//! The run folder: what is where in it, and how it survives a crash.
+
+pub mod atomic;
+pub mod checkpoint;
+pub mod completions;
+pub mod directory;
+pub mod identity;
+pub mod info;
+pub mod lines;
+pub mod manifest;
+
+pub use atomic::{FileError, StagedFolder};
+pub use checkpoint::{Checkpoint, CheckpointError, CheckpointWriter, TrainerState};
+pub use completions::{CompletionRow, ComponentRow};
+pub use directory::{DirectoryError, OpenMode, RunDirectory};
+pub use info::{Machine, RunFacts, RunInfo};
+pub use lines::{LineError, LineLog, ResumePoint};

@@ -1,0 +1,62 @@
+//! What every stage of a run shares: settings, run folder, display, logs, the clock and the wish to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use policy::Dtype;
+use tch::Device;
+
+use crate::config::Resolved;
+use crate::run::{FileError, LineLog, RunDirectory};
+use crate::telemetry::{EvalRow, MetricsRow, Progress};
+
+/// The run as its stages see it.
+pub struct RunContext<'a> {
+    /// The resolved run file.
+    pub settings: &'a Resolved,
+    /// Where everything is written.
+    pub directory: &'a RunDirectory,
+    /// Bars or lines.
+    pub progress: &'a Progress,
+    /// What computes.
+    pub device: Device,
+    /// In which kind.
+    pub dtype: Dtype,
+    /// Set by Ctrl-C: the step at hand is finished and saved.
+    pub stop: Arc<AtomicBool>,
+    /// Prompt and completion tokens since the start of the run (TRL's `num_tokens`).
+    pub num_tokens: u64,
+    /// Seconds spent in the run before this process took it up.
+    pub earlier_seconds: f64,
+    /// When this process took it up.
+    pub started: Instant,
+}
+
+impl RunContext<'_> {
+    /// Seconds spent in the run, all its starts together.
+    pub fn wall_seconds(&self) -> f64 {
+        self.earlier_seconds + self.started.elapsed().as_secs_f64()
+    }
+
+    /// Whether the user asked to stop.
+    pub fn asked_to_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Appends a step to metrics.jsonl.
+    ///
+    /// # Errors
+    /// The path and the system's error.
+    pub fn log_metrics(&self, row: &MetricsRow) -> Result<(), FileError> {
+        LineLog::open(&self.directory.metrics())?.append(row)
+    }
+
+    /// Appends an evaluation to eval.jsonl.
+    ///
+    /// # Errors
+    /// The path and the system's error.
+    pub fn log_eval(&self, row: &EvalRow) -> Result<(), FileError> {
+        LineLog::open(&self.directory.evals())?.append(row)
+    }
+}

@@ -1,0 +1,89 @@
+//! What can end a run before its last step.
+
+use crate::data::countdown::corpus::CorpusError;
+use crate::data::problem_file::ProblemFileError;
+use crate::data::{QuestionError, bpe, text};
+use crate::grpo::{LossError, SplitError};
+use crate::optim::{NonFiniteGradient, StateError};
+use crate::run::{CheckpointError, FileError, LineError};
+
+/// Why a run stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The model folder.
+    #[error(transparent)]
+    Model(#[from] policy::Error),
+    /// The tokenizer, or a prompt that does not fit the model.
+    #[error(transparent)]
+    Rollout(#[from] rollout::Error),
+    /// The questions.
+    #[error(transparent)]
+    Questions(#[from] QuestionError),
+    /// A file of held-out problems.
+    #[error(transparent)]
+    Problems(#[from] ProblemFileError),
+    /// The corpus of a pre-training stage.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// The text of a pre-training stage.
+    #[error(transparent)]
+    Text(#[from] text::TextError),
+    /// The tokenizer of a pre-training stage.
+    #[error(transparent)]
+    Bpe(#[from] bpe::BpeError),
+    /// A rubric that makes no sense.
+    #[error(transparent)]
+    Rubric(#[from] rewards::RubricError),
+    /// A tier of the Countdown reward.
+    #[error(transparent)]
+    Partial(#[from] rewards::InvalidPartial),
+    /// A rollout that cannot be split.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// A file of the run folder.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A line of a log in the run folder.
+    #[error(transparent)]
+    Line(#[from] LineError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The optimiser's state.
+    #[error(transparent)]
+    Optimizer(#[from] StateError),
+    /// A number that is not one.
+    #[error("step {step}: {what}; nothing was changed by this step, and the last checkpoint is intact (a smaller learning_rate, a larger warmup_steps or dtype = \"float32\" may help)")]
+    NonFinite {
+        /// The step, counted from 1.
+        step: u64,
+        /// Where it came up.
+        what: NonFinite,
+    },
+}
+
+/// Where a loss or gradient stopped being a number.
+#[derive(Debug, thiserror::Error)]
+pub enum NonFinite {
+    /// In the loss of one completion.
+    #[error("the loss of completion {row} of group {group} (problem {problem_id}) cannot be computed: {source}")]
+    Loss {
+        /// Which group of the step.
+        group: usize,
+        /// Which completion of the group.
+        row: usize,
+        /// The problem.
+        problem_id: String,
+        /// The term and its value.
+        source: LossError,
+    },
+    /// In the loss of a row of text.
+    #[error("the loss of the text is {value}")]
+    TextLoss {
+        /// Its value.
+        value: f64,
+    },
+    /// In a gradient.
+    #[error(transparent)]
+    Gradient(#[from] NonFiniteGradient),
+}

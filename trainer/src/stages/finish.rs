@@ -1,0 +1,42 @@
+//! The end of a run: the last model, the table before and after, the curves.
+
+use super::{Model, RunContext, StageError};
+use crate::run::{StagedFolder, lines};
+use crate::telemetry::curves::Curves;
+use crate::telemetry::report::StageSummary;
+use crate::telemetry::{EvalRow, MetricsRow, Summary};
+
+/// Writes `final/`, `curves.svg`, `report.md` and, last, `summary.json`, and shows the table.
+///
+/// # Errors
+/// If a file cannot be read or written.
+pub fn finish(context: &RunContext, model: &Model) -> Result<(), StageError> {
+    let directory = context.directory;
+    let staged = StagedFolder::create(&directory.final_model())?;
+    model.save(staged.path())?;
+    staged.commit()?;
+
+    let metrics: Vec<MetricsRow> = lines::read(&directory.metrics())?;
+    let evals: Vec<EvalRow> = lines::read(&directory.evals())?;
+    let title = directory.path().file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned());
+    Curves { title: &title, metrics: &metrics, evals: &evals }.write(&directory.curves())?;
+
+    let stages = context.settings.stages.iter().map(|stage| stage_summary(stage.name(), stage.steps(), &evals)).collect();
+    let seed = context.settings.run.seed;
+    let summary = Summary::new(directory.info(), seed, context.wall_seconds(), context.num_tokens, stages);
+    summary.write(directory.path(), &title)?;
+    context.progress.finish()?;
+    if let Some(table) = summary.table() {
+        context.progress.say(&table);
+    }
+    context.progress.say(&format!("done: {}", directory.path().display()));
+    Ok(())
+}
+
+/// The first and the last evaluation of a stage.
+fn stage_summary(name: &str, steps: u64, evals: &[EvalRow]) -> StageSummary {
+    let of_stage = || evals.iter().filter(|row| row.stage == name);
+    let before = of_stage().find(|row| row.step == 0).map(|row| row.result.clone());
+    let after = of_stage().rfind(|row| row.step == steps).map(|row| row.result.clone());
+    StageSummary { name: name.to_owned(), steps, before, after }
+}

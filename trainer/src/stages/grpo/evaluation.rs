@@ -1,0 +1,106 @@
+//! Held-out problems: how the policy does on questions it never trained on.
+
+use std::time::Instant;
+
+use rewards::{CompletionView, Problem, Rubric};
+use rollout::{Generator, Group, SamplingParams, StopReason, Template};
+
+use super::super::{RunContext, StageError};
+use super::learner::{Learner, template};
+use super::sampling::prompts;
+use crate::address::{self, Purpose};
+use crate::config::{Eval, GrpoStage};
+use crate::data::problem_file;
+use crate::rubric;
+use crate::telemetry::report::EvalSample;
+use crate::telemetry::{EvalRow, EvalSummary};
+
+/// A set of held-out problems and how they are asked.
+pub(super) struct HeldOut<'a> {
+    settings: &'a Eval,
+    template: Template,
+    problems: Vec<Problem>,
+    rubric: Rubric,
+}
+
+impl<'a> HeldOut<'a> {
+    pub(super) fn open(settings: &'a Eval, stage: &GrpoStage) -> Result<Self, StageError> {
+        let rubric = rubric::for_evaluation()?;
+        let mut problems = problem_file::read(&settings.problems, &rubric)?;
+        if settings.max_problems > 0 {
+            problems.truncate(settings.max_problems as usize);
+        }
+        Ok(Self { settings, template: template(stage), problems, rubric })
+    }
+
+    pub(super) fn every_steps(&self) -> u64 {
+        self.settings.every_steps
+    }
+
+    /// Samples every problem and logs the result as that of `step` (0: before the stage).
+    ///
+    /// The random numbers are those of every other evaluation of the stage, so that two of them differ by the policy alone.
+    pub(super) fn evaluate(&self, context: &RunContext, learner: &Learner, step: u64) -> Result<(), StageError> {
+        let clock = Instant::now();
+        let n_samples = self.settings.samples_per_problem as usize;
+        context.progress.say(&format!("evaluating {} held-out problems", self.problems.len()));
+        let groups = self.sample(context, learner, n_samples)?;
+        let result = EvalSummary::new(&self.judge(&groups), n_samples);
+        let row =
+            EvalRow { stage: learner.settings.name.clone(), step, result, seconds: clock.elapsed().as_secs_f64() };
+        context.progress.say(&format!(
+            "step {step}: held-out pass@1 {:.3}  format {:.3}  mean tokens {:.1}",
+            row.result.pass_at_1, row.result.format, row.result.mean_tokens
+        ));
+        Ok(context.log_eval(&row)?)
+    }
+
+    fn sample(&self, context: &RunContext, learner: &Learner, n_samples: usize) -> Result<Vec<Group>, StageError> {
+        let params = SamplingParams {
+            temperature: self.settings.temperature,
+            top_p: self.settings.top_p,
+            top_k: 0,
+            min_p: 0.0,
+            ..learner.sampling_params()
+        };
+        let generator = Generator {
+            policy: &learner.policy,
+            tokenizer: &learner.tokenizer,
+            params: &params,
+            max_batch: learner.settings.rollout.max_batch as usize,
+        };
+        let prompts = prompts(&self.problems, self.template, &learner.tokenizer)?;
+        let n_completions = prompts.len() * n_samples;
+        let clock = Instant::now();
+        let stream = |problem: usize, sample: usize| {
+            let path = [problem as u64, sample as u64];
+            address::stream(learner.seed, learner.stage_idx, Purpose::Evaluation, &path)
+        };
+        context.progress.begin_rollout(n_completions as u64);
+        let groups = generator.generate(prompts, n_samples, stream, |done| {
+            context.progress.rollout(done.n_completions as u64, done.n_tokens as f64 / clock.elapsed().as_secs_f64());
+        })?;
+        Ok(groups)
+    }
+
+    /// Right or wrong, in the format or not, sample by sample.
+    fn judge(&self, groups: &[Group]) -> Vec<EvalSample> {
+        let mut samples = Vec::new();
+        for (problem, group) in self.problems.iter().zip(groups) {
+            let views: Vec<CompletionView> = (group.completions.iter())
+                .map(|c| CompletionView::new(&c.text, c.ids.len(), c.stop_reason == StopReason::MaxTokens))
+                .collect();
+            for (judgement, view) in self.rubric.judge_group(problem, &views).iter().zip(&views) {
+                let full = |name: &str| {
+                    judgement.components.iter().any(|c| c.name == name && c.verdict.score == Some(1.0))
+                };
+                samples.push(EvalSample {
+                    correct: full(rubric::COUNTDOWN),
+                    formatted: full(rubric::FORMAT),
+                    n_tokens: view.n_tokens,
+                });
+            }
+        }
+        samples
+    }
+}

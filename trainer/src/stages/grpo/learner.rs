@@ -1,0 +1,197 @@
+//! One step of GRPO: Algorithm 1 of DeepSeekMath (Shao et al. 2024, arXiv 2402.03300), in the paper's order.
+
+use std::time::Instant;
+
+use policy::{Policy, ReferencePolicy};
+use rewards::{CompletionView, Judgement, Problem, Rubric};
+use rollout::{Group, StopReason, Template, Tokenizer};
+
+use super::super::{Model, StageError};
+use super::report::{Seconds, StepRecord};
+use super::update::UpdateReport;
+use crate::address::{self, Purpose};
+use crate::config::{self, GrpoStage};
+use crate::data::Questions;
+use crate::grpo::{Trajectory, advantages, split};
+use crate::optim::{AdamW, AdamWConfig, DecayScope, Schedule};
+use crate::rubric;
+use crate::telemetry::Progress;
+
+/// A group whose completions have been judged.
+#[derive(Debug)]
+pub(super) struct ScoredGroup {
+    pub(super) problem: Problem,
+    pub(super) group: Group,
+    pub(super) judgements: Vec<Judgement>,
+}
+
+/// Policy, reference and optimiser of a stage, and what they learn from.
+pub(super) struct Learner<'a> {
+    pub(super) settings: &'a GrpoStage,
+    pub(super) seed: u64,
+    pub(super) stage_idx: usize,
+    /// π_θ
+    pub(super) policy: Policy,
+    /// π_ref; none where nothing asks for it (`kl_beta = 0`).
+    pub(super) reference: Option<ReferencePolicy>,
+    /// The step before which the reference was taken from the policy; 0 is the start of the stage.
+    pub(super) reference_step: u64,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) optimizer: AdamW,
+    pub(super) schedule: Schedule,
+    rubric: Rubric,
+    questions: Questions,
+}
+
+impl<'a> Learner<'a> {
+    pub(super) fn new(
+        settings: &'a GrpoStage,
+        model: Model,
+        seed: u64,
+        stage_idx: usize,
+    ) -> Result<Self, StageError> {
+        let rubric = rubric::build(&settings.rewards)?;
+        let Model { policy, tokenizer } = model;
+        Ok(Self {
+            questions: Questions::open(&settings.problems, &rubric, seed, stage_idx)?,
+            reference: (settings.grpo.kl_beta != 0.0).then(|| policy.reference()),
+            reference_step: 0,
+            optimizer: AdamW::new(policy.parameters(), adamw(&settings.optimizer)),
+            schedule: schedule(&settings.optimizer, settings.steps),
+            settings,
+            seed,
+            stage_idx,
+            policy,
+            tokenizer,
+            rubric,
+        })
+    }
+
+    /// One step: sample, judge, compare, update. `step` counts from 1.
+    ///
+    /// # Errors
+    /// If a prompt does not fit the model, or a loss or gradient is not finite: nothing has changed then.
+    pub(super) fn step(&mut self, step: u64, progress: &Progress) -> Result<StepRecord, StageError> {
+        let settings = self.settings;
+        let mut seconds = Seconds::default();
+        self.refresh_reference(step);
+        let questions = self.questions(step)?; // D_b, Algorithm 1 line 4
+        let clock = Instant::now();
+        let groups = self.sample(step, &questions, progress)?; // {o_i} from π_old = π_θ, lines 5 and 6
+        seconds.sampling = clock.elapsed().as_secs_f64();
+        let clock = Instant::now();
+        let scored = self.judge(questions, groups); // r_i, line 7
+        seconds.reward = clock.elapsed().as_secs_f64();
+        let trajectories = trajectories(&scored, settings.grpo.advantage_scale); // Â_i, line 8
+        let clock = Instant::now();
+        let ref_logprobs = self.ref_logprobs(&scored, &trajectories); // log π_ref
+        seconds.reference = clock.elapsed().as_secs_f64();
+        let clock = Instant::now();
+        let mut report = UpdateReport::default();
+        let order = self.order(step, trajectories.len());
+        let minibatches = split(&order, settings.grpo.minibatches as usize)?;
+        progress.begin_update(settings.grpo.updates_per_step());
+        for minibatch in &minibatches {
+            for _ in 0..settings.grpo.updates_per_batch {
+                // μ updates of Eq. 3, lines 9 and 10
+                self.update(step, &scored, &trajectories, minibatch, ref_logprobs.as_deref(), &mut report)?;
+                progress.update(report.n_updates);
+            }
+        }
+        seconds.update = clock.elapsed().as_secs_f64();
+        Ok(StepRecord { scored, trajectories, report, seconds, kl_beta: settings.grpo.kl_beta })
+    }
+
+    /// π_ref ← π_θ where the schedule says so (DeepSeek-R1: every 400 steps of its own counting).
+    fn refresh_reference(&mut self, step: u64) {
+        let every = self.settings.grpo.reference_refresh_steps;
+        if self.reference.is_some() && every > 0 && step > 1 && (step - 1) % every == 0 {
+            self.reference = Some(self.policy.reference());
+            self.reference_step = step;
+        }
+    }
+
+    /// The questions of a step.
+    pub(super) fn questions(&self, step: u64) -> Result<Vec<Problem>, StageError> {
+        let n = self.settings.rollout.prompts_per_step;
+        Ok(self.questions.questions((step - 1) * n, n)?)
+    }
+
+    /// Judges every group, groups in parallel.
+    fn judge(&self, problems: Vec<Problem>, groups: Vec<Group>) -> Vec<ScoredGroup> {
+        use rayon::prelude::*;
+        let rubric = &self.rubric;
+        let score = |(problem, group): (Problem, Group)| {
+            let truncated = |reason| reason == StopReason::MaxTokens;
+            let views: Vec<CompletionView> = (group.completions.iter())
+                .map(|c| CompletionView::new(&c.text, c.ids.len(), truncated(c.stop_reason)))
+                .collect();
+            let judgements = rubric.judge_group(&problem, &views);
+            ScoredGroup { problem, group, judgements }
+        };
+        problems.into_par_iter().zip(groups).map(score).collect()
+    }
+
+    /// The order in which a rollout's trajectories fall into minibatches: random, addressed by the step.
+    fn order(&self, step: u64, n_trajectories: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..n_trajectories).collect();
+        if self.settings.grpo.minibatches > 1 {
+            address::stream(self.seed, self.stage_idx, Purpose::Split, &[step]).draws().shuffle(&mut order);
+        }
+        order
+    }
+
+    /// The text around questions.
+    pub(super) fn template(&self) -> Template {
+        template(self.settings)
+    }
+}
+
+/// Group-relative advantages, spread over the completions of all groups in order.
+fn trajectories(scored: &[ScoredGroup], scale: config::AdvantageScale) -> Vec<Trajectory> {
+    let rewards: Vec<Vec<Option<f32>>> =
+        scored.iter().map(|group| group.judgements.iter().map(|judgement| judgement.reward).collect()).collect();
+    let advantages = advantages(&rewards, scale);
+    let mut trajectories = Vec::new();
+    for (prompt_idx, (scored, advantages)) in scored.iter().zip(advantages).enumerate() {
+        for ((completion, judgement), advantage) in scored.group.completions.iter().zip(&scored.judgements).zip(advantages) {
+            trajectories.push(Trajectory {
+                prompt_idx,
+                ids: completion.ids.clone(),
+                old_logprobs: completion.logprobs.clone(),
+                reward: judgement.reward,
+                advantage,
+            });
+        }
+    }
+    trajectories
+}
+
+/// The template of a stage.
+pub(super) fn template(settings: &GrpoStage) -> Template {
+    match settings.prompt.template {
+        config::Template::R1Zero => Template::R1Zero,
+        config::Template::None => Template::None,
+    }
+}
+
+/// The optimiser of a run file.
+pub(in super::super) fn adamw(settings: &config::Optimizer) -> AdamWConfig {
+    AdamWConfig {
+        betas: settings.betas,
+        eps: settings.eps,
+        weight_decay: settings.weight_decay,
+        decay_scope: DecayScope::Matrices,
+    }
+}
+
+/// The learning rate of a run file, as a function of the step.
+pub(in super::super) fn schedule(settings: &config::Optimizer, steps: u64) -> Schedule {
+    Schedule {
+        learning_rate: settings.learning_rate,
+        decay: settings.schedule,
+        n_warmup_steps: settings.warmup_steps,
+        n_steps: steps,
+        final_lr_fraction: settings.final_lr_fraction,
+    }
+}

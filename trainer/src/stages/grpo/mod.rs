@@ -1,0 +1,75 @@
+//! A stage of kind `grpo`: steps, evaluations, checkpoints and logs around [`Learner::step`].
+
+mod evaluation;
+pub(super) mod learner;
+mod report;
+mod sampling;
+mod state;
+mod update;
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::{Model, RunContext, StageError};
+use crate::config::GrpoStage;
+use crate::run::{Checkpoint, completions};
+use crate::telemetry::MetricsRow;
+use evaluation::HeldOut;
+pub(super) use learner::{adamw, schedule};
+use learner::Learner;
+
+/// Runs the stage to its end, or until the user asks to stop (then there is no checkpoint of the last step to give back).
+///
+/// - `init`: the model folder the stage starts from, also when it is resumed: the first reference policy is in it.
+///
+/// # Errors
+/// The first failure.
+pub fn run(
+    context: &mut RunContext,
+    settings: &GrpoStage,
+    stage_idx: usize,
+    init: &Path,
+    resumed: Option<Checkpoint>,
+) -> Result<Option<Checkpoint>, StageError> {
+    let held_out = settings.eval.as_ref().map(|eval| HeldOut::open(eval, settings)).transpose()?;
+    let model = Model::load(init, context.dtype, context.device)?;
+    let mut learner = Learner::new(settings, model, context.settings.run.seed, stage_idx)?;
+    let first = match &resumed {
+        Some(checkpoint) => {
+            learner.restore(checkpoint, context)?;
+            checkpoint.step + 1
+        }
+        None => 1,
+    };
+    learner.check_first_prompts(first)?;
+    if let Some(held_out) = held_out.as_ref().filter(|_| first == 1) {
+        held_out.evaluate(context, &learner, 0)?;
+    }
+    let mut last = resumed;
+    for step in first..=settings.steps {
+        let began = Instant::now();
+        let record = learner.step(step, context.progress)?;
+        context.num_tokens += record.n_tokens();
+        let mut metrics = record.metrics(context.num_tokens);
+        metrics.set("step_time", began.elapsed().as_secs_f64());
+        completions::write(context.directory.path(), &settings.name, step, &record.rows(step))?;
+        context.log_metrics(&MetricsRow { stage: settings.name.clone(), step, metrics: metrics.clone() })?;
+        context.progress.step_done(step, &metrics)?;
+
+        let due = |every: u64| every > 0 && step % every == 0;
+        let ends = step == settings.steps;
+        if let Some(held_out) = held_out.as_ref().filter(|held_out| ends || due(held_out.every_steps())) {
+            held_out.evaluate(context, &learner, step)?;
+        }
+        let stops = context.asked_to_stop() && !ends;
+        if ends || stops || due(settings.checkpoint.every_steps) {
+            let checkpoint = learner.save(step, context)?;
+            checkpoint.prune_older(settings.checkpoint.keep as usize)?;
+            last = Some(checkpoint);
+        }
+        if stops {
+            return Ok(None);
+        }
+    }
+    Ok(last)
+}

@@ -1,0 +1,161 @@
+//! What a step leaves behind: its metrics under TRL's names, and every completion as a row.
+
+use rollout::StopReason;
+
+use super::learner::ScoredGroup;
+use super::update::UpdateReport;
+use crate::grpo::Trajectory;
+use crate::rubric;
+use crate::run::{CompletionRow, ComponentRow};
+use crate::telemetry::metrics::names;
+use crate::telemetry::{StepMetrics, statistics};
+
+/// Wall time of the parts of a step.
+#[derive(Debug, Default)]
+pub(super) struct Seconds {
+    pub(super) sampling: f64,
+    pub(super) reward: f64,
+    pub(super) reference: f64,
+    pub(super) update: f64,
+}
+
+/// A finished step.
+#[derive(Debug)]
+pub(super) struct StepRecord {
+    pub(super) scored: Vec<ScoredGroup>,
+    pub(super) trajectories: Vec<Trajectory>,
+    pub(super) report: UpdateReport,
+    pub(super) seconds: Seconds,
+    pub(super) kl_beta: f64,
+}
+
+impl StepRecord {
+    /// Prompt and completion tokens, a prompt counted for each of its completions as in TRL.
+    pub(super) fn n_tokens(&self) -> u64 {
+        let prompt = |trajectory: &Trajectory| self.scored[trajectory.prompt_idx].group.prompt.ids.len();
+        self.trajectories.iter().map(|t| (prompt(t) + t.ids.len()) as u64).sum()
+    }
+
+    /// The step's line in metrics.jsonl.
+    ///
+    /// - `num_tokens`: since the start of the run, this step included
+    pub(super) fn metrics(&self, num_tokens: u64) -> StepMetrics {
+        let mut metrics = StepMetrics::new();
+        metrics.set(names::NUM_TOKENS, num_tokens as f64);
+        metrics.extend(self.lengths());
+        let rewards: Vec<Option<f32>> = self.trajectories.iter().map(|t| t.reward).collect();
+        metrics.extend(statistics::rewards(&rewards, self.scored[0].judgements.len()));
+        for name in self.component_names() {
+            let scores = self.scores(&name);
+            metrics.extend(statistics::component(&name, &scores));
+            let share = |value: f32| {
+                scores.iter().filter(|&&score| score == Some(value)).count() as f64 / scores.len() as f64
+            };
+            match name.as_str() {
+                rubric::COUNTDOWN => metrics.set(names::ACCURACY, share(1.0)),
+                rubric::FORMAT => metrics.set(names::FORMAT, share(1.0)),
+                _ => {}
+            }
+        }
+        metrics.extend(self.update_metrics());
+        metrics.extend(self.timing());
+        metrics
+    }
+
+    /// Every completion of the step, group by group.
+    pub(super) fn rows(&self, step: u64) -> Vec<CompletionRow> {
+        let mut rows = Vec::with_capacity(self.trajectories.len());
+        let mut trajectories = self.trajectories.iter();
+        for (group, scored) in self.scored.iter().enumerate() {
+            for (row, (completion, judgement)) in scored.group.completions.iter().zip(&scored.judgements).enumerate() {
+                let trajectory = trajectories.next().expect("a trajectory for each completion");
+                let components = judgement.components.iter().map(|component| {
+                    let verdict = &component.verdict;
+                    let row = ComponentRow {
+                        score: verdict.score,
+                        reason: verdict.reason.to_string(),
+                        extracted: verdict.extracted.clone(),
+                        rule: verdict.rule.to_string(),
+                    };
+                    (component.name.clone(), row)
+                });
+                rows.push(CompletionRow {
+                    step,
+                    problem_id: scored.problem.id.clone(),
+                    group,
+                    row,
+                    prompt: scored.group.prompt.text.clone(),
+                    text: completion.text.clone(),
+                    n_tokens: completion.ids.len(),
+                    stop_reason: stop_reason(completion.stop_reason).to_owned(),
+                    components: components.collect(),
+                    reward: trajectory.reward,
+                    advantage: trajectory.advantage,
+                });
+            }
+        }
+        rows
+    }
+
+    fn lengths(&self) -> StepMetrics {
+        let completions = || self.scored.iter().flat_map(|scored| &scored.group.completions);
+        let n_tokens: Vec<usize> = completions().map(|completion| completion.ids.len()).collect();
+        let terminated: Vec<bool> =
+            completions().map(|completion| completion.stop_reason != StopReason::MaxTokens).collect();
+        statistics::completion_lengths(&n_tokens, &terminated)
+    }
+
+    fn component_names(&self) -> Vec<String> {
+        self.scored[0].judgements[0].components.iter().map(|component| component.name.clone()).collect()
+    }
+
+    fn scores(&self, name: &str) -> Vec<Option<f32>> {
+        let judgements = self.scored.iter().flat_map(|scored| &scored.judgements);
+        let of_name = judgements.flat_map(|judgement| judgement.components.iter().filter(|c| c.name == name));
+        of_name.map(|component| component.verdict.score).collect()
+    }
+
+    fn update_metrics(&self) -> StepMetrics {
+        let UpdateReport { stats, first, n_updates, .. } = &self.report;
+        let n_updates = (*n_updates).max(1) as f64;
+        let mut metrics = StepMetrics::from([
+            (names::ENTROPY, self.report.entropy_sum / stats.n_tokens.max(1) as f64),
+            (names::LOSS, stats.loss(self.kl_beta) / n_updates),
+            ("policy_loss", stats.policy_loss / n_updates),
+            (names::GRAD_NORM, self.report.grad_norm_sum / n_updates),
+            (names::LEARNING_RATE, self.report.learning_rate),
+            ("clip_ratio/low_mean", stats.clip_ratio_low()),
+            ("clip_ratio/low_min", self.report.clip_low_min),
+            ("clip_ratio/high_mean", stats.clip_ratio_high()),
+            ("clip_ratio/high_max", self.report.clip_high_max),
+            ("clip_ratio/region_mean", stats.clip_ratio_region()),
+            (names::LOGPROB_GAP_MEAN, first.gap_mean()),
+            (names::LOGPROB_GAP_MAX, first.gap_max),
+        ]);
+        if self.kl_beta != 0.0 {
+            metrics.set(names::KL, stats.kl_mean());
+        }
+        metrics
+    }
+
+    fn timing(&self) -> StepMetrics {
+        let Seconds { sampling, reward, reference, update } = self.seconds;
+        let n_sampled: usize = self.trajectories.iter().map(|t| t.ids.len()).sum();
+        StepMetrics::from([
+            (names::TOKENS_PER_SECOND, n_sampled as f64 / sampling.max(1e-9)),
+            ("timing/sampling", sampling),
+            ("timing/reward", reward),
+            ("timing/reference", reference),
+            ("timing/update", update),
+        ])
+    }
+}
+
+/// As in the rows on disk.
+pub(super) fn stop_reason(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::EndToken => "end_token",
+        StopReason::StopString => "stop_string",
+        StopReason::MaxTokens => "max_tokens",
+    }
+}

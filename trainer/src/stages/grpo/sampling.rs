@@ -1,0 +1,81 @@
+//! The rollout of a step: questions to prompts, prompts to groups of completions.
+
+use std::time::Instant;
+
+use rewards::Problem;
+use rollout::{Generator, Group, Prompt, SamplingParams, Template, Tokenizer};
+
+use super::super::StageError;
+use super::learner::Learner;
+use crate::address::{self, Purpose};
+use crate::config::Rollout;
+use crate::telemetry::Progress;
+
+impl Learner<'_> {
+    /// Samples G completions of each question from the policy as it stands.
+    pub(super) fn sample(&self, step: u64, questions: &[Problem], progress: &Progress) -> Result<Vec<Group>, StageError> {
+        let settings = &self.settings.rollout;
+        let prompts = prompts(questions, self.template(), &self.tokenizer)?;
+        let params = self.sampling_params();
+        let generator = Generator {
+            policy: &self.policy,
+            tokenizer: &self.tokenizer,
+            params: &params,
+            max_batch: settings.max_batch as usize,
+        };
+        progress.begin_rollout(settings.completions_per_step());
+        let clock = Instant::now();
+        let stream = |group: usize, row: usize| {
+            address::stream(self.seed, self.stage_idx, Purpose::Sampling, &[step, group as u64, row as u64])
+        };
+        let groups = generator.generate(prompts, settings.group_size as usize, stream, |done| {
+            progress.rollout(done.n_completions as u64, done.n_tokens as f64 / clock.elapsed().as_secs_f64());
+        })?;
+        Ok(groups)
+    }
+
+    /// Samples nothing: makes sure, before the first step, that its prompts fit the model.
+    pub(super) fn check_first_prompts(&self, step: u64) -> Result<(), StageError> {
+        let prompts = prompts(&self.questions(step)?, self.template(), &self.tokenizer)?;
+        let context = self.policy.config().max_position_embeddings;
+        let max_tokens = self.settings.rollout.max_tokens as usize;
+        let longest = prompts.iter().enumerate().max_by_key(|(_, prompt)| prompt.ids.len());
+        match longest {
+            Some((group_idx, prompt)) if (prompt.ids.len() + max_tokens) as i64 > context => {
+                Err(rollout::Error::Context { group_idx, n_prompt_tokens: prompt.ids.len(), max_tokens, context }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How this stage samples.
+    pub(super) fn sampling_params(&self) -> SamplingParams {
+        let Rollout { temperature, top_k, top_p, min_p, max_tokens, min_tokens, stop_strings, stop_token_ids, .. } =
+            &self.settings.rollout;
+        let mut stops = self.policy.config().eos_token_ids.clone();
+        stops.extend(stop_token_ids.iter().map(|&id| i64::from(id)));
+        SamplingParams {
+            temperature: *temperature,
+            top_k: *top_k as usize,
+            top_p: *top_p,
+            min_p: *min_p,
+            max_tokens: *max_tokens as usize,
+            min_tokens: *min_tokens as usize,
+            stop_token_ids: stops,
+            stop_strings: stop_strings.clone(),
+        }
+    }
+}
+
+/// Questions as the policy reads them.
+pub(super) fn prompts(
+    questions: &[Problem],
+    template: Template,
+    tokenizer: &Tokenizer,
+) -> Result<Vec<Prompt>, StageError> {
+    let prompt = |problem: &Problem| {
+        let text = template.render(&problem.question);
+        Ok(Prompt { ids: tokenizer.encode(&text)?, text })
+    };
+    questions.iter().map(prompt).collect()
+}

@@ -1,0 +1,14 @@
+//! A run: its stages in order, each handing a model on to the next, each resumable where it stopped.
+
+mod context;
+mod error;
+mod finish;
+mod grpo;
+mod model;
+mod pipeline;
+mod pretrain;
+
+pub use context::RunContext;
+pub use error::{NonFinite, StageError};
+pub use model::Model;
+pub use pipeline::{Outcome, run};

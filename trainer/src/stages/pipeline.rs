@@ -1,0 +1,79 @@
+//! The order of stages, and where a resumed run goes on.
+
+use std::path::PathBuf;
+
+use super::{Model, RunContext, StageError, finish, grpo, pretrain};
+use crate::config::Stage;
+use crate::run::checkpoint::latest_valid;
+use crate::run::{Checkpoint, ResumePoint, completions, lines};
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every stage is done.
+    Finished,
+    /// The user asked to stop; everything up to the last finished step is saved.
+    Stopped,
+}
+
+/// Runs every stage that is not done yet, then writes the summary.
+///
+/// A stage hands its last checkpoint on to the next. Where a stage has a checkpoint already, the run goes on behind it.
+///
+/// # Errors
+/// The first failure; checkpoints made before it are intact.
+pub fn run(context: &mut RunContext) -> Result<Outcome, StageError> {
+    let stages = &context.settings.stages;
+    let mut init: Option<PathBuf> = context.settings.model.as_ref().map(|model| model.path.clone());
+    for (stage_idx, stage) in stages.iter().enumerate() {
+        let name = stage.name();
+        let resumed = resume_point(context, name)?;
+        if let Some(checkpoint) = &resumed {
+            context.num_tokens = checkpoint.state.num_tokens;
+            context.earlier_seconds = checkpoint.state.wall_seconds;
+        }
+        let n_done = resumed.as_ref().map_or(0, |checkpoint| checkpoint.step);
+        if n_done >= stage.steps() {
+            init = resumed.map(|checkpoint| checkpoint.path);
+            continue;
+        }
+        cut_logs(context, stage_idx, n_done)?;
+        context.progress.begin_stage(name, n_done, stage.steps());
+        let last = match stage {
+            Stage::Pretrain(settings) => pretrain::run(context, settings, stage_idx, resumed)?,
+            Stage::Grpo(settings) => {
+                let folder = init.as_deref().expect("a checked run file says what its first stage starts from");
+                grpo::run(context, settings, stage_idx, folder, resumed)?
+            }
+        };
+        match last {
+            Some(checkpoint) => init = Some(checkpoint.path),
+            None => return Ok(Outcome::Stopped),
+        }
+    }
+    let last = init.expect("a run has a stage");
+    finish::finish(context, &Model::load(&last, context.dtype, context.device)?)?;
+    Ok(Outcome::Finished)
+}
+
+/// The newest whole checkpoint of a stage; damaged ones are told of.
+fn resume_point(context: &RunContext, stage: &str) -> Result<Option<Checkpoint>, StageError> {
+    let found = latest_valid(&context.directory.checkpoints(stage))?;
+    for rejected in &found.rejected {
+        context.progress.say(&format!("warning: {rejected}; going back to the one before"));
+    }
+    if let Some(checkpoint) = &found.checkpoint {
+        context.progress.say(&format!("stage {stage}: going on after step {}", checkpoint.step));
+    }
+    Ok(found.checkpoint)
+}
+
+/// Removes from the logs what was written after the point at which the run goes on.
+fn cut_logs(context: &RunContext, stage_idx: usize, step: u64) -> Result<(), StageError> {
+    let names: Vec<String> = context.settings.stages.iter().map(|stage| stage.name().to_owned()).collect();
+    let point = ResumePoint { earlier_stages: &names[..stage_idx], stage: &names[stage_idx], step };
+    lines::truncate_after(&context.directory.metrics(), &point)?;
+    lines::truncate_after(&context.directory.evals(), &point)?;
+    completions::remove_after(context.directory.path(), &point)?;
+    Ok(())
+}

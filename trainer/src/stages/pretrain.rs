@@ -1,0 +1,225 @@
+//! A stage of kind `pretrain`: a base model from nothing, by predicting the next token of a corpus.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use policy::{ModelConfig, Policy, TokenStats, backward_in_chunks, random_parameters};
+use rayon::prelude::*;
+use rollout::Tokenizer;
+use serde_json::{Map, Value, json};
+use tch::{Kind, Tensor};
+
+use super::grpo::{adamw, schedule};
+use super::{Model, NonFinite, RunContext, StageError};
+use crate::address::{self, Purpose};
+use crate::config::{Architecture, Corpus, PretrainStage};
+use crate::data::bpe::{self, END_OF_TEXT_ID};
+use crate::data::text::{Rows, Text};
+use crate::optim::{AdamW, Schedule, clip_grad_norm};
+use crate::run::{Checkpoint, CheckpointWriter, StagedFolder, TrainerState};
+use crate::telemetry::metrics::names;
+use crate::telemetry::{MetricsRow, StepMetrics};
+
+const OPTIMIZER: &str = "optimizer.safetensors";
+
+/// Runs the stage to its end, or until the user asks to stop (then there is no checkpoint of the last step to give back).
+///
+/// # Errors
+/// The first failure.
+pub fn run(
+    context: &mut RunContext,
+    settings: &PretrainStage,
+    stage_idx: usize,
+    resumed: Option<Checkpoint>,
+) -> Result<Option<Checkpoint>, StageError> {
+    let seed = context.settings.run.seed;
+    let text = Text::open(&settings.corpus, address::stream(seed, stage_idx, Purpose::Corpus, &[]).bits(0))?;
+    let folder = tokenizer_folder(context, settings, &text)?;
+    let mut learner = Learner::new(context, settings, stage_idx, &folder, resumed.as_ref())?;
+    let first = resumed.as_ref().map_or(1, |checkpoint| checkpoint.step + 1);
+    let order = address::stream(seed, stage_idx, Purpose::Corpus, &[1]);
+    let tokenizer = Tokenizer::load(&folder, settings.tokenizer.vocab_size as i64)?;
+    let rows = text.rows(&tokenizer, END_OF_TEXT_ID, settings.seq_len as usize, order)?;
+    let mut last = resumed;
+    for step in first..=settings.steps {
+        let began = Instant::now();
+        let mut metrics = learner.step(step, &rows)?;
+        context.num_tokens += settings.batch_tokens;
+        metrics.set(names::NUM_TOKENS, context.num_tokens as f64);
+        metrics.set(names::STEP_TIME, began.elapsed().as_secs_f64());
+        context.log_metrics(&MetricsRow { stage: settings.name.clone(), step, metrics: metrics.clone() })?;
+        context.progress.step_done(step, &metrics)?;
+        let ends = step == settings.steps;
+        let stops = context.asked_to_stop() && !ends;
+        let due = settings.checkpoint.every_steps > 0 && step % settings.checkpoint.every_steps == 0;
+        if ends || stops || due {
+            let checkpoint = learner.save(step, context)?;
+            checkpoint.prune_older(settings.checkpoint.keep as usize)?;
+            last = Some(checkpoint);
+        }
+        if stops {
+            return Ok(None);
+        }
+    }
+    if let Some(output) = &settings.output {
+        export(&learner.model, output)?;
+        context.progress.say(&format!("the model is in {}", output.display()));
+    }
+    Ok(last)
+}
+
+struct Learner<'a> {
+    settings: &'a PretrainStage,
+    model: Model,
+    optimizer: AdamW,
+    schedule: Schedule,
+}
+
+impl<'a> Learner<'a> {
+    fn new(
+        context: &RunContext,
+        settings: &'a PretrainStage,
+        stage_idx: usize,
+        tokenizer: &Path,
+        resumed: Option<&Checkpoint>,
+    ) -> Result<Self, StageError> {
+        let model = match resumed {
+            Some(checkpoint) => Model::load(&checkpoint.path, context.dtype, context.device)?,
+            None => fresh_model(context, settings, stage_idx, tokenizer)?,
+        };
+        let mut optimizer = AdamW::new(model.policy.parameters(), adamw(&settings.optimizer));
+        if let Some(checkpoint) = resumed {
+            optimizer.load(&checkpoint.path.join(OPTIMIZER))?;
+        }
+        Ok(Self { settings, model, optimizer, schedule: schedule(&settings.optimizer, settings.steps) })
+    }
+
+    /// One update on `batch_tokens` tokens, all of them predicted.
+    fn step(&mut self, step: u64, rows: &Rows) -> Result<StepMetrics, StageError> {
+        let settings = self.settings;
+        let n_rows = settings.batch_tokens / settings.seq_len;
+        let first_row = (step - 1) * n_rows;
+        let batch: Vec<Vec<i64>> =
+            (first_row..first_row + n_rows).into_par_iter().map(|row| rows.row(row)).collect::<Result<_, _>>()?;
+        let rows_at_once = (settings.micro_batch_tokens / settings.seq_len).max(1) as usize;
+        let clock = Instant::now();
+        self.optimizer.zero_grad();
+        let mut loss = 0.0;
+        for rows in batch.chunks(rows_at_once) {
+            loss += self.backward(rows, settings.batch_tokens);
+        }
+        if !loss.is_finite() {
+            return Err(StageError::NonFinite { step, what: NonFinite::TextLoss { value: loss } });
+        }
+        let max_norm = if settings.optimizer.max_grad_norm == 0.0 { f64::INFINITY } else { settings.optimizer.max_grad_norm };
+        let grad_norm = clip_grad_norm(self.model.policy.parameters(), max_norm)
+            .map_err(|error| StageError::NonFinite { step, what: error.into() })?;
+        let learning_rate = self.schedule.lr(step - 1);
+        self.optimizer.step(learning_rate);
+        Ok(StepMetrics::from([
+            (names::LOSS, loss),
+            (names::GRAD_NORM, grad_norm),
+            (names::LEARNING_RATE, learning_rate),
+            ("training/tokens_per_second", settings.batch_tokens as f64 / clock.elapsed().as_secs_f64()),
+        ]))
+    }
+
+    /// Adds the gradient of the mean loss over `n_tokens`, of which these rows are a part; gives back that part, in nats.
+    fn backward(&self, rows: &[Vec<i64>], n_tokens: u64) -> f64 {
+        let policy = &self.model.policy;
+        let seq = self.settings.seq_len as i64;
+        let ids = Tensor::from_slice(&rows.concat()).reshape([rows.len() as i64, seq + 1]).to_device(policy.device());
+        let weights = policy.trainable_weights();
+        let hidden = policy.rectangular_hidden(&weights, &ids.narrow(1, 0, seq)).flatten(0, 1);
+        let targets = ids.narrow(1, 1, seq).flatten(0, 1);
+        let mut total = 0.0;
+        let loss = |_: i64, chunk: &TokenStats| {
+            let loss = -chunk.logprobs.sum(Kind::Float) / n_tokens as f64;
+            total += loss.double_value(&[]);
+            Ok::<_, StageError>(loss)
+        };
+        let chunk = self.settings.logits_chunk_tokens as i64;
+        backward_in_chunks(&hidden, weights.head(), &targets, 1.0, chunk, loss).expect("this loss has no error");
+        total
+    }
+
+    fn save(&self, step: u64, context: &RunContext) -> Result<Checkpoint, StageError> {
+        let writer = CheckpointWriter::create(&context.directory.checkpoints(&self.settings.name), step)?;
+        self.model.save(writer.path())?;
+        self.optimizer.save(&writer.path().join(OPTIMIZER))?;
+        let state = TrainerState {
+            stage: self.settings.name.clone(),
+            step,
+            num_tokens: context.num_tokens,
+            n_updates: step,
+            wall_seconds: context.wall_seconds(),
+            extra: Map::new(),
+        };
+        state.write(writer.path())?;
+        Ok(writer.commit()?)
+    }
+}
+
+/// The folder of the stage's tokenizer, trained when the stage begins.
+fn tokenizer_folder(context: &RunContext, settings: &PretrainStage, text: &Text) -> Result<PathBuf, StageError> {
+    let folder = context.directory.path().join("tokenizer").join(&settings.name);
+    if !folder.join("tokenizer.json").is_file() {
+        context.progress.say("training the tokenizer");
+        let staged = StagedFolder::create(&folder)?;
+        let superwords = matches!(settings.corpus, Corpus::Countdown(_));
+        bpe::train(&text.sample()?, &settings.tokenizer, superwords, staged.path())?;
+        staged.commit()?;
+    }
+    Ok(folder)
+}
+
+fn fresh_model(
+    context: &RunContext,
+    settings: &PretrainStage,
+    stage_idx: usize,
+    tokenizer: &Path,
+) -> Result<Model, StageError> {
+    let config = model_config(&settings.architecture, settings.tokenizer.vocab_size)?;
+    let tokenizer = Tokenizer::load(tokenizer, config.vocab_size)?;
+    let seed = context.settings.run.seed;
+    let parameters = random_parameters(&config, |tensor_idx, n| {
+        let stream = address::stream(seed, stage_idx, Purpose::Weights, &[tensor_idx as u64]);
+        (0..n as u64).map(|i| stream.normal(i) as f32).collect()
+    });
+    Ok(Model { policy: Policy::new(config, parameters, context.dtype, context.device), tokenizer })
+}
+
+/// A Qwen2 config.json of the given shape.
+fn model_config(architecture: &Architecture, vocab_size: u64) -> Result<ModelConfig, StageError> {
+    let Value::Object(json) = json!({
+        "architectures": ["Qwen2ForCausalLM"],
+        "model_type": "qwen2",
+        "hidden_size": architecture.hidden_size,
+        "num_hidden_layers": architecture.n_layers,
+        "num_attention_heads": architecture.n_heads,
+        "num_key_value_heads": architecture.n_kv_heads,
+        "intermediate_size": architecture.intermediate_size,
+        "vocab_size": vocab_size,
+        "max_position_embeddings": architecture.max_position_embeddings,
+        "rope_theta": architecture.rope_theta,
+        "rms_norm_eps": 1e-6,
+        "hidden_act": "silu",
+        "initializer_range": 0.02,
+        "tie_word_embeddings": architecture.tie_word_embeddings,
+        "bos_token_id": null,
+        "eos_token_id": END_OF_TEXT_ID,
+        "pad_token_id": END_OF_TEXT_ID,
+        "torch_dtype": "float32",
+        "use_cache": true,
+    }) else {
+        unreachable!("the literal is an object")
+    };
+    Ok(ModelConfig::from_json(json, "[stage.architecture]")?)
+}
+
+/// Puts a copy of the finished model where the run file wants it.
+fn export(model: &Model, folder: &Path) -> Result<(), StageError> {
+    let staged = StagedFolder::create(folder)?;
+    model.save(staged.path())?;
+    Ok(staged.commit()?)
+}

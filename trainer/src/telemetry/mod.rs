@@ -1,0 +1,12 @@
+//! What a run tells: metrics, progress, the closing report and its picture.
+
+pub mod curves;
+pub mod format;
+pub mod metrics;
+pub mod progress;
+pub mod report;
+pub mod statistics;
+
+pub use metrics::{MetricsRow, StepMetrics};
+pub use progress::{Progress, ProgressMode};
+pub use report::{EvalRow, EvalSummary, Summary};

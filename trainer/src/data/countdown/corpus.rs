@@ -98,8 +98,9 @@ impl Corpus {
             let tree = branches([0; 3].map(|_| draws.between(low, high)), max);
             if !tree.is_empty() {
                 let branch = &tree[draws.below(tree.len())];
-                sums.push(branch.first.to_string());
-                sums.push(branch.attempts[draws.below(branch.attempts.len())].second.to_string());
+                let second = branch.attempts[draws.below(branch.attempts.len())].second;
+                // Never both steps of one attempt: a page of sums shows no way to solve a problem.
+                sums.push(if draws.below(2) == 0 { branch.first } else { second }.to_string());
             }
         }
         sums.join(", ")
@@ -111,10 +112,16 @@ mod tests {
     use super::*;
     use crate::data::countdown::styles::{Depth, Tags};
 
-    fn documents(count: u64) -> Vec<Document> {
-        let source = ProblemSource::new(ProblemRanges::default(), []).unwrap();
-        let corpus = Corpus::new(source, StyleWeights::default(), 1).unwrap();
-        (0..count).map(|index| corpus.document(index).unwrap()).collect()
+    fn corpus(excluded: &[CountdownProblem], seed: u64) -> Corpus {
+        let source = ProblemSource::new(ProblemRanges::default(), excluded).unwrap();
+        Corpus::new(source, StyleWeights::default(), seed).unwrap()
+    }
+
+    /// The transcripts among the first `count` documents: problem, style and completion.
+    fn transcripts(count: u64) -> Vec<(CountdownProblem, Style, String)> {
+        let corpus = corpus(&[], 1);
+        let documents = (0..count).map(|index| corpus.document(index).unwrap());
+        documents.filter_map(|document| document.about.map(|(p, style)| (p, style, document.completion))).collect()
     }
 
     /// The checked steps of a completion, as it wrote them: text of the step, its value, and whether it was said to hit.
@@ -155,39 +162,37 @@ mod tests {
         (compute(&outer), numbers)
     }
 
-    fn tagged_answer(document: &Document) -> Option<&str> {
-        let (_, rest) = document.completion.split_once("<answer> ")?;
+    fn tagged_answer(completion: &str) -> Option<&str> {
+        let (_, rest) = completion.split_once("<answer> ")?;
         rest.split_once(" </answer>").map(|(answer, _)| answer).filter(|answer| answer.contains('('))
     }
 
     #[test]
     fn a_document_depends_on_seed_and_index_alone() {
-        let all = documents(50);
-        let source = ProblemSource::new(ProblemRanges::default(), []).unwrap();
-        let alone = Corpus::new(source.clone(), StyleWeights::default(), 1).unwrap().document(31).unwrap();
-        assert_eq!(alone, all[31]);
-        assert_ne!(Corpus::new(source, StyleWeights::default(), 2).unwrap().document(31).unwrap(), all[31]);
+        let all: Vec<Document> = (0..50).map(|index| corpus(&[], 1).document(index).unwrap()).collect();
+        assert_eq!(corpus(&[], 1).document(31).unwrap(), all[31]);
+        assert_ne!(corpus(&[], 2).document(31).unwrap(), all[31]);
     }
 
     #[test]
     fn excluded_problems_never_occur() {
-        let excluded: Vec<CountdownProblem> = documents(300).into_iter().map(|document| document.problem).collect();
-        let source = ProblemSource::new(ProblemRanges::default(), &excluded).unwrap();
-        let corpus = Corpus::new(source, StyleWeights::default(), 1).unwrap();
+        let excluded: Vec<CountdownProblem> = transcripts(300).into_iter().map(|(problem, ..)| problem).collect();
+        let keys: Vec<_> = excluded.iter().map(CountdownProblem::key).collect();
+        let corpus = corpus(&excluded, 1);
         for index in 0..2_000 {
-            let document = corpus.document(index).unwrap();
-            assert!(excluded.iter().all(|out| out.key() != document.problem.key()), "{}", document.problem.id());
+            let Some((problem, _)) = corpus.document(index).unwrap().about else { continue };
+            assert!(!keys.contains(&problem.key()), "{}", problem.id());
         }
     }
 
     #[test]
     fn arithmetic_is_always_right_and_careful_checks_are_too() {
         let mut wrong = 0;
-        for document in documents(3_000) {
-            for (step, value, yes) in checks(&document.completion) {
-                assert_eq!(compute(&step), value, "{}", document.completion);
-                if yes != (value == document.problem.target) {
-                    assert!(!document.style.careful, "{}", document.completion);
+        for (problem, style, completion) in transcripts(3_000) {
+            for (step, value, yes) in checks(&completion) {
+                assert_eq!(compute(&step), value, "{completion}");
+                if yes != (value == problem.target) {
+                    assert!(!style.careful, "{completion}");
                     wrong += 1;
                 }
             }
@@ -198,57 +203,62 @@ mod tests {
     #[test]
     fn answers_use_the_numbers_and_hold_what_the_last_check_said() {
         let mut right = 0;
-        for document in documents(3_000) {
-            let Some(answer) = tagged_answer(&document) else { continue };
+        for (problem, _, completion) in transcripts(3_000) {
+            let Some(answer) = tagged_answer(&completion) else { continue };
             let (value, numbers) = evaluate(answer);
-            assert_eq!(numbers, document.problem.key().0);
-            let checks = checks(&document.completion);
-            if let Some((_, found, true)) = checks.last() {
-                assert_eq!(value, *found, "{}", document.completion);
+            assert_eq!(numbers, problem.key().0);
+            if let Some((_, found, true)) = checks(&completion).last() {
+                assert_eq!(value, *found, "{completion}");
             }
-            right += i32::from(value == document.problem.target);
+            right += i32::from(value == problem.target);
         }
         assert!(right > 300, "{right}");
     }
 
     #[test]
     fn patient_careful_searches_repeat_nothing_and_mostly_succeed() {
-        let mut counts = [0, 0];
-        for document in documents(4_000) {
-            let first: Vec<&str> = document
-                .completion
-                .lines()
-                .filter_map(|line| line.split_once(", then"))
-                .map(|(step, _)| step)
-                .collect();
-            let mut distinct = first.clone();
-            distinct.sort_unstable();
-            distinct.dedup();
-            assert_eq!(distinct.len(), first.len(), "{}", document.completion);
-            if document.style.depth == Depth::Long && document.style.careful && document.style.tags == Tags::Full {
-                counts[0] += 1;
-                counts[1] += i32::from(checks(&document.completion).last().is_some_and(|(_, _, yes)| *yes));
+        let (mut searches, mut successes) = (0, 0);
+        for (_, style, completion) in transcripts(4_000) {
+            let first = completion.lines().filter_map(|line| line.split_once(", then")).map(|(step, _)| step);
+            let first: Vec<&str> = first.collect();
+            let distinct: std::collections::HashSet<&&str> = first.iter().collect();
+            assert_eq!(distinct.len(), first.len(), "{completion}");
+            if style.depth == Depth::Long && style.careful {
+                searches += 1;
+                successes += i32::from(checks(&completion).last().is_some_and(|(_, _, yes)| *yes));
             }
         }
-        assert!(counts[1] * 10 > counts[0] * 8, "{counts:?}");
+        assert!(successes * 10 > searches * 8, "{successes} of {searches}");
     }
 
     #[test]
     fn tags_are_those_of_the_style() {
-        for document in documents(1_000) {
-            let text = &document.completion;
-            let tags: Vec<&str> =
-                ["<think>", "</think>", "<answer>", "</answer>"].into_iter().filter(|tag| text.contains(tag)).collect();
-            let strict = tags.len() == 4 && text.starts_with(" <think>") && text.ends_with(" </answer>");
-            assert_eq!(strict, document.style.tags == Tags::Full, "{text}");
-            assert_eq!(tags.is_empty(), document.style.tags == Tags::None, "{text}");
+        for (_, style, text) in transcripts(1_000) {
+            let tags = ["<think>", "</think>", "<answer>", "</answer>"].into_iter().filter(|tag| text.contains(tag));
+            let tags = tags.count();
+            let strict = tags == 4 && text.starts_with(" <think>") && text.ends_with(" </answer>");
+            assert_eq!(strict, style.tags == Tags::Full, "{text}");
+            assert_eq!(tags == 0, style.tags == Tags::None, "{text}");
             assert!(text.starts_with(' '), "{text:?}");
         }
     }
 
     #[test]
+    fn pages_of_sums_are_right_and_as_many_as_asked_for() {
+        let corpus = corpus(&[], 1);
+        let documents = (0..2_000).map(|index| corpus.document(index).unwrap());
+        let pages: Vec<Document> = documents.filter(|document| document.about.is_none()).collect();
+        assert!((pages.len() as f64 / 2_000.0 - StyleWeights::default().sums).abs() < 0.03, "{}", pages.len());
+        for sum in pages.iter().flat_map(|page| page.completion.split(", ")) {
+            let (step, value) = sum.split_once(" = ").unwrap();
+            assert_eq!(compute(step).to_string(), value);
+        }
+    }
+
+    #[test]
     fn other_counts_of_numbers_are_refused() {
-        let source = ProblemSource::new(ProblemRanges { n_numbers: [3, 4], ..ProblemRanges::default() }, []).unwrap();
+        let ranges = ProblemRanges { n_numbers: [3, 4], ..ProblemRanges::default() };
+        let source = ProblemSource::new(ranges, []).unwrap();
         let error = Corpus::new(source, StyleWeights::default(), 1).unwrap_err();
         assert_eq!(error, CorpusError::Numbers { got: [3, 4] });
     }

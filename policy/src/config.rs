@@ -65,9 +65,25 @@ pub struct ModelConfig {
 
 /// Keys that do not change what the network computes, whatever their value.
 const NEUTRAL: &[&str] = &[
-    "_name_or_path", "architectures", "bos_token_id", "dtype", "eos_token_id", "id2label", "initializer_range", "label2id",
-    "max_window_layers", "model_type", "output_attentions", "output_hidden_states", "pad_token_id", "problem_type",
-    "return_dict", "sliding_window", "torch_dtype", "transformers_version", "use_cache",
+    "_name_or_path",
+    "architectures",
+    "bos_token_id",
+    "dtype",
+    "eos_token_id",
+    "id2label",
+    "initializer_range",
+    "label2id",
+    "max_window_layers",
+    "model_type",
+    "output_attentions",
+    "output_hidden_states",
+    "pad_token_id",
+    "problem_type",
+    "return_dict",
+    "sliding_window",
+    "torch_dtype",
+    "transformers_version",
+    "use_cache",
 ];
 
 impl ModelConfig {
@@ -128,7 +144,8 @@ impl ModelConfig {
         let (q, kv) = (self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim);
         let mut shapes = vec![("model.embed_tokens.weight".to_owned(), vec![self.vocab_size, d])];
         for layer in 0..self.n_layers {
-            let mut push = |name: &str, shape: &[i64]| shapes.push((format!("model.layers.{layer}.{name}"), shape.into()));
+            let mut push =
+                |name: &str, shape: &[i64]| shapes.push((format!("model.layers.{layer}.{name}"), shape.into()));
             push("input_layernorm.weight", &[d]);
             for (name, rows) in [("q_proj", q), ("k_proj", kv), ("v_proj", kv)] {
                 push(&format!("self_attn.{name}.weight"), &[rows, d]);
@@ -165,7 +182,11 @@ impl ModelConfig {
             "num_key_value_heads",
             format!("= {} does not divide num_attention_heads = {}", self.n_kv_heads, self.n_heads),
         )?;
-        must(self.head_dim % 2 == 0, "head_dim", format!("= {} is odd; rotary embedding pairs the values", self.head_dim))?;
+        must(
+            self.head_dim % 2 == 0,
+            "head_dim",
+            format!("= {} is odd; rotary embedding pairs the values", self.head_dim),
+        )?;
         must(self.rope_theta > 0.0, "rope_theta", format!("= {} is not positive", self.rope_theta))?;
         for &id in &self.eos_token_ids {
             let problem = format!("= {id} lies outside the vocabulary of {}", self.vocab_size);
@@ -253,7 +274,8 @@ impl Keys<'_> {
         match table.get("rope_type").or_else(|| table.get("type")).and_then(Value::as_str) {
             None | Some("default") => Ok((theta, None)),
             Some("llama3") => {
-                let need = |name: &str| number(name).ok_or_else(|| self.unsupported(key, &format!("`{name}` is missing")));
+                let need =
+                    |name: &str| number(name).ok_or_else(|| self.unsupported(key, &format!("`{name}` is missing")));
                 let scaling = Llama3Scaling {
                     factor: need("factor")?,
                     low_freq_factor: need("low_freq_factor")?,
@@ -268,9 +290,19 @@ impl Keys<'_> {
 
     fn refuse_what_changes_the_result(&self, family: Family) -> Result<()> {
         const USED: &[&str] = &[
-            "hidden_size", "num_attention_heads", "num_hidden_layers", "num_key_value_heads", "head_dim", "vocab_size",
-            "intermediate_size", "max_position_embeddings", "rms_norm_eps", "rope_theta", "rope_scaling",
-            "rope_parameters", "tie_word_embeddings",
+            "hidden_size",
+            "num_attention_heads",
+            "num_hidden_layers",
+            "num_key_value_heads",
+            "head_dim",
+            "vocab_size",
+            "intermediate_size",
+            "max_position_embeddings",
+            "rms_norm_eps",
+            "rope_theta",
+            "rope_scaling",
+            "rope_parameters",
+            "tie_word_embeddings",
         ];
         for (key, value) in self.json {
             let refusal = match key.as_str() {
@@ -284,7 +316,9 @@ impl Keys<'_> {
                 }
                 "attention_bias" => (value != false).then_some("biases are where the family has them"),
                 "mlp_bias" => (value != false).then_some("the feed-forward layers of these families have no bias"),
-                "attention_dropout" => (value.as_f64() != Some(0.0)).then_some("there is no dropout here; set it to 0.0"),
+                "attention_dropout" => {
+                    (value.as_f64() != Some(0.0)).then_some("there is no dropout here; set it to 0.0")
+                }
                 "pretraining_tp" => (value != 1).then_some("1 is"),
                 _ => Some("it is not known here whether it changes what the network computes"),
             };

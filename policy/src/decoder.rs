@@ -1,6 +1,7 @@
 //! The decoder: embedding, blocks, final norm. Written once, for every family and every way in.
 
 use crate::attention::Heads;
+use crate::linear::linear;
 use crate::rope::Rotation;
 use crate::weights::LayerWeights;
 use crate::{ModelConfig, Weights};
@@ -22,7 +23,7 @@ pub(crate) fn hidden_states(
     let mut x = Tensor::embedding(&weights.embed, tokens, -1, false, false);
     for (layer_idx, layer) in weights.layers.iter().enumerate() {
         let heads = heads(config, layer, &rms_norm(&x, &layer.input_norm, config.rms_norm_eps), rotation);
-        x = x + attend(layer_idx, heads).linear(&layer.out, None::<&Tensor>);
+        x = x + linear(&attend(layer_idx, heads), &layer.out, None);
         x = &x + feed_forward(layer, &rms_norm(&x, &layer.post_norm, config.rms_norm_eps));
     }
     rms_norm(&x, &weights.norm, config.rms_norm_eps)
@@ -31,7 +32,7 @@ pub(crate) fn hidden_states(
 /// Query, key and value of one layer, rotated to their positions.
 fn heads(config: &ModelConfig, layer: &LayerWeights, x: &Tensor, rotation: &Rotation) -> Heads {
     let (n_heads, n_kv_heads) = (config.n_heads, config.n_kv_heads);
-    let qkv = x.linear(&layer.qkv, layer.qkv_bias.as_ref());
+    let qkv = linear(x, &layer.qkv, layer.qkv_bias.as_ref());
     let mut shape = qkv.size();
     shape.pop();
     shape.extend([n_heads + 2 * n_kv_heads, config.head_dim]);
@@ -52,8 +53,8 @@ fn heads(config: &ModelConfig, layer: &LayerWeights, x: &Tensor, rotation: &Rota
 
 /// The gated feed-forward layer, SwiGLU (Shazeer 2020, arXiv 2002.05202).
 fn feed_forward(layer: &LayerWeights, x: &Tensor) -> Tensor {
-    let gate_up = x.linear(&layer.gate_up, None::<&Tensor>).chunk(2, -1);
-    (gate_up[0].silu() * &gate_up[1]).linear(&layer.down, None::<&Tensor>)
+    let gate_up = linear(x, &layer.gate_up, None).chunk(2, -1);
+    linear(&(gate_up[0].silu() * &gate_up[1]), &layer.down, None)
 }
 
 /// Root mean square norm (Zhang, Sennrich 2019, arXiv 1910.07467) over the last axis, computed in float32.

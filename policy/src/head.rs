@@ -1,6 +1,7 @@
 //! The vocabulary head: log-probabilities of given tokens, in chunks, so that logits of a large vocabulary never exist
 //! all at once.
 
+use crate::linear::linear;
 use tch::{Kind, Tensor};
 
 /// What the head says of each token asked about.
@@ -18,7 +19,7 @@ pub struct TokenStats {
 /// - `temperature`: divides the logits; positive
 pub(crate) fn token_stats(hidden: &Tensor, head: &Tensor, targets: &Tensor, temperature: f64) -> TokenStats {
     // In float32: bfloat16 rounds a log-prob near -10 to steps of 1/16, and the ratio exponentiates that.
-    let mut logits = hidden.linear(head, None::<&Tensor>).to_kind(Kind::Float);
+    let mut logits = linear(hidden, head, None).to_kind(Kind::Float);
     if temperature != 1.0 {
         logits /= temperature;
     }
@@ -42,7 +43,9 @@ pub fn logprobs_in_chunks(
 ) -> TokenStats {
     let stats: Vec<TokenStats> = tch::no_grad(|| {
         chunks(targets.size()[0], chunk_tokens)
-            .map(|(start, len)| token_stats(&hidden.narrow(0, start, len), head, &targets.narrow(0, start, len), temperature))
+            .map(|(start, len)| {
+                token_stats(&hidden.narrow(0, start, len), head, &targets.narrow(0, start, len), temperature)
+            })
             .collect()
     });
     let cat = |pick: fn(&TokenStats) -> &Tensor| Tensor::cat(&stats.iter().map(pick).collect::<Vec<_>>(), 0);

@@ -3,7 +3,7 @@
 //! One decoder serves Qwen2, Qwen2.5, Qwen3 and Llama 3. It has three ways in, and all of them run the same blocks over
 //! the same weights, so that what the sampler saw is what the trainer differentiates:
 //!
-//! - [`Policy::prefill`] and [`Policy::decode`]: sampling, over a [`KvCache`];
+//! - [`Sampler::prefill`] and [`Sampler::decode`]: sampling, over a [`KvCache`];
 //! - [`Policy::packed_hidden`]: training on groups, a prompt computed once for all of its completions and no padding;
 //! - [`Policy::rectangular_hidden`]: rows of equal length, for plain-text training.
 //!
@@ -12,15 +12,19 @@
 
 mod attention;
 mod config;
+mod cpu_attention;
 mod decoder;
 mod error;
 mod head;
 mod init;
 mod kv_cache;
+mod linear;
+mod network;
 mod packed;
 mod policy;
 mod rope;
 mod safetensors_io;
+mod sampler;
 mod weights;
 
 pub use config::{Family, Llama3Scaling, ModelConfig};
@@ -31,4 +35,5 @@ pub use kv_cache::{KvCache, PromptKv};
 pub use packed::{PackedBatch, SharedPrompt};
 pub use policy::{Dtype, Policy, ReferencePolicy};
 pub use safetensors_io::{read_tensors, write_tensors};
+pub use sampler::Sampler;
 pub use weights::Weights;

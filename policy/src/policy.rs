@@ -2,8 +2,9 @@
 
 use crate::attention::{self, Heads};
 use crate::head::{TokenStats, logprobs_in_chunks};
+use crate::network::Network;
 use crate::rope::Rope;
-use crate::{Error, KvCache, ModelConfig, PackedBatch, PromptKv, Result, Weights, decoder, safetensors_io};
+use crate::{Error, ModelConfig, PackedBatch, Result, Sampler, Weights, decoder, safetensors_io};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -24,15 +25,6 @@ impl Dtype {
             Self::BFloat16 => Kind::BFloat16,
         }
     }
-}
-
-/// The decoder without its weights.
-#[derive(Debug)]
-struct Network {
-    config: ModelConfig,
-    rope: Rope,
-    kind: Kind,
-    device: Device,
 }
 
 /// The policy, pi_theta.
@@ -95,7 +87,8 @@ impl Policy {
         let got: Vec<_> = parameters.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect();
         assert_eq!(got, config.tensor_shapes(), "parameters are those of the configuration");
         let leaf = |tensor: Tensor| {
-            tch::no_grad(|| tensor.to_device(device).to_kind(Kind::Float).contiguous().detach().copy()).set_requires_grad(true)
+            tch::no_grad(|| tensor.to_device(device).to_kind(Kind::Float).contiguous().detach().copy())
+                .set_requires_grad(true)
         };
         let parameters = parameters.into_iter().map(|(name, tensor)| (name, leaf(tensor))).collect();
         let rope = Rope::new(&config, device);
@@ -137,9 +130,14 @@ impl Policy {
         Weights::bind(&self.network.config, &self.parameters, self.network.kind)
     }
 
-    /// Weights without a graph, for sampling; stale once the master weights change.
+    /// Weights without a graph; stale once the master weights change.
     pub fn frozen_weights(&self) -> Weights {
         tch::no_grad(|| Weights::bind(&self.network.config, &self.parameters, self.network.kind))
+    }
+
+    /// The policy as it stands, to be sampled from.
+    pub fn sampler(&self) -> Sampler {
+        Sampler::new(self.network.share(), self.frozen_weights())
     }
 
     /// A frozen copy, pi_ref.
@@ -181,79 +179,6 @@ impl Policy {
         let mut attend = |_: usize, heads: Heads| attention::rectangular(&heads);
         decoder::hidden_states(&network.config, weights, tokens, &rotation, &mut attend)
     }
-
-    /// An empty cache for up to `n_rows` sequences at once.
-    pub fn kv_cache(&self, n_rows: usize) -> KvCache {
-        KvCache::new(&self.network.config, self.padded_rows(n_rows), self.network.kind, self.network.device)
-    }
-
-    /// Encodes a prompt, once for all completions of its group.
-    ///
-    /// # Panics
-    /// If the prompt is empty.
-    pub fn prefill(&self, weights: &Weights, prompt: &[i64]) -> PromptKv {
-        assert!(!prompt.is_empty(), "a prompt has at least one token");
-        let network = &self.network;
-        let n_tokens = prompt.len() as i64;
-        tch::no_grad(|| {
-            let tokens = Tensor::from_slice(prompt).to_device(network.device);
-            let rotation = network.rope.at(&Tensor::arange(n_tokens, (Kind::Int64, network.device)), network.kind);
-            let mut layers = Vec::new();
-            let mut attend = |_: usize, heads: Heads| {
-                let cached = |t: &Tensor| t.transpose(0, 1).contiguous();
-                layers.push((cached(&heads.key), cached(&heads.value)));
-                attention::single(&heads)
-            };
-            let hidden = decoder::hidden_states(&network.config, weights, &tokens, &rotation, &mut attend);
-            let logits = hidden.narrow(0, n_tokens - 1, 1).linear(&weights.head, None::<&Tensor>);
-            PromptKv { layers, logits: logits.squeeze_dim(0).to_kind(Kind::Float), n_tokens }
-        })
-    }
-
-    /// One decoding step: appends `tokens[row]` to the sequence in each of the first `tokens.len()` rows.
-    ///
-    /// - result: `[tokens.len(), vocab]`, float32: logits of what comes next in each row
-    pub fn decode(&self, weights: &Weights, tokens: &[i64], cache: &mut KvCache) -> Tensor {
-        let network = &self.network;
-        let n_rows = self.padded_rows(tokens.len());
-        let mut padded = tokens.to_vec();
-        padded.resize(n_rows as usize, 0);
-        for row in tokens.len()..n_rows as usize {
-            cache.lengths[row] = 0;
-        }
-        let lengths = &cache.lengths[..n_rows as usize];
-        let n_keys = lengths.iter().max().expect("a step has rows") + 1;
-        let positions = tch::no_grad(|| Tensor::from_slice(lengths).to_device(network.device));
-        cache.reserve(n_keys);
-        let logits = tch::no_grad(|| {
-            let tokens = Tensor::from_slice(&padded).to_device(network.device);
-            let rotation = network.rope.at(&positions, network.kind);
-            let mask = keys_mask(&positions, n_keys, network.kind);
-            let mut attend = |layer_idx: usize, heads: Heads| {
-                let (key, value) = &cache.layers[layer_idx];
-                let [key, value] = [key, value].map(|t| t.narrow(0, 0, n_rows));
-                append(&key, &heads.key, &positions);
-                append(&value, &heads.value, &positions);
-                let [key, value] = [key, value].map(|t| t.narrow(2, 0, n_keys));
-                attention::cached(&heads.query, &key, &value, &mask)
-            };
-            decoder::hidden_states(&network.config, weights, &tokens, &rotation, &mut attend)
-                .linear(&weights.head, None::<&Tensor>)
-                .to_kind(Kind::Float)
-        });
-        for length in &mut cache.lengths[..tokens.len()] {
-            *length += 1;
-        }
-        logits.narrow(0, 0, tokens.len() as i64)
-    }
-
-    /// Rows to compute for `n_rows` sequences.
-    ///
-    /// float32 matrix products with one to six rows take another path through the CPU's library and round differently;
-    /// with eight or more, a sequence's numbers do not depend on how many others are still being sampled.
-    fn padded_rows(&self, n_rows: usize) -> i64 {
-        (n_rows as i64).max(8)
-    }
 }
 
 /// A frozen policy: the anchor of the KL term, pi_ref.
@@ -288,21 +213,4 @@ fn master(folder: &Path, name: String, expected: Vec<i64>, tensor: &Tensor) -> R
         return Err(Error::NotFinite { path: folder.into(), name });
     }
     Ok(tensor)
-}
-
-/// `[rows, 1, 1, n_keys]`, additive: a row sees its own keys, the new one included, and nothing of what lies behind.
-fn keys_mask(positions: &Tensor, n_keys: i64, kind: Kind) -> Tensor {
-    let keys = Tensor::arange(n_keys, (Kind::Int64, positions.device()));
-    let hidden = keys.unsqueeze(0).gt_tensor(&positions.unsqueeze(1));
-    Tensor::zeros(hidden.size(), (kind, positions.device()))
-        .masked_fill_(&hidden, f64::NEG_INFINITY)
-        .unsqueeze(1)
-        .unsqueeze(1)
-}
-
-/// Writes each row's new head vectors `[rows, n_kv_heads, head_dim]` at its position in the cache.
-fn append(cache: &Tensor, heads: &Tensor, positions: &Tensor) {
-    let (n_rows, n_kv_heads, head_dim) = heads.size3().expect("heads have three axes");
-    let index = positions.reshape([n_rows, 1, 1, 1]).expand([n_rows, n_kv_heads, 1, head_dim], false);
-    let _ = cache.shallow_clone().scatter_(2, &index, &heads.unsqueeze(2));
 }

@@ -29,6 +29,11 @@ impl Rope {
         Self { cos: angles.cos(), sin: angles.sin() }
     }
 
+    /// Another handle to the same tables.
+    pub(crate) fn share(&self) -> Self {
+        Self { cos: self.cos.shallow_clone(), sin: self.sin.shallow_clone() }
+    }
+
     /// - `positions`: any shape, int64; the result broadcasts over a head axis put after it.
     pub(crate) fn at(&self, positions: &Tensor, kind: Kind) -> Rotation {
         let mut shape = positions.size();

@@ -17,7 +17,8 @@ pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     // SAFETY: the map is private to this process and is dropped before this function returns; that nobody truncates the
     // file in the meantime is asked of the user, as it is by every program that maps its weights.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
-    let corrupt = |reason: safetensors::SafeTensorError| Error::Safetensors { path: path.into(), reason: reason.to_string() };
+    let corrupt =
+        |reason: safetensors::SafeTensorError| Error::Safetensors { path: path.into(), reason: reason.to_string() };
     let stored = SafeTensors::deserialize(&map).map_err(corrupt)?;
     let mut tensors = BTreeMap::new();
     for (name, view) in stored.tensors() {

@@ -38,6 +38,16 @@ impl Weights {
         &self.head
     }
 
+    /// Another handle to the same tensors.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            embed: self.embed.shallow_clone(),
+            layers: self.layers.iter().map(LayerWeights::share).collect(),
+            norm: self.norm.shallow_clone(),
+            head: self.head.shallow_clone(),
+        }
+    }
+
     /// Binds `parameters`, which hold every tensor of [`ModelConfig::tensor_shapes`], as `kind`.
     pub(crate) fn bind(config: &ModelConfig, parameters: &[(String, Tensor)], kind: Kind) -> Self {
         let by_name: HashMap<&str, &Tensor> = parameters.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
@@ -50,6 +60,20 @@ impl Weights {
 }
 
 impl LayerWeights {
+    fn share(&self) -> Self {
+        let share = Tensor::shallow_clone;
+        Self {
+            input_norm: share(&self.input_norm),
+            qkv: share(&self.qkv),
+            qkv_bias: self.qkv_bias.as_ref().map(share),
+            qk_norm: self.qk_norm.as_ref().map(|(query, key)| (share(query), share(key))),
+            out: share(&self.out),
+            post_norm: share(&self.post_norm),
+            gate_up: share(&self.gate_up),
+            down: share(&self.down),
+        }
+    }
+
     fn bind(config: &ModelConfig, layer: i64, get: &dyn Fn(&str) -> Tensor) -> Self {
         let get = |name: &str| get(&format!("model.layers.{layer}.{name}"));
         let qkv = |suffix: &str| {

@@ -14,7 +14,8 @@ fn golden() -> PathBuf {
 
 /// Every golden model and the lines of its file in `folder`.
 fn each_model(folder: &str, mut check: impl FnMut(&str, &Policy, &Value)) {
-    let mut names: Vec<_> = std::fs::read_dir(golden().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut names: Vec<_> =
+        std::fs::read_dir(golden().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
     assert!(names.len() >= 9, "the golden files are all there");
     for file in names {
@@ -56,17 +57,17 @@ fn rectangular_logprobs(policy: &Policy, ids: &[i64]) -> Vec<f32> {
 
 /// Log-probabilities by prefill of the first token and decoding of the rest, beside eleven other rows.
 fn decoded_logprobs(policy: &Policy, ids: &[i64]) -> Vec<f32> {
-    let weights = policy.frozen_weights();
-    let mut cache = policy.kv_cache(12);
-    let prompt = policy.prefill(&weights, &ids[..1]);
+    let sampler = policy.sampler();
+    let mut cache = sampler.kv_cache(12);
+    let prompt = sampler.prefill(&ids[..1]);
     // The others are longer, as far as the context lets them grow beside the row that is watched.
     let room = policy.config().max_position_embeddings as usize - ids.len();
-    let longer = policy.prefill(&weights, &ids[..(ids.len() / 2).min(room).max(1)]);
+    let longer = sampler.prefill(&ids[..(ids.len() / 2).min(room).max(1)]);
     (0..12).for_each(|row| cache.admit(row, if row == 5 { &prompt } else { &longer }));
     let logprob = |logits: &Tensor, id: i64| logits.log_softmax(-1, Kind::Float).double_value(&[id]) as f32;
     let mut logprobs = vec![logprob(&prompt.logits, ids[1])];
     for pair in ids[1..].windows(2) {
-        let logits = policy.decode(&weights, &[pair[0]; 12], &mut cache);
+        let logits = sampler.decode(&[pair[0]; 12], &mut cache);
         logprobs.push(logprob(&logits.get(5), pair[1]));
     }
     logprobs
@@ -98,13 +99,13 @@ fn cached_decoding_gives_the_logprobs_of_the_full_forward_pass() {
 fn greedy_tokens_are_those_of_transformers() {
     each_model("greedy", |name, policy, line| {
         let (prompt, expected) = (ids(&line["prompt_ids"]), ids(&line["greedy_ids"]));
-        let weights = policy.frozen_weights();
-        let mut cache = policy.kv_cache(1);
-        let encoded = policy.prefill(&weights, &prompt);
+        let sampler = policy.sampler();
+        let mut cache = sampler.kv_cache(1);
+        let encoded = sampler.prefill(&prompt);
         cache.admit(0, &encoded);
         let mut greedy = vec![encoded.logits.argmax(-1, false).int64_value(&[])];
         while greedy.len() < expected.len() {
-            let logits = policy.decode(&weights, &greedy[greedy.len() - 1..], &mut cache);
+            let logits = sampler.decode(&greedy[greedy.len() - 1..], &mut cache);
             greedy.push(logits.argmax(-1, false).int64_value(&[0]));
         }
         assert_eq!(greedy, expected, "{name}");

@@ -1,8 +1,9 @@
 //! Samples groups of completions from a policy. Knows no reward, advantage, gradient or step.
 //!
-//! [`generate`] takes prompts and gives back [`Group`]s: every prompt is encoded once, a finished row makes room for the
+//! [`Generator::generate`] takes prompts and gives back [`Group`]s: every prompt is encoded once, a finished row makes room for the
 //! next at once, and each completion is a pure function of the weights, its prompt and the address of its random numbers.
 
+mod engine;
 mod error;
 mod generate;
 mod group;

@@ -33,9 +33,9 @@ impl Stream {
         (u64::from(block[0]) << 32) | u64::from(block[1])
     }
 
-    /// The `index`-th number of the stream, uniform in the open interval (0, 1), with 53 random bits.
+    /// The `index`-th number of the stream, uniform in the open interval (0, 1), with 52 random bits (53 and a half would round to 1).
     pub fn uniform(&self, index: u64) -> f64 {
-        ((self.bits(index) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+        ((self.bits(index) >> 12) as f64 + 0.5) / (1u64 << 52) as f64
     }
 
     /// The `index`-th number of the stream, standard normal (Box-Muller over the two halves of one block).

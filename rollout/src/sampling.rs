@@ -60,11 +60,8 @@ pub struct Drawn {
 pub fn draw(logits: &Tensor, uniforms: &[f64], suppress: &[bool], params: &SamplingParams) -> Drawn {
     tch::no_grad(|| {
         let greedy = params.temperature == 0.0;
-        let tempered = if greedy || params.temperature == 1.0 {
-            logits.shallow_clone()
-        } else {
-            logits / params.temperature
-        };
+        let tempered =
+            if greedy || params.temperature == 1.0 { logits.shallow_clone() } else { logits / params.temperature };
         let allowed = without_stop_tokens(&tempered, suppress, &params.stop_token_ids);
         let ids = if greedy { allowed.argmax(-1, false) } else { invert(&truncate(&allowed, params), uniforms) };
         let logprobs = |logits: &Tensor| -> Vec<f32> {
@@ -136,8 +133,7 @@ mod tests {
     use tch::Device;
 
     fn logits(rows: i64, vocab: i64) -> Tensor {
-        let values: Vec<f32> =
-            (0..rows * vocab).map(|i| Stream::new(3, &[9]).normal(i as u64) as f32 * 2.0).collect();
+        let values: Vec<f32> = (0..rows * vocab).map(|i| Stream::new(3, &[9]).normal(i as u64) as f32 * 2.0).collect();
         Tensor::from_slice(&values).reshape([rows, vocab])
     }
 
@@ -159,8 +155,7 @@ mod tests {
         let row = logits(1, 12);
         for temperature in [0.5, 1.0, 1.7] {
             let params = SamplingParams { temperature, ..SamplingParams::default() };
-            let expected: Vec<f64> =
-                (&row / temperature).softmax(-1, Kind::Double).squeeze_dim(0).try_into().unwrap();
+            let expected: Vec<f64> = (&row / temperature).softmax(-1, Kind::Double).squeeze_dim(0).try_into().unwrap();
             for (got, expected) in frequencies(&row, 100_000, &params).iter().zip(&expected) {
                 assert!((got - expected).abs() < 0.006, "{temperature}: {got} for {expected}");
             }

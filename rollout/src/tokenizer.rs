@@ -1,18 +1,26 @@
 //! Text to token ids and back, by a Hugging Face tokenizer.json.
 
 use crate::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A tokenizer that fits its model.
 #[derive(Debug)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    path: PathBuf,
+    // Kept, as the folder they came from may be a checkpoint that is removed while its run goes on.
+    files: Vec<(&'static str, Vec<u8>)>,
 }
 
+const TOKENIZER: &str = "tokenizer.json";
+
 /// The files beside tokenizer.json that say how it is meant to be used; a checkpoint takes them along.
-const COMPANIONS: [&str; 5] =
-    ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "chat_template.jinja", "added_tokens.json"];
+const COMPANIONS: [&str; 5] = [
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "chat_template.jinja",
+    "added_tokens.json",
+];
 
 impl Tokenizer {
     /// Reads `folder/tokenizer.json`.
@@ -20,15 +28,20 @@ impl Tokenizer {
     /// # Errors
     /// If there is none, it is malformed, or it makes ids beyond the model's `vocab_size`.
     pub fn load(folder: &Path, vocab_size: i64) -> Result<Self> {
-        let path = folder.join("tokenizer.json");
-        let reason = |error: tokenizers::Error| Error::Tokenizer { path: path.clone(), reason: error.to_string() };
-        let inner = tokenizers::Tokenizer::from_file(&path).map_err(reason)?;
+        let path = folder.join(TOKENIZER);
+        let refuse = |reason: String| Error::Tokenizer { path: path.clone(), reason };
+        let read = |name: &str| std::fs::read(folder.join(name)).map_err(|error| refuse(format!("{name}: {error}")));
+        let mut files = vec![(TOKENIZER, read(TOKENIZER)?)];
+        for name in COMPANIONS.into_iter().filter(|name| folder.join(name).is_file()) {
+            files.push((name, read(name)?));
+        }
+        let inner = tokenizers::Tokenizer::from_bytes(&files[0].1).map_err(|error| refuse(error.to_string()))?;
         let largest_id = inner.get_vocab(true).into_values().max().map_or(-1, i64::from);
         // A model may have spare rows (Qwen2.5 pads its vocabulary); a tokenizer may not have spare ids.
         if largest_id >= vocab_size {
             return Err(Error::Vocabulary { path, largest_id, vocab_size });
         }
-        Ok(Self { inner, path })
+        Ok(Self { inner, files })
     }
 
     /// Token ids of `text`, with the special tokens that the tokenizer's own template adds (Llama's begin token).
@@ -36,10 +49,10 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer cannot represent the text.
     pub fn encode(&self, text: &str) -> Result<Vec<i64>> {
-        let encoding = self.inner.encode_fast(text, true).map_err(|error| Error::Encode {
-            text: text.chars().take(40).collect(),
-            reason: error.to_string(),
-        })?;
+        let encoding = self
+            .inner
+            .encode_fast(text, true)
+            .map_err(|error| Error::Encode { text: text.chars().take(40).collect(), reason: error.to_string() })?;
         Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
     }
 
@@ -55,18 +68,11 @@ impl Tokenizer {
         self.inner.decode(&[id], false).unwrap_or_else(|_| format!("<{id}>"))
     }
 
-    /// Copies tokenizer.json and its companions into a checkpoint, unchanged.
+    /// Writes tokenizer.json and its companions into a checkpoint, unchanged.
     ///
     /// # Errors
-    /// If a file cannot be copied.
+    /// If a file cannot be written.
     pub fn copy_files(&self, folder: &Path) -> std::io::Result<()> {
-        std::fs::copy(&self.path, folder.join("tokenizer.json"))?;
-        for name in COMPANIONS {
-            let companion = self.path.with_file_name(name);
-            if companion.is_file() {
-                std::fs::copy(companion, folder.join(name))?;
-            }
-        }
-        Ok(())
+        self.files.iter().try_for_each(|(name, content)| std::fs::write(folder.join(name), content))
     }
 }

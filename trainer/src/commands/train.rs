@@ -5,14 +5,16 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use policy::{Family, ModelConfig};
+use rewards::Problem;
 use rollout::{Template, Tokenizer};
 
 use super::Failure;
 use crate::cli::RunArgs;
-use crate::config::{self, RunFile, Stage};
+use crate::config::{self, GrpoStage, RunFile, Stage};
+use crate::data::{Questions, problem_file};
 use crate::plan::{ModelShape, Plan};
 use crate::run::{OpenMode, RunDirectory, RunFacts};
-use crate::stages::{self, Outcome, RunContext, StageError};
+use crate::stages::{self, Model, Outcome, RunContext};
 use crate::telemetry::{Progress, ProgressMode};
 use crate::{machine, rubric};
 
@@ -37,15 +39,21 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
     let refused = |error: config::ConfigError| Failure::Usage(error.render(colour));
     let file = RunFile::load(path, &args.set).map_err(refused)?;
-    let (shape, prompt_tokens) = inspect_model(&file)?;
+    let start = Start::read(&file)?;
+    let shape = start.as_ref().map(|start| shape(&start.config));
+    let prompt_tokens = start.as_ref().map_or(Ok(UNKNOWN_PROMPT_TOKENS), Start::example_tokens)?;
     let plan = Plan::new(&file, shape, prompt_tokens).map_err(refused)?;
-    check_data(&file)?;
+    check_data(&file, start.as_ref())?;
     let device = machine::device(file.resolved.run.device).map_err(Failure::usage)?;
     if args.check {
         println!("{plan}");
         return Ok(Ended::Done);
     }
     let threads = machine::set_threads(file.resolved.run.threads);
+    if let Some(model) = &file.resolved.model {
+        // Loaded and dropped: a folder whose weights cannot be used is found before anything is written.
+        Model::load(&model.path, machine::dtype(file.resolved.run.dtype), tch::Device::Cpu).map_err(Failure::usage)?;
+    }
     let facts = RunFacts {
         run_file: path.to_path_buf(),
         resolved: file.resolved.to_toml(),
@@ -74,7 +82,7 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
     };
     let outcome = stages::run(&mut context);
     progress.finish()?;
-    match outcome.map_err(failure)? {
+    match outcome.map_err(Failure::run)? {
         Outcome::Finished => Ok(Ended::Done),
         Outcome::Stopped => {
             eprintln!("stopped and saved; go on with: grpo-train --config {} --resume", path.display());
@@ -83,24 +91,43 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
     }
 }
 
-/// What a stage could not be begun with is the user's to mend; the rest happened on the way.
-fn failure(error: StageError) -> Failure {
-    match error {
-        StageError::Model(_) | StageError::Rollout(_) | StageError::Questions(_) | StageError::Problems(_) => {
-            Failure::usage(error)
-        }
-        error => Failure::run(error),
-    }
+/// What the first stage starts from, as far as it can be known without reading a weight.
+struct Start {
+    config: ModelConfig,
+    tokenizer: Tokenizer,
 }
 
-/// Reads config.json and the tokenizer of the first model, but no weight.
-fn inspect_model(file: &RunFile) -> Result<(Option<ModelShape>, u64), Failure> {
-    let Some(model) = &file.resolved.model else { return Ok((None, UNKNOWN_PROMPT_TOKENS)) };
-    let config = ModelConfig::load(&model.path).map_err(Failure::usage)?;
-    let tokenizer = Tokenizer::load(&model.path, config.vocab_size).map_err(Failure::usage)?;
-    let example = Template::R1Zero.render("Using the numbers [1, 2, 3], create an equation that equals 6");
-    let prompt_tokens = tokenizer.encode(&example).map_err(Failure::usage)?.len() as u64;
-    Ok((Some(shape(&config)), prompt_tokens))
+impl Start {
+    /// None if a stage makes the model.
+    fn read(file: &RunFile) -> Result<Option<Self>, Failure> {
+        let Some(model) = &file.resolved.model else { return Ok(None) };
+        let config = ModelConfig::load(&model.path).map_err(Failure::usage)?;
+        let tokenizer = Tokenizer::load(&model.path, config.vocab_size).map_err(Failure::usage)?;
+        Ok(Some(Self { config, tokenizer }))
+    }
+
+    /// The length of a prompt, for the estimate of memory.
+    fn example_tokens(&self) -> Result<u64, Failure> {
+        let example = Template::R1Zero.render("Using the numbers [1, 2, 3], create an equation that equals 6");
+        Ok(self.tokenizer.encode(&example).map_err(Failure::usage)?.len() as u64)
+    }
+
+    /// Every one of `problems` and its completion fit the context: a run is not to end at step 500 over one long question.
+    fn check_prompts(&self, stage: &GrpoStage, problems: &[Problem]) -> Result<(), Failure> {
+        let (context, max_tokens) = (self.config.max_position_embeddings, stage.rollout.max_tokens);
+        for problem in problems {
+            let text = stages::template(stage).render(&problem.question);
+            let n_prompt_tokens = self.tokenizer.encode(&text).map_err(Failure::usage)?.len();
+            if n_prompt_tokens as i64 + max_tokens as i64 > context {
+                return Err(Failure::usage(format!(
+                    "problem {}: its prompt has {n_prompt_tokens} tokens; with max_tokens = {max_tokens} that exceeds the \
+                     model's context of {context}: shorten the prompt or lower max_tokens",
+                    problem.id
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn shape(config: &ModelConfig) -> ModelShape {
@@ -121,25 +148,33 @@ fn shape(config: &ModelConfig) -> ModelShape {
 }
 
 /// Opens every file of problems once, so that a bad row is found before any weight is read.
-fn check_data(file: &RunFile) -> Result<(), Failure> {
+fn check_data(file: &RunFile, start: Option<&Start>) -> Result<(), Failure> {
     for (stage_idx, stage) in file.resolved.stages.iter().enumerate() {
         let seed = file.resolved.run.seed;
         match stage {
-            Stage::Grpo(stage) => {
-                let rubric = rubric::build(&stage.rewards).map_err(Failure::usage)?;
-                let questions = crate::data::Questions::open(&stage.problems, &rubric, seed, stage_idx);
-                questions.and_then(|questions| questions.questions(0, 1)).map_err(Failure::usage)?;
-                if let Some(eval) = &stage.eval {
-                    let rubric = rubric::for_evaluation().map_err(Failure::usage)?;
-                    crate::data::problem_file::read(&eval.problems, &rubric).map_err(Failure::usage)?;
-                }
-            }
+            Stage::Grpo(stage) => check_problems(stage, seed, stage_idx, start)?,
             Stage::Pretrain(stage) => {
                 crate::data::text::Text::open(&stage.corpus, seed).map_err(Failure::usage)?;
             }
         }
     }
     Ok(())
+}
+
+fn check_problems(stage: &GrpoStage, seed: u64, stage_idx: usize, start: Option<&Start>) -> Result<(), Failure> {
+    let rubric = rubric::build(&stage.rewards).map_err(Failure::usage)?;
+    let questions = Questions::open(&stage.problems, &rubric, seed, stage_idx).map_err(Failure::usage)?;
+    let mut problems = match &questions {
+        Questions::File { problems, .. } => problems.clone(),
+        Questions::Countdown { .. } => {
+            questions.questions(0, stage.rollout.prompts_per_step).map_err(Failure::usage)?
+        }
+    };
+    if let Some(eval) = &stage.eval {
+        let rubric = rubric::for_evaluation().map_err(Failure::usage)?;
+        problems.extend(problem_file::read(&eval.problems, &rubric).map_err(Failure::usage)?);
+    }
+    start.map_or(Ok(()), |start| start.check_prompts(stage, &problems))
 }
 
 /// Ctrl-C (and SIGTERM) once: finish the step, save, stop. Twice: now.

@@ -125,7 +125,7 @@ pub struct Rewards {
 pub struct CountdownReward {
     /// Factor in the sum. Default 1.
     pub weight: f64,
-    /// Score of an answer that is wrong, in [0, 1]. Default 0.1 (TinyZero).
+    /// Score of an answer that is wrong, in [0, 1). Default 0.1 (TinyZero).
     pub partial: f64,
 }
 
@@ -163,8 +163,8 @@ impl Rewards {
             at.table(name).holds("weight", weight, weight.is_finite(), "expected a finite number", "");
         }
         if let Some(CountdownReward { partial, .. }) = self.countdown {
-            let fine = (0.0..=1.0).contains(&partial);
-            at.table("countdown").holds("partial", partial, fine, "expected 0 to 1", "a right answer scores 1");
+            let fine = (0.0..1.0).contains(&partial);
+            at.table("countdown").holds("partial", partial, fine, "expected 0 or more, and less than 1", "a right answer scores 1");
         }
         if weights.is_empty() {
             let help = "add [stage.rewards.countdown] or [stage.rewards.format], each with a `weight`";

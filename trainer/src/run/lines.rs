@@ -81,7 +81,8 @@ pub struct ResumePoint<'a> {
 impl ResumePoint<'_> {
     /// Whether something logged at `step` of `stage` lies before this point.
     pub fn keeps(&self, stage: &str, step: u64) -> bool {
-        (stage == self.stage && step <= self.step) || self.earlier_stages.iter().any(|earlier| earlier == stage)
+        // A stage that starts anew also makes the evaluation before its first step again, which is logged as step 0.
+        (stage == self.stage && self.step > 0 && step <= self.step) || self.earlier_stages.iter().any(|earlier| earlier == stage)
     }
 }
 

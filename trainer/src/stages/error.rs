@@ -1,5 +1,7 @@
 //! What can end a run before its last step.
 
+use std::path::PathBuf;
+
 use crate::data::countdown::corpus::CorpusError;
 use crate::data::problem_file::ProblemFileError;
 use crate::data::{QuestionError, bpe, text};
@@ -52,8 +54,14 @@ pub enum StageError {
     /// The optimiser's state.
     #[error(transparent)]
     Optimizer(#[from] StateError),
+    /// The folder for the finished model is in use.
+    #[error("{}: this is no model folder, and it is not overwritten; give another `output`, or remove it", path.display())]
+    OutputTaken {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A number that is not one.
-    #[error("step {step}: {what}; nothing was changed by this step, and the last checkpoint is intact (a smaller learning_rate, a larger warmup_steps or dtype = \"float32\" may help)")]
+    #[error("step {step}: {what}; this update was not made, and the last checkpoint is intact (a smaller learning_rate, a larger warmup_steps or dtype = \"float32\" may help)")]
     NonFinite {
         /// The step, counted from 1.
         step: u64,

@@ -9,6 +9,7 @@ mod pipeline;
 mod pretrain;
 
 pub use context::RunContext;
+pub(crate) use grpo::template;
 pub use error::{NonFinite, StageError};
 pub use model::Model;
 pub use pipeline::{Outcome, run};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Model, RunContext, StageError, finish, grpo, pretrain};
 use crate::config::Stage;
 use crate::run::checkpoint::latest_valid;
-use crate::run::{Checkpoint, ResumePoint, completions, lines};
+use crate::run::{Checkpoint, ResumePoint, atomic, completions, lines};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,23 +33,25 @@ pub fn run(context: &mut RunContext) -> Result<Outcome, StageError> {
             context.earlier_seconds = checkpoint.state.wall_seconds;
         }
         let n_done = resumed.as_ref().map_or(0, |checkpoint| checkpoint.step);
-        if n_done >= stage.steps() {
-            init = resumed.map(|checkpoint| checkpoint.path);
-            continue;
-        }
-        cut_logs(context, stage_idx, n_done)?;
-        context.progress.begin_stage(name, n_done, stage.steps());
-        let last = match stage {
-            Stage::Pretrain(settings) => pretrain::run(context, settings, stage_idx, resumed)?,
-            Stage::Grpo(settings) => {
-                let folder = init.as_deref().expect("a checked run file says what its first stage starts from");
-                grpo::run(context, settings, stage_idx, folder, resumed)?
+        let last = if n_done >= stage.steps() {
+            resumed
+        } else {
+            forget_what_follows(context, stage_idx, n_done)?;
+            context.progress.begin_stage(name, n_done, stage.steps());
+            match stage {
+                Stage::Pretrain(settings) => pretrain::run(context, settings, stage_idx, resumed)?,
+                Stage::Grpo(settings) => {
+                    let folder = init.as_deref().expect("a checked run file says what its first stage starts from");
+                    grpo::run(context, settings, stage_idx, folder, resumed)?
+                }
             }
         };
-        match last {
-            Some(checkpoint) => init = Some(checkpoint.path),
-            None => return Ok(Outcome::Stopped),
+        let Some(last) = last else { return Ok(Outcome::Stopped) };
+        if let Stage::Pretrain(settings) = stage {
+            // Also for a stage found done: the process may have ended between its last checkpoint and this.
+            pretrain::export(context, settings, &last.path)?;
         }
+        init = Some(last.path);
     }
     let last = init.expect("a run has a stage");
     finish::finish(context, &Model::load(&last, context.dtype, context.device)?)?;
@@ -68,12 +70,19 @@ fn resume_point(context: &RunContext, stage: &str) -> Result<Option<Checkpoint>,
     Ok(found.checkpoint)
 }
 
-/// Removes from the logs what was written after the point at which the run goes on.
-fn cut_logs(context: &RunContext, stage_idx: usize, step: u64) -> Result<(), StageError> {
+/// Removes what was written after the point at which the run goes on: lines and completions, and the checkpoints of later
+/// stages, which began with a model that is made anew.
+fn forget_what_follows(context: &RunContext, stage_idx: usize, step: u64) -> Result<(), StageError> {
     let names: Vec<String> = context.settings.stages.iter().map(|stage| stage.name().to_owned()).collect();
     let point = ResumePoint { earlier_stages: &names[..stage_idx], stage: &names[stage_idx], step };
     lines::truncate_after(&context.directory.metrics(), &point)?;
     lines::truncate_after(&context.directory.evals(), &point)?;
     completions::remove_after(context.directory.path(), &point)?;
+    for later in &names[stage_idx + 1..] {
+        let folder = context.directory.checkpoints(later);
+        if folder.exists() {
+            atomic::remove(&folder)?;
+        }
+    }
     Ok(())
 }

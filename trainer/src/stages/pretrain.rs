@@ -61,10 +61,6 @@ pub fn run(
             return Ok(None);
         }
     }
-    if let Some(output) = &settings.output {
-        export(&learner.model, output)?;
-        context.progress.say(&format!("the model is in {}", output.display()));
-    }
     Ok(last)
 }
 
@@ -182,7 +178,7 @@ fn fresh_model(
     let config = model_config(&settings.architecture, settings.tokenizer.vocab_size)?;
     let tokenizer = Tokenizer::load(tokenizer, config.vocab_size)?;
     let seed = context.settings.run.seed;
-    let parameters = random_parameters(&config, |tensor_idx, n| {
+    let parameters = random_parameters(&config, settings.architecture.embedding_std, |tensor_idx, n| {
         let stream = address::stream(seed, stage_idx, Purpose::Weights, &[tensor_idx as u64]);
         (0..n as u64).map(|i| stream.normal(i) as f32).collect()
     });
@@ -218,8 +214,18 @@ fn model_config(architecture: &Architecture, vocab_size: u64) -> Result<ModelCon
 }
 
 /// Puts a copy of the finished model where the run file wants it.
-fn export(model: &Model, folder: &Path) -> Result<(), StageError> {
-    let staged = StagedFolder::create(folder)?;
+///
+/// # Errors
+/// If something lies there that is no model, which is left alone; or if a file cannot be written.
+pub fn export(context: &RunContext, settings: &PretrainStage, checkpoint: &Path) -> Result<(), StageError> {
+    let Some(output) = &settings.output else { return Ok(()) };
+    if output.exists() && !output.join("config.json").is_file() {
+        return Err(StageError::OutputTaken { path: output.clone() });
+    }
+    let model = Model::load(checkpoint, context.dtype, context.device)?;
+    let staged = StagedFolder::create(output)?;
     model.save(staged.path())?;
-    Ok(staged.commit()?)
+    staged.commit()?;
+    context.progress.say(&format!("the model is in {}", output.display()));
+    Ok(())
 }

@@ -3,15 +3,18 @@
 use rollout::random::{Draws, Stream};
 
 use super::problems::{CountdownProblem, ProblemError, ProblemRanges, ProblemSource};
-use super::solve::branches;
+use super::solve::{Op, Step, branches};
 use super::styles::{Style, StyleError, StyleWeights};
-use super::transcript::transcript;
+use super::transcript::{Voice, transcript};
 
 /// The first index of every address used here, so that other users of the same seed draw other numbers.
 const DOMAIN: u64 = 0x636f_7270_7573;
 
 /// Sums on a page of them.
 const SUMS: usize = 16;
+
+/// Share of them that are made to hit the page's target.
+const PAGE_HITS: f64 = 0.25;
 
 /// Why a corpus cannot be written.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -90,20 +93,43 @@ impl Corpus {
         Ok(Document { prompt, completion, about: Some((problem, style)) })
     }
 
-    /// A page of worked sums, of the kind that searches are made of.
+    /// A page of worked sums of the kind that searches are made of, each compared with one target.
     fn sums(&self, draws: &mut Draws) -> String {
+        let ProblemRanges { targets: [low, high], .. } = *self.source.ranges();
+        let target = draws.between(low, high);
+        let voice = Voice::draw(draws);
+        let mut page = format!("Make {target}:");
+        for _ in 0..SUMS {
+            let hit = if draws.uniform() < PAGE_HITS { self.hit(target, draws) } else { None };
+            let sum = hit.unwrap_or_else(|| self.sum(draws));
+            let verdict = if sum.value == target { voice.yes() } else { voice.no(sum.value, target) };
+            page.push_str(&format!(" {sum}{verdict}"));
+        }
+        page
+    }
+
+    /// One step of some attempt at three numbers; never both, so that a page shows no way to solve a problem.
+    fn sum(&self, draws: &mut Draws) -> Step {
         let ProblemRanges { numbers: [low, high], max_intermediate: max, .. } = *self.source.ranges();
-        let mut sums: Vec<String> = Vec::with_capacity(SUMS);
-        while sums.len() < SUMS {
+        loop {
             let tree = branches([0; 3].map(|_| draws.between(low, high)), max);
             if !tree.is_empty() {
                 let branch = &tree[draws.below(tree.len())];
                 let second = branch.attempts[draws.below(branch.attempts.len())].second;
-                // Never both steps of one attempt: a page of sums shows no way to solve a problem.
-                sums.push(if draws.below(2) == 0 { branch.first } else { second }.to_string());
+                return if draws.below(2) == 0 { branch.first } else { second };
             }
         }
-        sums.join(", ")
+    }
+
+    /// A sum or a difference that makes `target`, if the one drawn lies inside the ranges.
+    fn hit(&self, target: i64, draws: &mut Draws) -> Option<Step> {
+        let ProblemRanges { numbers: [low, high], max_intermediate: max, .. } = *self.source.ranges();
+        let right = draws.between(low, high);
+        if draws.below(2) == 0 {
+            (right < target).then(|| Step::of(target - right, Op::Add, right, max))?
+        } else {
+            (target + right <= max).then(|| Step::of(target + right, Op::Sub, right, max))?
+        }
     }
 }
 
@@ -249,9 +275,15 @@ mod tests {
         let documents = (0..2_000).map(|index| corpus.document(index).unwrap());
         let pages: Vec<Document> = documents.filter(|document| document.about.is_none()).collect();
         assert!((pages.len() as f64 / 2_000.0 - StyleWeights::default().sums).abs() < 0.03, "{}", pages.len());
-        for sum in pages.iter().flat_map(|page| page.completion.split(", ")) {
-            let (step, value) = sum.split_once(" = ").unwrap();
-            assert_eq!(compute(step).to_string(), value);
+        for page in &pages {
+            let (head, sums) = page.completion.split_once(": ").unwrap();
+            let target: i64 = head.strip_prefix("Make ").unwrap().parse().unwrap();
+            let sums = checks(sums);
+            assert_eq!(sums.len(), SUMS);
+            for (sum, value, yes) in sums {
+                assert_eq!(compute(&sum), value);
+                assert_eq!(yes, value == target, "{}", page.completion);
+            }
         }
     }
 

@@ -80,7 +80,7 @@ pub struct DepthWeights {
 
 impl Default for DepthWeights {
     fn default() -> Self {
-        Self { guess: 0.4, short: 0.35, long: 0.25 }
+        Self { guess: 0.4, short: 0.3, long: 0.3 }
     }
 }
 
@@ -116,13 +116,13 @@ impl Default for StyleWeights {
             sums: 0.2,
             tags: TagWeights::default(),
             depth: DepthWeights::default(),
-            careless: 0.4,
-            false_yes: 0.25,
+            careless: 0.3,
+            false_yes: 0.3,
             false_no: 0.3,
             lucky_guess: 0.1,
-            impatient: 0.15,
+            impatient: 0.1,
             give_up: 0.5,
-            plain_opening: 0.3,
+            plain_opening: 0.2,
         }
     }
 }

@@ -21,20 +21,26 @@ pub fn transcript(
     Writer { target: problem.target, branches, weights: *weights, style, voice, draws }.completion()
 }
 
-/// The words in which a transcript says that a value is wrong or right; drawn once, then held.
-#[derive(Clone, Copy)]
-struct Voice {
+/// The words in which a text says that a value is wrong or right; drawn once, then held.
+#[derive(Clone, Copy, Debug)]
+pub struct Voice {
     sizes: bool,
     yes: &'static str,
 }
 
 impl Voice {
-    fn draw(draws: &mut Draws) -> Self {
-        Self { sizes: draws.uniform() < 0.3, yes: [", yes!", ", that works!"][draws.below(2)] }
+    /// Draws a voice.
+    pub fn draw(draws: &mut Draws) -> Self {
+        Self { sizes: draws.uniform() < 0.75, yes: [", yes!", ", that works!"][draws.below(2)] }
+    }
+
+    /// The verdict on a value held to be right.
+    pub fn yes(self) -> &'static str {
+        self.yes
     }
 
     /// The verdict on a value held to be wrong.
-    fn no(self, value: i64, target: i64) -> &'static str {
+    pub fn no(self, value: i64, target: i64) -> &'static str {
         match (self.sizes, value.cmp(&target)) {
             (true, std::cmp::Ordering::Less) => ", too small.",
             (true, std::cmp::Ordering::Greater) => ", too big.",
@@ -69,7 +75,7 @@ impl Writer {
             Tags::Unclosed => format!(" <think>{thoughts} <answer> {tagged} </answer>"),
             Tags::ThinkOnly => format!(" <think>{thoughts} </think> {plain}"),
             Tags::AnswerOnly => format!("{thoughts} <answer> {tagged} </answer>"),
-            Tags::None => format!("{thoughts} {plain}"),
+            Tags::None => format!("{thoughts}\n{plain}"),
         }
     }
 
@@ -85,10 +91,14 @@ impl Writer {
         openings[self.draws.below(openings.len())]
     }
 
-    /// First steps in random order, each with everything that can follow it, until a check says yes or patience ends.
+    /// First steps, each with everything that can follow it, until a check says yes or patience ends.
+    ///
+    /// A long search goes through the pairs in order, so that it misses and repeats nothing; a short one picks.
     fn search(&mut self) -> (String, Option<Attempt>) {
         let mut order: Vec<usize> = (0..self.branches.len()).collect();
-        self.draws.shuffle(&mut order);
+        if self.style.depth == Depth::Short {
+            self.draws.shuffle(&mut order);
+        }
         let patience = match self.style.depth {
             Depth::Long if self.draws.uniform() < self.weights.impatient => 3 + self.draws.below(4),
             Depth::Long => usize::MAX,
@@ -101,7 +111,7 @@ impl Writer {
             for attempt in branch.attempts {
                 text.push_str(&format!(" {}", attempt.second));
                 if self.check(attempt.value()) {
-                    text.push_str(self.voice.yes);
+                    text.push_str(self.voice.yes());
                     return (text, Some(attempt));
                 }
                 text.push_str(self.voice.no(attempt.value(), self.target));

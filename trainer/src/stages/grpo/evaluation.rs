@@ -72,11 +72,11 @@ impl<'a> HeldOut<'a> {
         let prompts = prompts(&self.problems, self.template, &learner.tokenizer)?;
         let n_completions = prompts.len() * n_samples;
         let clock = Instant::now();
+        let (seed, stage_idx) = (learner.seed, learner.stage_idx);
         let stream = |problem: usize, sample: usize| {
-            let path = [problem as u64, sample as u64];
-            address::stream(learner.seed, learner.stage_idx, Purpose::Evaluation, &path)
+            address::stream(seed, stage_idx, Purpose::Evaluation, &[problem as u64, sample as u64])
         };
-        context.progress.begin_rollout(n_completions as u64);
+        context.progress.begin_eval(n_completions as u64);
         let groups = generator.generate(prompts, n_samples, stream, |done| {
             context.progress.rollout(done.n_completions as u64, done.n_tokens as f64 / clock.elapsed().as_secs_f64());
         })?;

@@ -168,7 +168,7 @@ fn trajectories(scored: &[ScoredGroup], scale: config::AdvantageScale) -> Vec<Tr
 }
 
 /// The template of a stage.
-pub(super) fn template(settings: &GrpoStage) -> Template {
+pub(crate) fn template(settings: &GrpoStage) -> Template {
     match settings.prompt.template {
         config::Template::R1Zero => Template::R1Zero,
         config::Template::None => Template::None,

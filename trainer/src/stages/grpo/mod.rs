@@ -17,6 +17,7 @@ use crate::telemetry::MetricsRow;
 use evaluation::HeldOut;
 pub(super) use learner::{adamw, schedule};
 use learner::Learner;
+pub(crate) use learner::template;
 
 /// Runs the stage to its end, or until the user asks to stop (then there is no checkpoint of the last step to give back).
 ///

@@ -25,8 +25,9 @@ impl Learner<'_> {
         };
         progress.begin_rollout(settings.completions_per_step());
         let clock = Instant::now();
+        let (seed, stage_idx) = (self.seed, self.stage_idx);
         let stream = |group: usize, row: usize| {
-            address::stream(self.seed, self.stage_idx, Purpose::Sampling, &[step, group as u64, row as u64])
+            address::stream(seed, stage_idx, Purpose::Sampling, &[step, group as u64, row as u64])
         };
         let groups = generator.generate(prompts, settings.group_size as usize, stream, |done| {
             progress.rollout(done.n_completions as u64, done.n_tokens as f64 / clock.elapsed().as_secs_f64());

@@ -1,0 +1,272 @@
+//! A whole little run through the real binary: what lies in the run folder, and what may and may not change it.
+
+mod support;
+
+use serde_json::Value;
+use support::Dir;
+
+/// What TRL's GRPOTrainer logs of these (research/peers.md 2d), and our own beside it.
+const METRICS: [&str; 32] = [
+    "num_tokens",
+    "step_time",
+    "completions/mean_length",
+    "completions/min_length",
+    "completions/max_length",
+    "completions/clipped_ratio",
+    "completions/mean_terminated_length",
+    "completions/min_terminated_length",
+    "completions/max_terminated_length",
+    "rewards/countdown/mean",
+    "rewards/countdown/std",
+    "rewards/format/mean",
+    "rewards/format/std",
+    "reward",
+    "reward_std",
+    "frac_reward_zero_std",
+    "entropy",
+    "kl",
+    "loss",
+    "grad_norm",
+    "learning_rate",
+    "clip_ratio/low_mean",
+    "clip_ratio/low_min",
+    "clip_ratio/high_mean",
+    "clip_ratio/high_max",
+    "clip_ratio/region_mean",
+    "logprob_gap/mean",
+    "logprob_gap/max",
+    "sampling/tokens_per_second",
+    "accuracy",
+    "format",
+    "policy_loss",
+];
+
+const COMPLETION_FIELDS: [&str; 11] = [
+    "step",
+    "problem_id",
+    "group",
+    "row",
+    "prompt",
+    "text",
+    "n_tokens",
+    "stop_reason",
+    "components",
+    "reward",
+    "advantage",
+];
+
+fn number(row: &Value, name: &str) -> f64 {
+    row[name].as_f64().unwrap_or_else(|| panic!("no number `{name}` in {row}"))
+}
+
+fn completions(dir: &Dir, run: &str, step: u64) -> Vec<Value> {
+    dir.rows(&format!("{run}/completions/grpo/step_{step:06}.jsonl"))
+}
+
+#[test]
+fn a_run_leaves_everything_behind() {
+    let dir = Dir::new();
+    let eval = "stage.eval.problems=\"problems.jsonl\"";
+    let ended = dir.train(&[
+        eval,
+        "stage.eval.every_steps=2",
+        "stage.eval.samples_per_problem=2",
+        "stage.checkpoint.every_steps=3",
+    ]);
+    assert!(ended.stdout.contains("pass@1") || ended.stderr.contains("pass@1"), "no table:\n{}", ended.stdout);
+
+    check_metrics(&dir);
+    for step in 1..=4 {
+        check_completions(&completions(&dir, "run", step), step);
+    }
+    check_evaluations(&dir);
+    let svg = dir.text("run/curves.svg");
+    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
+    assert!(dir.text("run/report.md").contains("pass@1"));
+    assert!(dir.text("run/log.txt").contains("step 4"));
+    assert!(dir.text("run/run.toml").contains("group_size = 4"));
+    assert_eq!(dir.json("run/run.json")["run_file"], "run.toml");
+    for folder in ["run/final", "run/checkpoints/grpo/step_000003", "run/checkpoints/grpo/step_000004"] {
+        let files = dir.files(folder);
+        for name in ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"] {
+            assert!(files.iter().any(|file| file == name), "no {name} in {folder}: {files:?}");
+        }
+    }
+    assert_eq!(
+        dir.bytes("run/final/model.safetensors"),
+        dir.bytes("run/checkpoints/grpo/step_000004/model.safetensors")
+    );
+    assert_ne!(dir.bytes("run/final/model.safetensors"), dir.bytes("model/model.safetensors"), "nothing was learned");
+    let leftovers: Vec<String> = dir.files("run").into_iter().filter(|file| file.contains(".tmp")).collect();
+    assert!(leftovers.is_empty(), "{leftovers:?}");
+}
+
+fn check_metrics(dir: &Dir) {
+    let metrics = dir.rows("run/metrics.jsonl");
+    assert_eq!(metrics.len(), 4);
+    for (step, row) in (1..).zip(&metrics) {
+        assert_eq!((row["stage"].as_str(), row["step"].as_u64()), (Some("grpo"), Some(step)));
+        METRICS.iter().for_each(|name| assert!(number(row, name).is_finite()));
+        assert!(number(row, "logprob_gap/max") <= 1e-4, "step {step}: {}", row["logprob_gap/max"]);
+        assert!(number(row, "grad_norm") > 0.0, "step {step} had no gradient");
+    }
+    assert_eq!(number(&metrics[0], "kl"), 0.0, "the first update is made by the reference itself");
+    assert!(number(&metrics[3], "kl") > 0.0);
+    assert!(metrics.windows(2).all(|pair| number(&pair[0], "num_tokens") < number(&pair[1], "num_tokens")));
+    let rewards: Vec<f64> = completions(dir, "run", 2).iter().map(|row| number(row, "reward")).collect();
+    let mean = rewards.iter().sum::<f64>() / rewards.len() as f64;
+    assert!(
+        (number(&metrics[1], "reward") - mean).abs() < 1e-6,
+        "the rows say {mean}, the metrics {}",
+        metrics[1]["reward"]
+    );
+}
+
+fn check_completions(rows: &[Value], step: u64) {
+    assert_eq!(rows.len(), 12);
+    for (index, row) in rows.iter().enumerate() {
+        let fields: Vec<&str> = row.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!(fields, COMPLETION_FIELDS);
+        assert_eq!(
+            (row["step"].as_u64(), row["group"].as_u64(), row["row"].as_u64()),
+            (Some(step), Some(index as u64 / 4), Some(index as u64 % 4))
+        );
+        let score = |name: &str| number(&row["components"][name], "score");
+        assert!((number(row, "reward") - (score("countdown") + 0.5 * score("format"))).abs() < 1e-6, "{row}");
+        let stop_reason = row["stop_reason"].as_str().expect("a text");
+        match stop_reason {
+            "max_tokens" => assert_eq!(number(row, "n_tokens"), 16.0),
+            "stop_string" => assert!(row["text"].as_str().is_some_and(|text| text.ends_with("</answer>")), "{row}"),
+            _ => assert_eq!(stop_reason, "end_token"),
+        }
+    }
+    for group in rows.chunks(4) {
+        let advantages: Vec<f64> = group.iter().map(|row| number(row, "advantage")).collect();
+        assert!(advantages.iter().sum::<f64>().abs() < 1e-5, "{advantages:?}");
+        for (a, b) in group.iter().zip(&group[1..]) {
+            let reward = number(a, "reward") - number(b, "reward");
+            let advantage = number(a, "advantage") - number(b, "advantage");
+            assert!(reward * advantage > 0.0 || reward == 0.0 && advantage == 0.0, "{a}\n{b}");
+        }
+    }
+    assert!(rows.iter().any(|row| number(row, "advantage") > 0.0), "step {step}: all rewards are the same");
+}
+
+fn check_evaluations(dir: &Dir) {
+    let evals = dir.rows("run/eval.jsonl");
+    let steps: Vec<Option<u64>> = evals.iter().map(|row| row["step"].as_u64()).collect();
+    assert_eq!(steps, [0, 2, 4].map(Some));
+    let summary = dir.json("run/summary.json");
+    for (name, eval) in [("before", &evals[0]), ("after", &evals[2])] {
+        for key in ["pass_at_1", "format", "mean_tokens"] {
+            assert_eq!(number(&summary[name], key), number(eval, key), "{name}.{key}");
+        }
+        assert_eq!(summary[name]["n_problems"], 7);
+        assert!(number(&summary[name], "mean_tokens") >= 1.0 && number(&summary[name], "mean_tokens") <= 16.0);
+    }
+    assert!(number(&summary, "wall_seconds") > 0.0);
+    assert!(summary["commit"].as_str().is_some_and(|commit| !commit.is_empty()));
+}
+
+#[test]
+fn the_same_run_twice_ends_in_the_same_bits() {
+    let dir = Dir::new();
+    dir.train(&["run.dir=\"a\""]);
+    dir.train(&["run.dir=\"b\""]);
+    dir.train(&["run.dir=\"c\"", "run.seed=2"]);
+    assert_eq!(dir.files("a/completions"), dir.files("b/completions"));
+    for file in dir.files("a/completions") {
+        assert_eq!(dir.text(&format!("a/completions/{file}")), dir.text(&format!("b/completions/{file}")), "{file}");
+    }
+    assert_eq!(dir.bytes("a/final/model.safetensors"), dir.bytes("b/final/model.safetensors"));
+    assert_ne!(completions(&dir, "a", 1), completions(&dir, "c", 1), "the seed changes nothing");
+}
+
+#[test]
+fn how_work_is_cut_changes_neither_completions_nor_gradient() {
+    let dir = Dir::new();
+    let run = |name: &str, settings: &[&str]| {
+        let folder = format!("run.dir=\"{name}\"");
+        // Over tokens, because with equal weights of completions the loss of the first update is zero.
+        let mut words =
+            vec![folder.as_str(), "stage.steps=2", "stage.grpo.kl_beta=0.1", "stage.grpo.aggregation=\"per_token\""];
+        words.extend(settings);
+        dir.train(&words);
+        dir.rows(&format!("{name}/metrics.jsonl"))
+    };
+    let whole = run("whole", &[]);
+    for (name, settings) in [
+        ("micro", ["stage.grpo.micro_batch_tokens=1", "stage.grpo.logits_chunk_tokens=3"]),
+        ("rows", ["stage.rollout.max_batch=3", "stage.grpo.micro_batch_tokens=60"]),
+    ] {
+        let cut = run(name, &settings);
+        assert_eq!(completions(&dir, "whole", 1), completions(&dir, name, 1), "{settings:?}");
+        for key in ["loss", "policy_loss", "grad_norm", "entropy"] {
+            let (a, b) = (number(&whole[0], key), number(&cut[0], key));
+            assert!(a.abs() > 1e-3 && (a - b).abs() <= 1e-5 * a.abs(), "{settings:?}: {key} {a} became {b}");
+        }
+        // The second step starts from updated weights: its KL tells whether the first gradient was the same.
+        let (a, b) = (number(&whole[1], "kl"), number(&cut[1], "kl"));
+        assert!(a > 0.0 && (a - b).abs() <= 1e-3 * a, "{settings:?}: kl {a} became {b}");
+    }
+}
+
+#[test]
+fn negative_weights_negate_advantages() {
+    let dir = Dir::new();
+    dir.train(&["run.dir=\"plus\"", "stage.steps=1"]);
+    let minus = [
+        "run.dir=\"minus\"",
+        "stage.steps=1",
+        "stage.rewards.countdown.weight=-1.0",
+        "stage.rewards.format.weight=-0.5",
+    ];
+    dir.train(&minus);
+    let mut n_nonzero = 0;
+    for (plus, minus) in completions(&dir, "plus", 1).iter().zip(&completions(&dir, "minus", 1)) {
+        assert_eq!(plus["text"], minus["text"]);
+        let (plus, minus) = (number(plus, "advantage"), number(minus, "advantage"));
+        assert_eq!(plus, -minus);
+        n_nonzero += usize::from(plus != 0.0);
+    }
+    assert!(n_nonzero > 0);
+    assert_ne!(dir.bytes("plus/final/model.safetensors"), dir.bytes("minus/final/model.safetensors"));
+}
+
+#[test]
+fn training_raises_accuracy_and_with_the_sign_flipped_lowers_it() {
+    let dir = Dir::new();
+    let accuracies = |name: &str, weight: &str| {
+        let folder = format!("run.dir=\"{name}\"");
+        let rewards = ["countdown", "format"].map(|reward| format!("stage.rewards.{reward}.weight={weight}"));
+        dir.train(&[
+            &folder,
+            &rewards[0],
+            &rewards[1],
+            "stage.steps=25",
+            "stage.grpo.kl_beta=0.0",
+            "stage.rollout.group_size=8",
+        ]);
+        let accuracy = |rows: &[Value]| rows.iter().map(|row| number(row, "accuracy")).sum::<f64>() / rows.len() as f64;
+        let rows = dir.rows(&format!("{name}/metrics.jsonl"));
+        (accuracy(&rows[..5]), accuracy(&rows[20..]))
+    };
+    let (before, after) = accuracies("plus", "1.0");
+    assert!(after > before + 0.15, "accuracy went from {before} to {after}");
+    let (before, after) = accuracies("minus", "-1.0");
+    assert!(after < before - 0.05, "accuracy went from {before} to {after}");
+}
+
+#[test]
+fn bfloat16_runs() {
+    let dir = Dir::new();
+    dir.train(&["run.dtype=\"bfloat16\"", "stage.grpo.minibatches=3"]);
+    for row in dir.rows("run/metrics.jsonl") {
+        assert!(number(&row, "loss").is_finite() && number(&row, "grad_norm") > 0.0);
+        // Sampler and trainer round at different places: far above float32's gap, far below a wrong token's.
+        assert!(number(&row, "logprob_gap/mean") < 0.1, "{row}");
+    }
+    // Master weights are float32 in either: the files are of one size.
+    assert_eq!(dir.bytes("run/final/model.safetensors").len(), dir.bytes("model/model.safetensors").len());
+    assert_ne!(dir.bytes("run/final/model.safetensors"), dir.bytes("model/model.safetensors"));
+}

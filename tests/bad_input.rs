@@ -124,7 +124,6 @@ const WEIGHTS: &str = "model/model.safetensors";
 fn weights_are_refused() {
     let corrupt = ["model.safetensors", "not a readable safetensors file", "truncated or corrupt?"];
     check(|dir| dir.write(WEIGHTS, &dir.bytes(WEIGHTS)[..100_000]), &[], &corrupt);
-    check(|dir| dir.write(WEIGHTS, &dir.bytes(WEIGHTS)[..4]), &[], &corrupt);
     let flip = |dir: &Dir| {
         let mut bytes = dir.bytes(WEIGHTS);
         bytes[9] = b'!';
@@ -144,7 +143,7 @@ fn weights_are_refused() {
     let misshapen = tensors(|stored| stored.get_mut("model.norm.weight").expect("the norm").0 = vec![6, 8]);
     check(misshapen, &[], &["tensor `model.norm.weight` has shape [6, 8], the model needs [48]"]);
     let infinite = tensors(|stored| {
-        stored.get_mut("model.norm.weight").expect("the norm").1[..4].copy_from_slice(&f32::NAN.to_le_bytes())
+        stored.get_mut("model.norm.weight").expect("the norm").1[..4].copy_from_slice(&f32::NAN.to_le_bytes());
     });
     check(infinite, &[], &["tensor `model.norm.weight` holds a value that is not finite"]);
     let sharded = |dir: &Dir| {
@@ -265,7 +264,7 @@ fn limited(dir: &Dir, words: &[&str], n_bytes: libc::rlim_t) -> support::Ended {
     };
     // SAFETY: the closure makes two system calls and allocates nothing.
     unsafe { command.pre_exec(limit) };
-    support::Ended::new(command.output().expect("the program starts"))
+    support::Ended::new(&command.output().expect("the program starts"))
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn checkpoints(dir: &Dir) -> Vec<String> {
     names
 }
 
-fn is_torn(name: &String) -> bool {
+fn is_torn(name: &str) -> bool {
     name.ends_with(".tmp")
 }
 
@@ -124,12 +124,16 @@ fn kill_9_at_five_moments_ends_in_the_same_bits() {
     assert!(!checkpoints(&dir).iter().any(|name| !is_torn(name)), "{:?}", checkpoints(&dir));
     // While a checkpoint is being written. That takes milliseconds: on a busy machine the first kill may come too late.
     for _ in 0..3 {
-        kill_when(&dir, &["--resume"], || n_steps(&dir) >= 4 && checkpoints(&dir).iter().any(is_torn));
-        if checkpoints(&dir).iter().any(is_torn) {
+        kill_when(&dir, &["--resume"], || n_steps(&dir) >= 4 && checkpoints(&dir).iter().any(|name| is_torn(name)));
+        if checkpoints(&dir).iter().any(|name| is_torn(name)) {
             break;
         }
     }
-    assert!(checkpoints(&dir).iter().any(is_torn), "no checkpoint was caught in the making: {:?}", checkpoints(&dir));
+    assert!(
+        checkpoints(&dir).iter().any(|name| is_torn(name)),
+        "no checkpoint was caught in the making: {:?}",
+        checkpoints(&dir)
+    );
     // At moments that nothing chose: a fraction of a step after some step.
     let seed = u64::from(std::process::id());
     for (kill, steps) in [(1_u64, 6), (2, 9), (3, 13)] {

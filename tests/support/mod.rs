@@ -120,7 +120,7 @@ impl Dir {
     }
 
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ended {
-        Ended::new(self.command(args).output().expect("the program starts"))
+        Ended::new(&self.command(args).output().expect("the program starts"))
     }
 
     /// `--config run.toml` with words of `--set` or other flags behind it; the run has to succeed.
@@ -130,7 +130,7 @@ impl Dir {
 }
 
 impl Ended {
-    pub fn new(output: Output) -> Self {
+    pub fn new(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }

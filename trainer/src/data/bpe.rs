@@ -22,10 +22,10 @@ pub const END_OF_TEXT: &str = "<|endoftext|>";
 /// Its id.
 pub const END_OF_TEXT_ID: i64 = 0;
 
-/// Where the text of transcripts is cut before merging: around tags, numbers and colons, and nowhere else, so that whole
+/// Where the text of transcripts is cut before merging: around tags, numbers, colons and line ends, and nowhere else, so that whole
 /// phrases become tokens (superword BPE: Liu et al. 2025, arXiv 2503.13423). The template around a question is then a few
 /// dozen tokens and not two hundred.
-const SUPERWORD_PATTERN: &str = r" ?</?[a-z]+>|[0-9]{1,3}|:";
+const SUPERWORD_PATTERN: &str = r" ?</?[a-z]+>|[0-9]{1,3}|:|\n";
 
 /// Why there is no tokenizer.
 #[derive(Debug, thiserror::Error)]

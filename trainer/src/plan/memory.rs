@@ -70,16 +70,14 @@ impl ModelShape {
         product(&[2, self.n_layers, self.n_kv_heads, self.head_dim, dtype.n_bytes()])
     }
 
-    /// Bytes that the backward pass needs of one token, with every block recomputed from its input: the input of each
-    /// block,
-    /// and, of one block at a time, its inner values (five of the residual's width; queries and the attention's
-    /// output; keys
-    /// and values; four of the feed-forward network's width) with their gradients.
+    /// Bytes that the backward pass needs of one token: what every block keeps for it. Eight values of the residual's width
+    /// (around the two norms and sums), four passes over the heads, the attention's output, and five values of the
+    /// feed-forward network's width.
     fn activation_bytes_per_token(&self, dtype: Dtype) -> u64 {
-        let inputs = product(&[sum(&[self.n_layers, 1]), self.hidden_size]);
-        let attention = product(&[2, self.head_dim, sum(&[self.n_heads, self.n_kv_heads])]);
-        let inner = sum(&[product(&[5, self.hidden_size]), attention, product(&[4, self.intermediate_size])]);
-        product(&[sum(&[inputs, inner, inner]), dtype.n_bytes()])
+        let heads = product(&[self.head_dim, sum(&[self.n_heads, 2 * self.n_kv_heads])]);
+        let attention = sum(&[product(&[4, heads]), product(&[self.head_dim, self.n_heads])]);
+        let block = sum(&[product(&[8, self.hidden_size]), attention, product(&[5, self.intermediate_size])]);
+        product(&[self.n_layers, block, dtype.n_bytes()])
     }
 }
 
@@ -96,17 +94,17 @@ fn sum(terms: &[u64]) -> u64 {
 /// The parts of a stage's memory, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// float32 master weights, and a copy in `run.dtype` if that is another: 4 (+ 2) per weight.
+    /// float32 master weights, and the copy in `run.dtype` that a pass computes with: 4 + 4 or 4 + 2 per weight.
     pub weights: u64,
     /// float32 gradients: 4 per weight.
     pub gradients: u64,
     /// Adam's two means in float32: 8 per weight.
     pub optimizer: u64,
-    /// The reference policy in `run.dtype`; 0 where `kl_beta` is 0.
+    /// The reference policy, stored and computed with as the policy is; 0 where `kl_beta` is 0.
     pub reference: u64,
-    /// Keys and values while sampling: `max_batch` rows of `max_tokens` and the prompts, which a group shares.
+    /// Keys and values while sampling: `max_batch` rows of a prompt and `max_tokens`.
     pub kv_cache: u64,
-    /// What the backward pass of one micro-batch needs, with every block recomputed from its input.
+    /// What the backward pass of one micro-batch needs, and the mask of its attention.
     pub activations: u64,
     /// Logits, log-probabilities and their gradient of one chunk, in float32: 12 per token of the chunk and of the
     /// vocabulary.
@@ -136,17 +134,22 @@ impl Memory {
         // A micro-batch holds at least one completion with its prompt, however small it is asked to be.
         let tokens = stage.grpo.micro_batch_tokens.max(tokens_of(1, 1)).min(in_step);
         let rows = rollout.max_batch.min(completions);
-        let kv_tokens = tokens_of(rows.div_ceil(rollout.group_size), rows);
-        let reference = if stage.grpo.kl_beta > 0.0 { product(&[shape.n_parameters(), dtype.n_bytes()]) } else { 0 };
+        let kv_tokens = tokens_of(rows, rows);
         let update = Self::of_update(shape, dtype, tokens, stage.grpo.logits_chunk_tokens);
-        Self { reference, kv_cache: product(&[kv_tokens, shape.kv_bytes_per_token(dtype)]), ..update }
+        let longest = tokens_of(1, 1);
+        let mask = product(&[longest, longest, dtype.n_bytes()]);
+        Self {
+            reference: if stage.grpo.kl_beta > 0.0 { update.weights } else { 0 },
+            kv_cache: product(&[kv_tokens, shape.kv_bytes_per_token(dtype)]),
+            activations: sum(&[update.activations, mask]),
+            ..update
+        }
     }
 
     fn of_update(shape: &ModelShape, dtype: Dtype, tokens: u64, logits_chunk_tokens: u64) -> Self {
         let n = shape.n_parameters();
-        let copy = if dtype == Dtype::Float32 { 0 } else { dtype.n_bytes() };
         Self {
-            weights: product(&[n, 4 + copy]),
+            weights: product(&[n, 4 + dtype.n_bytes()]),
             gradients: product(&[n, 4]),
             optimizer: product(&[n, 8]),
             reference: 0,

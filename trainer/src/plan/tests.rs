@@ -82,9 +82,10 @@ fn memory_follows_from_sizes() {
     let memory = Memory::of(&file.resolved.stages[0], &MODEL, file.resolved.run.dtype, 50);
     let n = 512 * 128 + 4 * (2 * 128 * 128 + 2 * 128 * 64 + 128 + 2 * 64 + 3 * 128 * 352 + 2 * 128) + 128;
     assert_eq!(MODEL.n_parameters(), n);
-    assert_eq!((memory.weights, memory.gradients, memory.optimizer, memory.reference), (4 * n, 4 * n, 8 * n, 4 * n));
-    assert_eq!(memory.kv_cache, (32 * 100 + 4 * 50) * 2 * 4 * 2 * 32 * 4);
-    assert_eq!(memory.activations, 3400 * 4 * (5 * 128 + 2 * (5 * 128 + 2 * 32 * 6 + 4 * 352)));
+    assert_eq!((memory.weights, memory.gradients, memory.optimizer, memory.reference), (8 * n, 4 * n, 8 * n, 8 * n));
+    assert_eq!(memory.kv_cache, 32 * (100 + 50) * 2 * 4 * 2 * 32 * 4);
+    let per_token = 4 * (8 * 128 + 4 * 32 * (4 + 2 * 2) + 4 * 32 + 5 * 352);
+    assert_eq!(memory.activations, 3400 * per_token * 4 + 150 * 150 * 4);
     assert_eq!(memory.logits, 12 * 512 * 3400);
     let file = load(RUN, &["run.dtype=bfloat16", "stage.grpo.kl_beta=0", "stage.grpo.micro_batch_tokens=1"]);
     let half = Memory::of(&file.resolved.stages[0], &MODEL, file.resolved.run.dtype, 50);

@@ -82,7 +82,8 @@ impl ResumePoint<'_> {
     /// Whether something logged at `step` of `stage` lies before this point.
     pub fn keeps(&self, stage: &str, step: u64) -> bool {
         // A stage that starts anew also makes the evaluation before its first step again, which is logged as step 0.
-        (stage == self.stage && self.step > 0 && step <= self.step) || self.earlier_stages.iter().any(|earlier| earlier == stage)
+        (stage == self.stage && self.step > 0 && step <= self.step)
+            || self.earlier_stages.iter().any(|earlier| earlier == stage)
     }
 }
 

@@ -40,16 +40,16 @@ LLAMA_TIED = LlamaConfig(
 
 # name: (config, seed, how it is stored). A seed is the first whose greedy path passes the checks of `greedy`.
 MODELS = {
-    "qwen2_tied": (QWEN2_TIED, 4, {}),
+    "qwen2_tied": (QWEN2_TIED, 34, {}),
     "qwen2_untied_mha": (QWEN2_MHA, 1, {}),
-    "qwen3_tied": (QWEN3_TIED, 1, {}),
-    "qwen3_untied": (QWEN3_UNTIED, 2, {}),
-    "llama3_scaled": (LLAMA3_SCALED, 10, {}),
-    "llama_tied": (LLAMA_TIED, 8, {}),
+    "qwen3_tied": (QWEN3_TIED, 3, {}),
+    "qwen3_untied": (QWEN3_UNTIED, 3, {}),
+    "llama3_scaled": (LLAMA3_SCALED, 2, {}),
+    "llama_tied": (LLAMA_TIED, 16, {}),
     "qwen2_sharded": (QWEN2_MHA, 1, {"max_shard_size": "40KB"}),
-    "qwen3_bfloat16": (QWEN3_TIED, 1, {"dtype": torch.bfloat16}),
-    "qwen2_old_config": (QWEN2_TIED, 4, {"old_config": True}),
-    "llama3_old_config": (LLAMA3_SCALED, 10, {"old_config": True}),
+    "qwen3_bfloat16": (QWEN3_TIED, 3, {"dtype": torch.bfloat16}),
+    "qwen2_old_config": (QWEN2_TIED, 34, {"old_config": True}),
+    "llama3_old_config": (LLAMA3_SCALED, 2, {"old_config": True}),
 }
 LENGTHS = (5, 37, 96, 200)
 PROMPT_LENGTH, GREEDY_LENGTH, GREEDY_GAP = 12, 48, 1e-3
@@ -62,11 +62,11 @@ def randomise(model: torch.nn.Module, rng: torch.Generator) -> None:
         if "norm" in name:
             parameter.data = 1 + 0.25 * noise
         elif name.endswith("bias"):
-            parameter.data = 0.5 * noise
+            parameter.data = 0.3 * noise
         elif "embed_tokens" in name:
-            parameter.data = 0.35 * noise
+            parameter.data = 0.25 * noise
         else:
-            parameter.data = 1.6 * noise / parameter.shape[1] ** 0.5
+            parameter.data = noise / parameter.shape[1] ** 0.5
 
 
 def logprobs(model: torch.nn.Module, ids: list[int]) -> list[float]:

@@ -53,33 +53,6 @@ fn advantages_in_float64(groups: &[Vec<Option<f64>>], scale: AdvantageScale) -> 
     groups.iter().map(in_group).collect()
 }
 
-/// The rewards of a step as TRL logs them.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RewardStats {
-    /// TRL's `reward`: the mean over all completions with a reward; NaN if there is none.
-    pub mean: f64,
-    /// TRL's `reward_std`: the sample deviation over the same completions; 0 for fewer than two.
-    pub std: f64,
-    /// TRL's `frac_reward_zero_std`: the fraction of groups, in [0, 1], whose rewards do not differ and which
-    /// therefore teach nothing. A group with fewer than two rewards counts as one.
-    pub zero_std_fraction: f64,
-}
-
-/// Mean, deviation and fraction of groups without contrast, over the rewards given to [`advantages`].
-pub fn reward_stats<G: AsRef<[Option<f32>]>>(groups: &[G]) -> RewardStats {
-    fn rewards<G: AsRef<[Option<f32>]>>(group: &G) -> impl Iterator<Item = f64> + Clone {
-        group.as_ref().iter().flatten().map(|&reward| f64::from(reward))
-    }
-    let all = Moments::of(groups.iter().flat_map(rewards));
-    // 1e-8 is the tolerance of torch.isclose, which TRL asks.
-    let n_without_contrast = groups.iter().filter(|group| Moments::of(rewards(group)).std < 1e-8).count();
-    RewardStats {
-        mean: if all.count == 0 { f64::NAN } else { all.mean },
-        std: all.std,
-        zero_std_fraction: n_without_contrast as f64 / groups.len().max(1) as f64,
-    }
-}
-
 /// Mean and sample deviation of some rewards, in float64.
 ///
 /// The sum of n equal float32 numbers is exact in float64 (24 + log2 n bits), so their mean is that very number and the
@@ -141,15 +114,6 @@ mod tests {
             assert!(got[0].iter().any(|a| !a.is_finite()), "{got:?}");
             assert!(got[1].iter().all(|a| a.is_finite()), "{got:?}");
         }
-    }
-
-    #[test]
-    fn statistics_are_those_trl_logs() {
-        let stats = reward_stats(&[vec![Some(1.0), Some(0.0)], vec![Some(1.0), Some(1.0)], vec![None, None]]);
-        assert_eq!(stats.mean, 0.75);
-        assert_eq!(stats.std, 0.5);
-        assert_eq!(stats.zero_std_fraction, 2.0 / 3.0);
-        assert!(reward_stats(&[[None, None]]).mean.is_nan());
     }
 
     fn rewards() -> impl Strategy<Value = Vec<Option<f32>>> {

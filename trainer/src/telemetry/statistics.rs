@@ -75,49 +75,6 @@ pub fn rewards(rewards: &[Option<f32>], group_size: usize) -> StepMetrics {
     ])
 }
 
-/// How often one completion's ratios π_θ / π_old left the clip range on the side where the clip stops the gradient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClipCounts {
-    /// Tokens of the completion that are trained on.
-    pub n_tokens: usize,
-    /// Those with ratio < 1 - epsilon and a negative advantage.
-    pub n_low: usize,
-    /// Those with ratio > 1 + epsilon_high and a positive advantage.
-    pub n_high: usize,
-}
-
-/// Clip fractions over the completions of an update.
-///
-/// `clip_ratio/{low,high,region}_mean` are over all tokens (region: either side), `clip_ratio/low_min` and
-/// `clip_ratio/high_max` are the smallest and largest fraction within one completion. Completions without tokens are
-/// left out; without any token the means are 0 and the extremes `NaN`.
-pub fn clip_ratios(completions: &[ClipCounts]) -> StepMetrics {
-    let completions: Vec<ClipCounts> = completions.iter().copied().filter(|counts| counts.n_tokens > 0).collect();
-    let total = |of: fn(&ClipCounts) -> usize| completions.iter().map(of).sum::<usize>() as f64;
-    let n_tokens = total(|counts| counts.n_tokens).max(1.0);
-    let fractions = |of: fn(&ClipCounts) -> usize| -> Vec<f64> {
-        completions.iter().map(|counts| of(counts) as f64 / counts.n_tokens as f64).collect()
-    };
-    StepMetrics::from([
-        ("clip_ratio/low_mean", total(|counts| counts.n_low) / n_tokens),
-        ("clip_ratio/low_min", min(&fractions(|counts| counts.n_low))),
-        ("clip_ratio/high_mean", total(|counts| counts.n_high) / n_tokens),
-        ("clip_ratio/high_max", max(&fractions(|counts| counts.n_high))),
-        ("clip_ratio/region_mean", total(|counts| counts.n_low + counts.n_high) / n_tokens),
-    ])
-}
-
-/// `logprob_gap/mean` and `logprob_gap/max`: absolute difference between the sampler's and the trainer's
-/// log-probabilities of the same tokens under the same weights, nats.
-///
-/// # Panics
-/// If the slices are of different length.
-pub fn logprob_gap(sampled: &[f32], trained: &[f32]) -> StepMetrics {
-    assert_eq!(sampled.len(), trained.len(), "two log-probabilities a token");
-    let gaps: Vec<f64> = sampled.iter().zip(trained).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).collect();
-    StepMetrics::from([(names::LOGPROB_GAP_MEAN, mean(&gaps)), (names::LOGPROB_GAP_MAX, max(&gaps))])
-}
-
 fn present(values: &[Option<f32>]) -> Vec<f64> {
     values.iter().flatten().map(|value| f64::from(*value)).collect()
 }
@@ -202,32 +159,6 @@ mod tests {
             &rewards(&step, 2),
             &[("reward", 4.0 / 7.0), ("reward_std", (84.0_f64 / 49.0 / 6.0).sqrt()), ("frac_reward_zero_std", 0.5)],
         );
-    }
-
-    #[test]
-    fn clipping() {
-        let counts = |n_tokens, n_low, n_high| ClipCounts { n_tokens, n_low, n_high };
-        check(
-            &clip_ratios(&[counts(10, 1, 0), counts(5, 0, 2), counts(0, 0, 0)]),
-            &[
-                ("clip_ratio/low_mean", 1.0 / 15.0),
-                ("clip_ratio/low_min", 0.0),
-                ("clip_ratio/high_mean", 2.0 / 15.0),
-                ("clip_ratio/high_max", 0.4),
-                ("clip_ratio/region_mean", 0.2),
-            ],
-        );
-        assert!(clip_ratios(&[]).get("clip_ratio/high_max").unwrap().is_nan());
-    }
-
-    #[test]
-    fn gaps() {
-        check(
-            &logprob_gap(&[-1.0, -2.0, -0.5], &[-1.25, -2.0, 0.0]),
-            &[("logprob_gap/mean", 0.25), ("logprob_gap/max", 0.5)],
-        );
-        assert!(logprob_gap(&[f32::NAN, 0.0], &[0.0, 0.0]).get("logprob_gap/max").unwrap().is_nan());
-        assert!(logprob_gap(&[0.0, f32::NAN], &[0.0, 0.0]).get("logprob_gap/max").unwrap().is_nan());
     }
 
     proptest! {

@@ -44,8 +44,17 @@ pub fn write_tensors<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str
         safetensors::SafeTensorError::IoError(source) => Error::Io { path: path.into(), source },
         other => Error::Safetensors { path: path.into(), reason: other.to_string() },
     })?;
-    let synced = std::fs::File::open(path).and_then(|file| file.sync_all());
-    synced.map_err(|source| Error::Io { path: path.into(), source })
+    let finish = || {
+        let file = std::fs::File::open(path)?;
+        #[cfg(unix)]
+        {
+            // The library makes files that their owner alone may read; a model folder is for everybody who may see it.
+            use std::os::unix::fs::PermissionsExt;
+            file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        }
+        file.sync_all()
+    };
+    finish().map_err(|source| Error::Io { path: path.into(), source })
 }
 
 /// The safetensors files of a model folder: one, or the shards that an index names.

@@ -9,7 +9,9 @@ pub const LIBTORCH: &str = "2.11.0";
 
 /// Why the device asked for cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("run.device is `cuda:{wanted}`, but {found}; use `auto` or `cpu`, or install libtorch with CUDA (scripts/setup --cuda)")]
+#[error(
+    "run.device is `cuda:{wanted}`, but {found}; use `auto` or `cpu`, or install libtorch with CUDA (scripts/setup --cuda)"
+)]
 pub struct NoDevice {
     wanted: usize,
     found: String,

@@ -29,8 +29,7 @@ pub fn logprobs(args: &LogprobsArgs) -> Result<(), Failure> {
     let config = policy::ModelConfig::load(&args.model.model).map_err(Failure::usage)?;
     let rows = read_rows(&args.input, |row: Row, _| check(row, &config)).map_err(Failure::usage)?;
     let device = machine::device(args.model.device).map_err(Failure::usage)?;
-    let policy =
-        Policy::load(&args.model.model, machine::dtype(args.model.dtype), device).map_err(Failure::usage)?;
+    let policy = Policy::load(&args.model.model, machine::dtype(args.model.dtype), device).map_err(Failure::usage)?;
     let weights = policy.frozen_weights();
     let mut output = String::new();
     for ids in &rows {

@@ -37,5 +37,8 @@ pub fn problems(args: &ProblemsArgs) -> Result<(), Failure> {
             return Ok(atomic::write_file(&args.output, output.as_bytes())?);
         }
     }
-    Err(Failure::usage(format!("found only {} different problems in these ranges; widen them or ask for fewer", seen.len())))
+    Err(Failure::usage(format!(
+        "found only {} different problems in these ranges; widen them or ask for fewer",
+        seen.len()
+    )))
 }

@@ -50,7 +50,8 @@ pub fn sample(args: &SampleArgs) -> Result<(), Failure> {
     let prompts: Vec<Prompt> =
         rows.into_iter().map(|row| prompt(&model, row)).collect::<Result<_, _>>().map_err(Failure::usage)?;
     let params = params(args, &model);
-    let generator = Generator { policy: &model.policy, tokenizer: &model.tokenizer, params: &params, max_batch: MAX_BATCH };
+    let generator =
+        Generator { policy: &model.policy, tokenizer: &model.tokenizer, params: &params, max_batch: MAX_BATCH };
     let stream = |prompt_idx: usize, sample_idx: usize| Stream::new(args.seed, &[prompt_idx as u64, sample_idx as u64]);
     let groups = generator.generate(prompts, args.n as usize, stream, |_| ()).map_err(Failure::usage)?;
     let mut output = String::new();

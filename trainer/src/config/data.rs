@@ -164,7 +164,13 @@ impl Rewards {
         }
         if let Some(CountdownReward { partial, .. }) = self.countdown {
             let fine = (0.0..1.0).contains(&partial);
-            at.table("countdown").holds("partial", partial, fine, "expected 0 or more, and less than 1", "a right answer scores 1");
+            at.table("countdown").holds(
+                "partial",
+                partial,
+                fine,
+                "expected 0 or more, and less than 1",
+                "a right answer scores 1",
+            );
         }
         if weights.is_empty() {
             let help = "add [stage.rewards.countdown] or [stage.rewards.format], each with a `weight`";

@@ -59,18 +59,13 @@ pub fn train(
     } else {
         bytes.into()
     };
-    let mut tokenizer = TokenizerBuilder::<
-        BPE,
-        NormalizerWrapper,
-        PreTokenizerWrapper,
-        PostProcessorWrapper,
-        DecoderWrapper,
-    >::new()
-    .with_model(BPE::default())
-    .with_pre_tokenizer(Some(pre_tokenizer))
-    .with_decoder(Some(ByteLevelDecoder::default().into()))
-    .build()
-    .map_err(failed)?;
+    let mut tokenizer =
+        TokenizerBuilder::<BPE, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>::new()
+            .with_model(BPE::default())
+            .with_pre_tokenizer(Some(pre_tokenizer))
+            .with_decoder(Some(ByteLevelDecoder::default().into()))
+            .build()
+            .map_err(failed)?;
     let mut trainer = BpeTrainer::builder()
         .vocab_size(settings.vocab_size as usize)
         .min_frequency(2)

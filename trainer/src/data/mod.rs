@@ -1,8 +1,8 @@
 //! Where problems and text come from.
 
+pub mod bpe;
 pub mod countdown;
 pub mod problem_file;
-pub mod bpe;
 pub mod questions;
 pub mod text;
 

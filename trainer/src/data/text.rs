@@ -91,7 +91,9 @@ impl Text {
     /// If a document cannot be made.
     pub fn sample(&self) -> Result<Vec<String>, TextError> {
         match self {
-            Self::Countdown(transcripts) => (0..TOKENIZER_DOCUMENTS).map(|index| document(transcripts, index)).collect(),
+            Self::Countdown(transcripts) => {
+                (0..TOKENIZER_DOCUMENTS).map(|index| document(transcripts, index)).collect()
+            }
             Self::File { text, .. } => Ok(text.lines().map(str::to_owned).collect()),
         }
     }

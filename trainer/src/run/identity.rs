@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-
 /// A run folder holds the run of another run file, or of the same one with other settings.
 #[derive(Debug, thiserror::Error)]
 #[error(

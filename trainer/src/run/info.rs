@@ -5,7 +5,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-
 /// The commit the program was built from, `-modified` appended if its sources differed; `unknown` outside of git.
 pub const COMMIT: &str = match option_env!("GRPO_COMMIT") {
     Some(commit) => commit,

@@ -61,7 +61,9 @@ pub enum StageError {
         path: PathBuf,
     },
     /// A number that is not one.
-    #[error("step {step}: {what}; this update was not made, and the last checkpoint is intact (a smaller learning_rate, a larger warmup_steps or dtype = \"float32\" may help)")]
+    #[error(
+        "step {step}: {what}; this update was not made, and the last checkpoint is intact (a smaller learning_rate, a larger warmup_steps or dtype = \"float32\" may help)"
+    )]
     NonFinite {
         /// The step, counted from 1.
         step: u64,

@@ -21,7 +21,8 @@ pub fn finish(context: &RunContext, model: &Model) -> Result<(), StageError> {
     let title = directory.path().file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned());
     Curves { title: &title, metrics: &metrics, evals: &evals }.write(&directory.curves())?;
 
-    let stages = context.settings.stages.iter().map(|stage| stage_summary(stage.name(), stage.steps(), &evals)).collect();
+    let stages =
+        context.settings.stages.iter().map(|stage| stage_summary(stage.name(), stage.steps(), &evals)).collect();
     let seed = context.settings.run.seed;
     let summary = Summary::new(directory.info(), seed, context.wall_seconds(), context.num_tokens, stages);
     summary.write(directory.path(), &title)?;

@@ -9,7 +9,7 @@ mod pipeline;
 mod pretrain;
 
 pub use context::RunContext;
-pub(crate) use grpo::template;
 pub use error::{NonFinite, StageError};
+pub(crate) use grpo::template;
 pub use model::Model;
 pub use pipeline::{Outcome, run};

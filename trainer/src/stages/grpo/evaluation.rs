@@ -91,9 +91,8 @@ impl<'a> HeldOut<'a> {
                 .map(|c| CompletionView::new(&c.text, c.ids.len(), c.stop_reason == StopReason::MaxTokens))
                 .collect();
             for (judgement, view) in self.rubric.judge_group(problem, &views).iter().zip(&views) {
-                let full = |name: &str| {
-                    judgement.components.iter().any(|c| c.name == name && c.verdict.score == Some(1.0))
-                };
+                let full =
+                    |name: &str| judgement.components.iter().any(|c| c.name == name && c.verdict.score == Some(1.0));
                 samples.push(EvalSample {
                     correct: full(rubric::COUNTDOWN),
                     formatted: full(rubric::FORMAT),

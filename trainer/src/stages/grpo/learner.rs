@@ -44,12 +44,7 @@ pub(super) struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    pub(super) fn new(
-        settings: &'a GrpoStage,
-        model: Model,
-        seed: u64,
-        stage_idx: usize,
-    ) -> Result<Self, StageError> {
+    pub(super) fn new(settings: &'a GrpoStage, model: Model, seed: u64, stage_idx: usize) -> Result<Self, StageError> {
         let rubric = rubric::build(&settings.rewards)?;
         let Model { policy, tokenizer } = model;
         Ok(Self {
@@ -154,7 +149,9 @@ fn trajectories(scored: &[ScoredGroup], scale: config::AdvantageScale) -> Vec<Tr
     let advantages = advantages(&rewards, scale);
     let mut trajectories = Vec::new();
     for (prompt_idx, (scored, advantages)) in scored.iter().zip(advantages).enumerate() {
-        for ((completion, judgement), advantage) in scored.group.completions.iter().zip(&scored.judgements).zip(advantages) {
+        for ((completion, judgement), advantage) in
+            scored.group.completions.iter().zip(&scored.judgements).zip(advantages)
+        {
             trajectories.push(Trajectory {
                 prompt_idx,
                 ids: completion.ids.clone(),

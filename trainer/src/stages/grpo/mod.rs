@@ -15,9 +15,9 @@ use crate::config::GrpoStage;
 use crate::run::{Checkpoint, completions};
 use crate::telemetry::MetricsRow;
 use evaluation::HeldOut;
-pub(super) use learner::{adamw, schedule};
 use learner::Learner;
 pub(crate) use learner::template;
+pub(super) use learner::{adamw, schedule};
 
 /// Runs the stage to its end, or until the user asks to stop (then there is no checkpoint of the last step to give back).
 ///

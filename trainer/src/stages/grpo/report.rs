@@ -48,9 +48,8 @@ impl StepRecord {
         for name in self.component_names() {
             let scores = self.scores(&name);
             metrics.extend(statistics::component(&name, &scores));
-            let share = |value: f32| {
-                scores.iter().filter(|&&score| score == Some(value)).count() as f64 / scores.len() as f64
-            };
+            let share =
+                |value: f32| scores.iter().filter(|&&score| score == Some(value)).count() as f64 / scores.len() as f64;
             match name.as_str() {
                 rubric::COUNTDOWN => metrics.set(names::ACCURACY, share(1.0)),
                 rubric::FORMAT => metrics.set(names::FORMAT, share(1.0)),

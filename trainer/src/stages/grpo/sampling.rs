@@ -13,7 +13,12 @@ use crate::telemetry::Progress;
 
 impl Learner<'_> {
     /// Samples G completions of each question from the policy as it stands.
-    pub(super) fn sample(&self, step: u64, questions: &[Problem], progress: &Progress) -> Result<Vec<Group>, StageError> {
+    pub(super) fn sample(
+        &self,
+        step: u64,
+        questions: &[Problem],
+        progress: &Progress,
+    ) -> Result<Vec<Group>, StageError> {
         let settings = &self.settings.rollout;
         let prompts = prompts(questions, self.template(), &self.tokenizer)?;
         let params = self.sampling_params();
@@ -43,7 +48,8 @@ impl Learner<'_> {
         let longest = prompts.iter().enumerate().max_by_key(|(_, prompt)| prompt.ids.len());
         match longest {
             Some((group_idx, prompt)) if (prompt.ids.len() + max_tokens) as i64 > context => {
-                Err(rollout::Error::Context { group_idx, n_prompt_tokens: prompt.ids.len(), max_tokens, context }.into())
+                Err(rollout::Error::Context { group_idx, n_prompt_tokens: prompt.ids.len(), max_tokens, context }
+                    .into())
             }
             _ => Ok(()),
         }

@@ -5,7 +5,9 @@ use tch::{Kind, Tensor};
 
 use super::super::{NonFinite, StageError};
 use super::learner::{Learner, ScoredGroup};
-use crate::grpo::{LossError, LossStats, MicroBatch, Objective, TokenBatch, Trajectory, grpo_loss, micro_batches, token_weights};
+use crate::grpo::{
+    LossError, LossStats, MicroBatch, Objective, TokenBatch, Trajectory, grpo_loss, micro_batches, token_weights,
+};
 use crate::optim::clip_grad_norm;
 
 /// What the updates of a step were like.
@@ -94,7 +96,12 @@ impl Learner<'_> {
         Some(logprobs)
     }
 
-    fn micro_batches(&self, scored: &[ScoredGroup], trajectories: &[Trajectory], minibatch: &[usize]) -> Vec<MicroBatch> {
+    fn micro_batches(
+        &self,
+        scored: &[ScoredGroup],
+        trajectories: &[Trajectory],
+        minibatch: &[usize],
+    ) -> Vec<MicroBatch> {
         let prompt_lengths: Vec<usize> = scored.iter().map(|scored| scored.group.prompt.ids.len()).collect();
         let settings = &self.settings.grpo;
         let budget = settings.micro_batch_tokens as usize;

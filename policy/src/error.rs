@@ -10,7 +10,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder could not be opened, read or written.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {source}{hint}", path = path.display(), hint = hint(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -113,4 +113,12 @@ pub enum Error {
         /// The tensor's name.
         name: String,
     },
+}
+
+/// What to do about it, where that is not plain from the system's words.
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull => " (the disk is full: make room on it)",
+        _ => "",
+    }
 }

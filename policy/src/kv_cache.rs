@@ -2,7 +2,7 @@
 
 use crate::ModelConfig;
 use crate::attention::{self, Heads};
-use crate::cpu_attention::{self, BLOCK, HeadCache};
+use crate::cpu_attention::{self, BLOCK, HeadCache, Scores};
 use tch::{Device, Kind, Tensor};
 
 /// Positions are added in steps of this many, so that growing is rare.
@@ -133,7 +133,7 @@ impl KvCache {
         let per_head = self.capacity as usize * head_dim;
         let mut output = Tensor::empty([n_rows, n_heads * head_dim as i64], (Kind::Float, Device::Cpu));
         let outputs = floats_mut(&mut output);
-        let mut scores = Vec::new();
+        let mut scores = Scores::default();
         for (row, &length) in self.lengths[..n_rows as usize].iter().enumerate() {
             for head in row * n_kv_heads..(row + 1) * n_kv_heads {
                 let (keys, values) =

@@ -5,7 +5,7 @@ mod support;
 use serde_json::Value;
 use support::Dir;
 
-/// What TRL's GRPOTrainer logs of these (research/peers.md 2d), and our own beside it.
+/// What TRL's GRPOTrainer logs of these, and our own beside it.
 const METRICS: [&str; 32] = [
     "num_tokens",
     "step_time",
@@ -231,30 +231,6 @@ fn negative_weights_negate_advantages() {
     }
     assert!(n_nonzero > 0);
     assert_ne!(dir.bytes("plus/final/model.safetensors"), dir.bytes("minus/final/model.safetensors"));
-}
-
-#[test]
-fn training_raises_accuracy_and_with_the_sign_flipped_lowers_it() {
-    let dir = Dir::new();
-    let accuracies = |name: &str, weight: &str| {
-        let folder = format!("run.dir=\"{name}\"");
-        let rewards = ["countdown", "format"].map(|reward| format!("stage.rewards.{reward}.weight={weight}"));
-        dir.train(&[
-            &folder,
-            &rewards[0],
-            &rewards[1],
-            "stage.steps=25",
-            "stage.grpo.kl_beta=0.0",
-            "stage.rollout.group_size=8",
-        ]);
-        let accuracy = |rows: &[Value]| rows.iter().map(|row| number(row, "accuracy")).sum::<f64>() / rows.len() as f64;
-        let rows = dir.rows(&format!("{name}/metrics.jsonl"));
-        (accuracy(&rows[..5]), accuracy(&rows[20..]))
-    };
-    let (before, after) = accuracies("plus", "1.0");
-    assert!(after > before + 0.15, "accuracy went from {before} to {after}");
-    let (before, after) = accuracies("minus", "-1.0");
-    assert!(after < before - 0.05, "accuracy went from {before} to {after}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! libtorch's kernel makes a matrix product of a few rows for every head, over as many keys as the longest row has. This
 //! one reads each row's own keys and no others, so a row's result is the same bits in any company.
 //!
-//! All `unsafe` here is the choice of an instruction set that was found on this machine.
+//! The only `unsafe` here is the choice of an instruction set that was found on this machine.
 
 /// Positions that lie side by side in a block of keys: one AVX-512 register of float32.
 pub(crate) const BLOCK: usize = 16;
@@ -19,13 +19,6 @@ pub(crate) struct HeadCache<'a> {
     pub(crate) len: usize,
 }
 
-/// Working memory: a row's scores, and the weights made from them.
-#[derive(Default)]
-pub(crate) struct Scores {
-    scores: Vec<f64>,
-    weights: Vec<f32>,
-}
-
 /// Writes one position's key into its block.
 pub(crate) fn write_key(keys: &mut [f32], key: &[f32], position: usize) {
     let block = &mut keys[position / BLOCK * BLOCK * key.len()..];
@@ -38,7 +31,7 @@ pub(crate) fn write_key(keys: &mut [f32], key: &[f32], position: usize) {
 ///
 /// - `queries`, `outputs`: `[n_queries, head_dim]`
 /// - `scores`: working memory
-pub(crate) fn attend(queries: &[f32], head_dim: usize, cache: &HeadCache, scores: &mut Scores, outputs: &mut [f32]) {
+pub(crate) fn attend(queries: &[f32], head_dim: usize, cache: &HeadCache, scores: &mut Vec<f32>, outputs: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
@@ -55,40 +48,37 @@ pub(crate) fn attend(queries: &[f32], head_dim: usize, cache: &HeadCache, scores
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-fn attend_avx512(queries: &[f32], head_dim: usize, cache: &HeadCache, scores: &mut Scores, outputs: &mut [f32]) {
+fn attend_avx512(queries: &[f32], head_dim: usize, cache: &HeadCache, scores: &mut Vec<f32>, outputs: &mut [f32]) {
     attend_portable(queries, head_dim, cache, scores, outputs);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn attend_avx2(queries: &[f32], head_dim: usize, cache: &HeadCache, scores: &mut Scores, outputs: &mut [f32]) {
+fn attend_avx2(queries: &[f32], head_dim: usize, cache: &HeadCache, scores: &mut Vec<f32>, outputs: &mut [f32]) {
     attend_portable(queries, head_dim, cache, scores, outputs);
 }
 
 /// The kernel, written so that the compiler vectorises it for whatever it is inlined into.
 #[inline(always)]
-fn attend_portable(queries: &[f32], head_dim: usize, cache: &HeadCache, scores: &mut Scores, outputs: &mut [f32]) {
-    let scale = (head_dim as f64).sqrt().recip();
-    let n_positions = cache.len.next_multiple_of(BLOCK);
-    let Scores { scores, weights } = scores;
-    scores.resize(n_positions, 0.0);
-    weights.resize(n_positions, 0.0);
+fn attend_portable(queries: &[f32], head_dim: usize, cache: &HeadCache, scores: &mut Vec<f32>, outputs: &mut [f32]) {
+    let scale = (head_dim as f32).sqrt().recip();
+    let n_blocks = cache.len.div_ceil(BLOCK);
+    scores.resize(n_blocks * BLOCK, 0.0);
     for (query, output) in queries.chunks_exact(head_dim).zip(outputs.chunks_exact_mut(head_dim)) {
         for (keys, scores) in cache.keys.chunks_exact(head_dim * BLOCK).zip(scores.chunks_exact_mut(BLOCK)) {
-            // In float64: a trained head has scores of a hundred, whose last float32 bit is already 1e-5 of a weight.
-            let mut sums = [0.0_f64; BLOCK];
+            let mut sums = [0.0_f32; BLOCK];
             for (key, &query) in keys.chunks_exact(BLOCK).zip(query) {
                 for (sum, &key) in sums.iter_mut().zip(key) {
-                    *sum = f64::from(key).mul_add(f64::from(query), *sum);
+                    *sum = key.mul_add(query, *sum);
                 }
             }
             for (score, sum) in scores.iter_mut().zip(sums) {
                 *score = sum * scale;
             }
         }
-        let total = softmax_numerators(scores, cache.len, weights);
+        let total = softmax_numerators(&mut scores[..], cache.len);
         output.fill(0.0);
-        for (value, &weight) in cache.values.chunks_exact(head_dim).zip(&weights[..cache.len]) {
+        for (value, &weight) in cache.values.chunks_exact(head_dim).zip(&scores[..cache.len]) {
             for (output, &value) in output.iter_mut().zip(value) {
                 *output = value.mul_add(weight, *output);
             }
@@ -98,16 +88,16 @@ fn attend_portable(queries: &[f32], head_dim: usize, cache: &HeadCache, scores: 
     }
 }
 
-/// exp(score - max) for the first `len`, and next to nothing behind them; gives back their sum.
+/// exp(score - max) in place for the first `len`; gives back their sum.
 #[inline(always)]
-fn softmax_numerators(scores: &mut [f64], len: usize, weights: &mut [f32]) -> f32 {
-    let max = scores[..len].iter().fold(f64::NEG_INFINITY, |max, &score| if score > max { score } else { max });
-    scores[len..].fill(f64::NEG_INFINITY);
+fn softmax_numerators(scores: &mut [f32], len: usize) -> f32 {
+    let max = scores[..len].iter().fold(f32::NEG_INFINITY, |max, &score| if score > max { score } else { max });
+    scores[len..].fill(f32::NEG_INFINITY);
     let mut sums = [0.0_f32; BLOCK];
-    for (scores, weights) in scores.chunks_exact(BLOCK).zip(weights.chunks_exact_mut(BLOCK)) {
-        for ((score, weight), sum) in scores.iter().zip(weights).zip(&mut sums) {
-            *weight = exp((score - max) as f32);
-            *sum += *weight;
+    for scores in scores.chunks_exact_mut(BLOCK) {
+        for (score, sum) in scores.iter_mut().zip(&mut sums) {
+            *score = exp(*score - max);
+            *sum += *score;
         }
     }
     sums.iter().sum()
@@ -155,7 +145,7 @@ mod tests {
                 (0..len).for_each(|t| write_key(&mut keys, &key(t).collect::<Vec<_>>(), t));
                 let mut outputs = vec![0.0; queries.len()];
                 let cache = HeadCache { keys: &keys, values: &values, len };
-                attend(&queries, head_dim, &cache, &mut Scores::default(), &mut outputs);
+                attend(&queries, head_dim, &cache, &mut Vec::new(), &mut outputs);
                 for (query, output) in queries.chunks(head_dim).zip(outputs.chunks(head_dim)) {
                     let expected = reference(query, len, &key, &values);
                     for (got, expected) in output.iter().zip(expected) {

@@ -18,7 +18,7 @@ pub struct TokenStats {
 /// - `hidden`: `[tokens, hidden]`; `head`: `[vocab, hidden]`; `targets`: `[tokens]`, int64
 /// - `temperature`: divides the logits; positive
 pub(crate) fn token_stats(hidden: &Tensor, head: &Tensor, targets: &Tensor, temperature: f64) -> TokenStats {
-    // In float32: bfloat16 rounds a log-prob near -10 to steps of 1/16, and the ratio exponentiates that.
+    // In float32 from the logits on: bfloat16 rounds a log-prob near -10 to steps of 1/16, and the ratio exponentiates it.
     let mut logits = linear(hidden, head, None).to_kind(Kind::Float);
     if temperature != 1.0 {
         logits /= temperature;
@@ -71,15 +71,22 @@ pub fn backward_in_chunks<E>(
 ) -> Result<(), E> {
     // A leaf of its own, so that the decoder's graph is walked once and not once a chunk.
     let leaf = hidden.detach().set_requires_grad(true);
-    // The head may be a cast of the master weights: its gradient, too, is collected and sent on once.
-    let head_leaf = head.detach().set_requires_grad(head.requires_grad());
+    // The head may be a cast of the master weights: its gradient, too, is collected, in float32, and sent on once.
+    let head_leaf = head.detach().to_kind(Kind::Float).set_requires_grad(head.requires_grad());
     for (start, len) in chunks(targets.size()[0], chunk_tokens) {
-        let stats = token_stats(&leaf.narrow(0, start, len), &head_leaf, &targets.narrow(0, start, len), temperature);
+        let stats = {
+            let head = head_leaf.to_kind(head.kind());
+            token_stats(&leaf.narrow(0, start, len), &head, &targets.narrow(0, start, len), temperature)
+        };
         loss(start, &stats)?.backward();
     }
     // The gradient of (y * g).sum() with g constant is exactly g: the way to hand an incoming gradient to tch.
     let onward = |tensor: &Tensor, leaf: &Tensor| {
-        (tensor * leaf.grad()).sum(if tensor.kind() == Kind::Double { Kind::Double } else { Kind::Float })
+        (tensor * leaf.grad().to_kind(tensor.kind())).sum(if tensor.kind() == Kind::Double {
+            Kind::Double
+        } else {
+            Kind::Float
+        })
     };
     let mut total = onward(hidden, &leaf);
     if head.requires_grad() {

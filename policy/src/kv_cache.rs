@@ -2,7 +2,7 @@
 
 use crate::ModelConfig;
 use crate::attention::{self, Heads};
-use crate::cpu_attention::{self, BLOCK, HeadCache, Scores};
+use crate::cpu_attention::{self, BLOCK, HeadCache};
 use tch::{Device, Kind, Tensor};
 
 /// Positions are added in steps of this many, so that growing is rare.
@@ -131,9 +131,9 @@ impl KvCache {
         let (key, value) = &mut self.layers[layer_idx];
         let (keys, values) = (floats_mut(key), floats_mut(value));
         let per_head = self.capacity as usize * head_dim;
-        let mut output = Tensor::empty([n_rows, n_heads * head_dim as i64], (Kind::Float, Device::Cpu));
+        let mut output = Tensor::zeros([n_rows, n_heads * head_dim as i64], (Kind::Float, Device::Cpu));
         let outputs = floats_mut(&mut output);
-        let mut scores = Scores::default();
+        let mut scores = Vec::new();
         for (row, &length) in self.lengths[..n_rows as usize].iter().enumerate() {
             for head in row * n_kv_heads..(row + 1) * n_kv_heads {
                 let (keys, values) =

@@ -124,6 +124,9 @@ impl View for CpuView {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
+        if self.data_len() == 0 {
+            return Cow::Borrowed(&[]);
+        }
         // SAFETY: the tensor is contiguous, on the CPU, and owned by this view for as long as the slice lives.
         Cow::Borrowed(unsafe { std::slice::from_raw_parts(self.tensor.data_ptr().cast(), self.data_len()) })
     }

@@ -62,12 +62,6 @@ impl Tokenizer {
         self.inner.decode(&ids, true).unwrap_or_default()
     }
 
-    /// The text of one token, special or not, for people to look at.
-    pub fn token(&self, id: i64) -> String {
-        let id = u32::try_from(id).unwrap_or(u32::MAX);
-        self.inner.decode(&[id], false).unwrap_or_else(|_| format!("<{id}>"))
-    }
-
     /// Writes tokenizer.json and its companions into a checkpoint, unchanged.
     ///
     /// # Errors

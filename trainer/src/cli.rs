@@ -15,7 +15,8 @@ Examples:
   grpo-train show runs/r1_zero --step 20 --sort reward --limit 3    look at completions
 
 Every key of a run file, with default, unit and source: configs/reference.toml
-Exit codes: 0 done, 1 the run failed, 2 the command line or the run file is wrong.";
+Exit codes: 0 done, 1 the run failed, 2 the command line or the run file is wrong,
+130 stopped by Ctrl-C and saved.";
 
 /// Group-relative policy optimisation of language models, in one process.
 #[derive(Debug, Parser)]
@@ -114,7 +115,7 @@ pub struct ModelArgs {
     #[arg(long, default_value = "auto")]
     pub device: Device,
     /// CPU threads; 0 = all cores.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
     pub threads: usize,
 }
 
@@ -151,16 +152,16 @@ pub struct SampleArgs {
     #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = top_p)]
     pub top_p: f64,
     /// Sample among the K likeliest tokens; 0 = all.
-    #[arg(long, value_name = "K", default_value_t = 0)]
+    #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=MOST))]
     pub top_k: u64,
     /// Sample among tokens at least this fraction as likely as the likeliest, in [0, 1).
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = min_p)]
     pub min_p: f64,
     /// The longest completion, in tokens.
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=MOST))]
     pub max_tokens: u64,
     /// Completions of each prompt.
-    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST))]
     pub n: u64,
     /// Every random number is a pure function of it and of where it is used.
     #[arg(long, value_name = "S", default_value_t = 1)]
@@ -197,6 +198,13 @@ pub struct ProblemsArgs {
     /// JSON lines to write.
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+/// More tokens, completions or candidates than any machine holds.
+const MOST: u64 = 1 << 24;
+
+fn threads(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n <= 4096).ok_or_else(|| "expected a number, 0 (all cores) to 4096".to_owned())
 }
 
 fn temperature(text: &str) -> Result<f64, String> {

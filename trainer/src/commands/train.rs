@@ -13,7 +13,7 @@ use crate::cli::RunArgs;
 use crate::config::{self, GrpoStage, RunFile, Stage};
 use crate::data::{Questions, problem_file};
 use crate::plan::{ModelShape, Plan};
-use crate::run::{OpenMode, RunDirectory, RunFacts};
+use crate::run::{OpenMode, RunDirectory, RunFacts, directory};
 use crate::stages::{self, Model, Outcome, RunContext};
 use crate::telemetry::{Progress, ProgressMode};
 use crate::{machine, rubric};
@@ -50,10 +50,6 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
         return Ok(Ended::Done);
     }
     let threads = machine::set_threads(file.resolved.run.threads);
-    if let Some(model) = &file.resolved.model {
-        // Loaded and dropped: a folder whose weights cannot be used is found before anything is written.
-        Model::load(&model.path, machine::dtype(file.resolved.run.dtype), tch::Device::Cpu).map_err(Failure::usage)?;
-    }
     let facts = RunFacts {
         run_file: path.to_path_buf(),
         resolved: file.resolved.to_toml(),
@@ -63,8 +59,14 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
         threads,
     };
     let mode = if args.resume { OpenMode::Resume } else { OpenMode::Begin };
+    // The folder is looked at before any weight is read, and written to after.
+    directory::inspect(&file.resolved.run.dir, mode, &facts)?;
+    if let Some(model) = &file.resolved.model {
+        // Loaded and dropped: a folder whose weights cannot be used is found before anything is written.
+        Model::load(&model.path, machine::dtype(file.resolved.run.dtype), tch::Device::Cpu).map_err(Failure::usage)?;
+    }
     let directory = RunDirectory::open(&file.resolved.run.dir, mode, &facts)?;
-    if directory.is_finished() {
+    if directory.is_finished() && !longer_than_before(&file, &directory) {
         println!("{}: this run is finished; its report is in report.md", directory.path().display());
         return Ok(Ended::Done);
     }
@@ -85,10 +87,32 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
     match outcome.map_err(Failure::run)? {
         Outcome::Finished => Ok(Ended::Done),
         Outcome::Stopped => {
-            eprintln!("stopped and saved; go on with: grpo-train --config {} --resume", path.display());
+            eprintln!("stopped and saved; go on with: {}", resume_command());
             Ok(Ended::Stopped)
         }
     }
+}
+
+/// Whether the run file asks for more steps than the finished run has; its identity allows that at a constant rate.
+fn longer_than_before(file: &RunFile, directory: &RunDirectory) -> bool {
+    let done = std::fs::read(directory.summary()).ok().and_then(|text| {
+        let summary: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        summary["stages"].as_array()?.last()?["steps"].as_u64()
+    });
+    file.resolved.stages.last().map(|stage| stage.steps()) > done
+}
+
+/// The command that was given, with `--resume`.
+fn resume_command() -> String {
+    let quoted = |word: String| {
+        let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c));
+        if plain && !word.is_empty() { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    };
+    let mut words: Vec<String> = std::env::args().map(quoted).collect();
+    if !words.iter().any(|word| word == "--resume" || word == "-r") {
+        words.push("--resume".to_owned());
+    }
+    words.join(" ")
 }
 
 /// What the first stage starts from, as far as it can be known without reading a weight.
@@ -177,10 +201,10 @@ fn check_problems(stage: &GrpoStage, seed: u64, stage_idx: usize, start: Option<
     start.map_or(Ok(()), |start| start.check_prompts(stage, &problems))
 }
 
-/// Ctrl-C (and SIGTERM) once: finish the step, save, stop. Twice: now.
+/// Ctrl-C (and SIGTERM, and SIGHUP of a terminal that is closed) once: finish the step, save, stop. Twice: now.
 fn stop_flag() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         // The first of the two acts on a flag that is already set, so it has to be registered first.
         let twice = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop));
         let once = signal_hook::flag::register(signal, Arc::clone(&stop));

@@ -109,6 +109,10 @@ impl StageSettings for GrpoStage {
 
     fn forget_where_and_when(&mut self, is_last: bool) {
         self.checkpoint = Checkpoint::default();
+        // What a user who ran out of memory lowers before going on; it changes rounding, as threads and device do.
+        self.rollout.max_batch = Rollout::default().max_batch;
+        self.grpo.micro_batch_tokens = Algorithm::default().micro_batch_tokens;
+        self.grpo.logits_chunk_tokens = Algorithm::default().logits_chunk_tokens;
         if is_last && self.optimizer.schedule == Schedule::Constant {
             self.steps = 0;
         }

@@ -42,7 +42,7 @@ pub fn advantages<G: AsRef<[Option<f32>]>>(groups: &[G], scale: AdvantageScale) 
 fn advantages_in_float64(groups: &[Vec<Option<f64>>], scale: AdvantageScale) -> Vec<Vec<f64>> {
     let batch_std = Moments::of(groups.iter().flatten().flatten().copied()).std;
     let in_group = |group: &Vec<Option<f64>>| {
-        let Moments { mean, std, .. } = Moments::of(group.iter().flatten().copied());
+        let Moments { mean, std } = Moments::of(group.iter().flatten().copied());
         let divisor = match scale {
             AdvantageScale::Group => std + STD_EPSILON,
             AdvantageScale::Batch => batch_std + STD_EPSILON,
@@ -58,7 +58,6 @@ fn advantages_in_float64(groups: &[Vec<Option<f64>>], scale: AdvantageScale) -> 
 /// The sum of n equal float32 numbers is exact in float64 (24 + log2 n bits), so their mean is that very number and the
 /// advantages of a group without contrast come out as exact zeros.
 struct Moments {
-    count: usize,
     mean: f64,
     std: f64,
 }
@@ -68,7 +67,7 @@ impl Moments {
         let count = rewards.clone().count();
         let mean = rewards.clone().sum::<f64>() / count.max(1) as f64;
         let squares: f64 = rewards.map(|reward| (reward - mean).powi(2)).sum();
-        Self { count, mean, std: if count < 2 { 0.0 } else { (squares / (count - 1) as f64).sqrt() } }
+        Self { mean, std: if count < 2 { 0.0 } else { (squares / (count - 1) as f64).sqrt() } }
     }
 }
 

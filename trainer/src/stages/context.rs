@@ -52,6 +52,15 @@ impl RunContext<'_> {
         LineLog::open(&self.directory.metrics())?.append(row)
     }
 
+    /// Forces the logs to the disk, so that no checkpoint is newer than the lines before it.
+    ///
+    /// # Errors
+    /// The path and the system's error.
+    pub fn sync_logs(&self) -> Result<(), FileError> {
+        LineLog::open(&self.directory.metrics())?.sync()?;
+        LineLog::open(&self.directory.evals())?.sync()
+    }
+
     /// Appends an evaluation to eval.jsonl.
     ///
     /// # Errors

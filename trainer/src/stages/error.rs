@@ -1,7 +1,5 @@
 //! What can end a run before its last step.
 
-use std::path::PathBuf;
-
 use crate::data::countdown::corpus::CorpusError;
 use crate::data::problem_file::ProblemFileError;
 use crate::data::{QuestionError, bpe, text};
@@ -54,12 +52,6 @@ pub enum StageError {
     /// The optimiser's state.
     #[error(transparent)]
     Optimizer(#[from] StateError),
-    /// The folder for the finished model is in use.
-    #[error("{}: this is no model folder, and it is not overwritten; give another `output`, or remove it", path.display())]
-    OutputTaken {
-        /// The folder.
-        path: PathBuf,
-    },
     /// A number that is not one.
     #[error(
         "step {step}: {what}; this update was not made, and the last checkpoint is intact (a smaller learning_rate, a larger warmup_steps or dtype = \"float32\" may help)"
@@ -86,6 +78,18 @@ pub enum NonFinite {
         problem_id: String,
         /// The term and its value.
         source: LossError,
+    },
+    /// In what was sampled.
+    #[error("completion {row} of group {group} (problem {problem_id}) was sampled with a log-probability of {value}")]
+    Sampled {
+        /// Which group of the step.
+        group: usize,
+        /// Which completion of the group.
+        row: usize,
+        /// The problem.
+        problem_id: String,
+        /// The first that is not finite.
+        value: f32,
     },
     /// In the loss of a row of text.
     #[error("the loss of the text is {value}")]

@@ -47,6 +47,9 @@ pub fn run(context: &mut RunContext) -> Result<Outcome, StageError> {
             }
         };
         let Some(last) = last else { return Ok(Outcome::Stopped) };
+        if context.asked_to_stop() && stage_idx + 1 < stages.len() {
+            return Ok(Outcome::Stopped);
+        }
         if let Stage::Pretrain(settings) = stage {
             // Also for a stage found done: the process may have ended between its last checkpoint and this.
             pretrain::export(context, settings, &last.path)?;

@@ -16,7 +16,7 @@ use crate::config::{Architecture, Corpus, PretrainStage};
 use crate::data::bpe::{self, END_OF_TEXT_ID};
 use crate::data::text::{Rows, Text};
 use crate::optim::{AdamW, Schedule, clip_grad_norm};
-use crate::run::{Checkpoint, CheckpointWriter, StagedFolder, TrainerState};
+use crate::run::{Checkpoint, CheckpointWriter, FileError, StagedFolder, TrainerState, atomic};
 use crate::telemetry::metrics::names;
 use crate::telemetry::{MetricsRow, StepMetrics};
 
@@ -141,6 +141,7 @@ impl<'a> Learner<'a> {
     }
 
     fn save(&self, step: u64, context: &RunContext) -> Result<Checkpoint, StageError> {
+        context.sync_logs()?;
         let writer = CheckpointWriter::create(&context.directory.checkpoints(&self.settings.name), step)?;
         self.model.save(writer.path())?;
         self.optimizer.save(&writer.path().join(OPTIMIZER))?;
@@ -214,19 +215,22 @@ fn model_config(architecture: &Architecture, vocab_size: u64) -> Result<ModelCon
     Ok(ModelConfig::from_json(json, "[stage.architecture]")?)
 }
 
-/// Puts a copy of the finished model where the run file wants it.
+/// Puts a copy of the finished model where the run file wants it; other files that lie there are left alone.
 ///
 /// # Errors
-/// If something lies there that is no model, which is left alone; or if a file cannot be written.
+/// If a file cannot be written.
 pub fn export(context: &RunContext, settings: &PretrainStage, checkpoint: &Path) -> Result<(), StageError> {
     let Some(output) = &settings.output else { return Ok(()) };
-    if output.exists() && !output.join("config.json").is_file() {
-        return Err(StageError::OutputTaken { path: output.clone() });
-    }
     let model = Model::load(checkpoint, context.dtype, context.device)?;
-    let staged = StagedFolder::create(output)?;
+    atomic::create_folder(output)?;
+    let staged = StagedFolder::create(&output.join("export"))?;
     model.save(staged.path())?;
-    staged.commit()?;
+    for file in atomic::entries(staged.path())? {
+        let target = output.join(file.file_name().expect("a file in a folder has a name"));
+        std::fs::rename(&file, &target).map_err(FileError::at(&target, "replace"))?;
+    }
+    atomic::remove(staged.path())?;
+    atomic::sync_folder(output)?;
     context.progress.say(&format!("the model is in {}", output.display()));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Writes Countdown transcripts, good and bad: the text from which a base model is made.
 
+use rollout::Template;
 use rollout::random::{Draws, Stream};
 
 use super::problems::{CountdownProblem, ProblemError, ProblemRanges, ProblemSource};
@@ -44,17 +45,6 @@ pub struct Document {
     pub about: Option<(CountdownProblem, Style)>,
 }
 
-/// The R1-Zero template (arXiv 2501.12948, Table 1) around a question.
-pub fn r1_zero_prompt(question: &str) -> String {
-    format!(
-        "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. The \
-         assistant first thinks about the reasoning process in the mind and then provides the user with the answer. \
-         The reasoning process and answer are enclosed within <think> </think> and <answer> </answer> tags, \
-         respectively, i.e., <think> reasoning process here </think> <answer> answer here </answer>. User: \
-         {question}. Assistant:"
-    )
-}
-
 /// An endless, addressed corpus: document number `i` is a pure function of the seed and `i`.
 #[derive(Clone, Debug)]
 pub struct Corpus {
@@ -89,7 +79,7 @@ impl Corpus {
         let style = self.weights.draw(&mut draws);
         let max = self.source.ranges().max_intermediate;
         let completion = transcript(&problem, max, &self.weights, style, draws);
-        let prompt = r1_zero_prompt(&problem.question());
+        let prompt = Template::R1Zero.render(&problem.question());
         Ok(Document { prompt, completion, about: Some((problem, style)) })
     }
 

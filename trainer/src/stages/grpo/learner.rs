@@ -6,7 +6,7 @@ use policy::{Policy, ReferencePolicy};
 use rewards::{CompletionView, Judgement, Problem, Rubric};
 use rollout::{Group, StopReason, Template, Tokenizer};
 
-use super::super::{Model, StageError};
+use super::super::{Model, NonFinite, StageError};
 use super::report::{Seconds, StepRecord};
 use super::update::UpdateReport;
 use crate::address::{self, Purpose};
@@ -75,6 +75,7 @@ impl<'a> Learner<'a> {
         let groups = self.sample(step, &questions, progress)?; // {o_i} from π_old = π_θ, lines 5 and 6
         seconds.sampling = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
+        refuse_non_finite(step, &questions, &groups)?;
         let scored = self.judge(questions, groups); // r_i, line 7
         seconds.reward = clock.elapsed().as_secs_f64();
         let trajectories = trajectories(&scored, settings.grpo.advantage_scale); // Â_i, line 8
@@ -140,6 +141,19 @@ impl<'a> Learner<'a> {
     pub(super) fn template(&self) -> Template {
         template(self.settings)
     }
+}
+
+/// Weights that are no numbers any more show first in what they sample.
+fn refuse_non_finite(step: u64, questions: &[Problem], groups: &[Group]) -> Result<(), StageError> {
+    for (group_idx, (problem, group)) in questions.iter().zip(groups).enumerate() {
+        for (row, completion) in group.completions.iter().enumerate() {
+            if let Some(&value) = completion.logprobs.iter().find(|value| !value.is_finite()) {
+                let what = NonFinite::Sampled { group: group_idx, row, problem_id: problem.id.clone(), value };
+                return Err(StageError::NonFinite { step, what });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Group-relative advantages, spread over the completions of all groups in order.

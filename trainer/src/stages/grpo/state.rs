@@ -15,6 +15,7 @@ const REFERENCE_STEP: &str = "reference_step";
 impl Learner<'_> {
     /// Saves the stage after `step`: a Hugging Face folder with the optimiser's state beside it.
     pub(super) fn save(&self, step: u64, context: &RunContext) -> Result<Checkpoint, StageError> {
+        context.sync_logs()?;
         let writer = CheckpointWriter::create(&context.directory.checkpoints(&self.settings.name), step)?;
         let folder = writer.path();
         self.policy.save(folder)?;

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 TOLERANCE = 1e-4
 N_TEXTS = 64
@@ -32,7 +32,8 @@ def main() -> None:
     problems = {name: keys for name, keys in loading.items() if keys}
     if problems:
         sys.exit(f"{folder}: transformers did not take the folder as it is: {problems}")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    # Not AutoTokenizer: transformers 5 takes Qwen2's own rules for every model of that type, whatever tokenizer.json says.
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     sequences = [tokenizer(row["prompt"] + row["text"])["input_ids"] for row in rows]
     with tempfile.TemporaryDirectory() as temporary:
         given, answered = Path(temporary, "in.jsonl"), Path(temporary, "out.jsonl")

@@ -101,7 +101,7 @@ learning_rate = 1e-3
 fn a_run_file_makes_a_base_and_goes_on_with_it() {
     let dir = Dir::new();
     dir.write("pipeline.toml", PIPELINE);
-    let ended = dir.run(&["--config", "pipeline.toml", "--no-progress"]);
+    let ended = dir.run(["--config", "pipeline.toml", "--no-progress"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let stages: Vec<String> =
         dir.rows("run/metrics.jsonl").iter().map(|row| row["stage"].as_str().unwrap().to_owned()).collect();
@@ -116,18 +116,18 @@ fn a_run_file_makes_a_base_and_goes_on_with_it() {
 fn a_pipeline_resumes_in_whatever_stage_it_was() {
     let whole = Dir::new();
     whole.write("pipeline.toml", PIPELINE);
-    assert_eq!(whole.run(&["--config", "pipeline.toml", "--no-progress"]).code, Some(0));
+    assert_eq!(whole.run(["--config", "pipeline.toml", "--no-progress"]).code, Some(0));
     let finished = whole.bytes("run/final/model.safetensors");
 
     let dir = Dir::new();
     dir.write("pipeline.toml", PIPELINE);
-    assert_eq!(dir.run(&["--config", "pipeline.toml", "--no-progress"]).code, Some(0));
+    assert_eq!(dir.run(["--config", "pipeline.toml", "--no-progress"]).code, Some(0));
     for gone in [&["run/checkpoints/grpo"][..], &["run/checkpoints/pretrain/step_000006"]] {
         for folder in gone.iter().chain(&["run/final", "base"]) {
             std::fs::remove_dir_all(dir.path(folder)).unwrap();
         }
         std::fs::remove_file(dir.path("run/summary.json")).unwrap();
-        let ended = dir.run(&["--config", "pipeline.toml", "--no-progress", "--resume"]);
+        let ended = dir.run(["--config", "pipeline.toml", "--no-progress", "--resume"]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         assert_eq!(dir.bytes("run/final/model.safetensors"), finished, "without {gone:?}");
         assert!(dir.path("base/model.safetensors").is_file());
@@ -144,7 +144,7 @@ fn what_else_lies_in_the_output_folder_is_left_alone() {
     dir.write("pipeline.toml", PIPELINE);
     std::fs::create_dir(dir.path("base")).unwrap();
     dir.write("base/letter.txt", "dear diary");
-    let ended = dir.run(&["--config", "pipeline.toml", "--no-progress"]);
+    let ended = dir.run(["--config", "pipeline.toml", "--no-progress"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(dir.text("base/letter.txt"), "dear diary");
     let files = dir.files("base");

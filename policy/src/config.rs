@@ -98,16 +98,17 @@ impl ModelConfig {
             return Err(Error::NoModel { path: folder.into(), missing: "config.json" });
         }
         let text = std::fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        let json = serde_json::from_str(&text).map_err(|source| Error::Json { path: path.clone(), source })?;
-        Self::from_json(json, path)
+        let json: Map<String, Value> =
+            serde_json::from_str(&text).map_err(|source| Error::Json { path: path.clone(), source })?;
+        Self::from_json(&json, path)
     }
 
     /// Interprets a parsed config.json; `path` is only for messages.
     ///
     /// # Errors
     /// As [`ModelConfig::load`].
-    pub fn from_json(json: Map<String, Value>, path: impl Into<PathBuf>) -> Result<Self> {
-        let keys = Keys { json: &json, path: path.into() };
+    pub fn from_json(json: &Map<String, Value>, path: impl Into<PathBuf>) -> Result<Self> {
+        let keys = Keys { json, path: path.into() };
         let family = match keys.string("model_type")? {
             "qwen2" => Family::Qwen2,
             "qwen3" => Family::Qwen3,

@@ -23,7 +23,7 @@ pub(crate) fn hidden_states(
     let mut x = Tensor::embedding(&weights.embed, tokens, -1, false, false);
     for (layer_idx, layer) in weights.layers.iter().enumerate() {
         let heads = heads(config, layer, &rms_norm(&x, &layer.input_norm, config.rms_norm_eps), rotation);
-        x = x + linear(&attend(layer_idx, heads), &layer.out, None);
+        x = &x + linear(&attend(layer_idx, heads), &layer.out, None);
         x = &x + feed_forward(layer, &rms_norm(&x, &layer.post_norm, config.rms_norm_eps));
     }
     rms_norm(&x, &weights.norm, config.rms_norm_eps)

@@ -212,7 +212,7 @@ fn model_config(architecture: &Architecture, vocab_size: u64) -> Result<ModelCon
     }) else {
         unreachable!("the literal is an object")
     };
-    Ok(ModelConfig::from_json(json, "[stage.architecture]")?)
+    Ok(ModelConfig::from_json(&json, "[stage.architecture]")?)
 }
 
 /// Puts a copy of the finished model where the run file wants it; other files that lie there are left alone.

@@ -101,7 +101,7 @@ impl<'a> Learner<'a> {
     /// π_ref ← π_θ where the schedule says so (DeepSeek-R1: every 400 steps of its own counting).
     fn refresh_reference(&mut self, step: u64) {
         let every = self.settings.grpo.reference_refresh_steps;
-        if self.reference.is_some() && every > 0 && step > 1 && (step - 1) % every == 0 {
+        if self.reference.is_some() && every > 0 && step > 1 && (step - 1).is_multiple_of(every) {
             self.reference = Some(self.policy.reference());
             self.reference_step = step;
         }

@@ -47,7 +47,8 @@ impl Learner<'_> {
         self.optimizer.load(&checkpoint.path.join(OPTIMIZER))?;
         self.policy = policy;
         self.tokenizer = tokenizer;
-        self.reference_step = checkpoint.state.extra.get(REFERENCE_STEP).and_then(|step| step.as_u64()).unwrap_or(0);
+        self.reference_step =
+            checkpoint.state.extra.get(REFERENCE_STEP).and_then(serde_json::Value::as_u64).unwrap_or(0);
         if self.reference.is_some() && self.reference_step > 0 {
             self.reference = Some(self.read_reference(checkpoint, context.dtype)?.reference());
         }

@@ -129,7 +129,8 @@ fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        !before.is_some_and(part_of_word) && (word.ends_with('(') || !after.is_some_and(part_of_word))
+        (word.starts_with('@') || !before.is_some_and(part_of_word))
+            && (word.ends_with(['(', '@']) || !after.is_some_and(part_of_word))
     })
 }
 

@@ -49,6 +49,11 @@ fn default_max_grad_norm() -> f64 {
 }
 
 impl Optimizer {
+    /// The norm to which gradients are scaled down: infinite where they never are.
+    pub fn clip_norm(&self) -> f64 {
+        if self.max_grad_norm == 0.0 { f64::INFINITY } else { self.max_grad_norm }
+    }
+
     /// `steps`: those of the stage.
     pub(crate) fn check(&self, steps: u64, at: &mut Section<'_, '_>) {
         at.not_negative("learning_rate", self.learning_rate, "");

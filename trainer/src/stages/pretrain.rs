@@ -107,9 +107,7 @@ impl<'a> Learner<'a> {
         if !loss.is_finite() {
             return Err(StageError::NonFinite { step, what: NonFinite::TextLoss { value: loss } });
         }
-        let max_norm =
-            if settings.optimizer.max_grad_norm == 0.0 { f64::INFINITY } else { settings.optimizer.max_grad_norm };
-        let grad_norm = clip_grad_norm(self.model.policy.parameters(), max_norm)
+        let grad_norm = clip_grad_norm(self.model.policy.parameters(), settings.optimizer.clip_norm())
             .map_err(|error| StageError::NonFinite { step, what: error.into() })?;
         let learning_rate = self.schedule.lr(step - 1);
         self.optimizer.step(learning_rate);

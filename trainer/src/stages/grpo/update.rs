@@ -63,11 +63,7 @@ impl Learner<'_> {
             })?;
             report.entropy_sum += entropy;
         }
-        let max_norm = match self.settings.optimizer.max_grad_norm {
-            0.0 => f64::INFINITY,
-            max_norm => max_norm,
-        };
-        let norm = clip_grad_norm(self.policy.parameters(), max_norm)
+        let norm = clip_grad_norm(self.policy.parameters(), self.settings.optimizer.clip_norm())
             .map_err(|error| StageError::NonFinite { step, what: error.into() })?;
         let learning_rate = self.schedule.lr(step - 1);
         self.optimizer.step(learning_rate);

@@ -248,6 +248,28 @@ mod tests {
     }
 
     #[test]
+    fn a_search_that_overlooks_tries_all_the_rest_and_says_so() {
+        let (mut overlooked, mut searches) = (0, 0);
+        for (problem, style, completion) in transcripts(4_000) {
+            let exhausted = completion.contains("\nThat was all.");
+            assert!(!exhausted || style.depth == Depth::Long, "{completion}");
+            if style.depth != Depth::Long || !style.careful {
+                continue;
+            }
+            searches += 1;
+            if exhausted {
+                overlooked += 1;
+                let tried = checks(&completion).len();
+                let tree = branches([0, 1, 2].map(|i| problem.numbers[i]), 99);
+                let misses = tree.iter().flat_map(|b| &b.attempts).filter(|a| a.value() != problem.target).count();
+                assert_eq!(tried, misses, "{completion}");
+            }
+        }
+        let expected = StyleWeights::default().overlook * (1.0 - StyleWeights::default().impatient);
+        assert!((f64::from(overlooked) / f64::from(searches) - expected).abs() < 0.02, "{overlooked} of {searches}");
+    }
+
+    #[test]
     fn tags_are_those_of_the_style() {
         for (_, style, text) in transcripts(1_000) {
             let tags = ["<think>", "</think>", "<answer>", "</answer>"].into_iter().filter(|tag| text.contains(tag));

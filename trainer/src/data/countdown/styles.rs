@@ -27,7 +27,7 @@ pub enum Depth {
     Guess,
     /// One or two first steps.
     Short,
-    /// First steps until something works; now and then it gives up before.
+    /// First steps until something works; now and then it gives up before, or overlooks what works and tries them all.
     Long,
 }
 
@@ -104,6 +104,8 @@ pub struct StyleWeights {
     pub lucky_guess: f64,
     /// A long search gives up after a few first steps.
     pub impatient: f64,
+    /// A long search overlooks every hit: it tries all the rest, and ends as one that found nothing.
+    pub overlook: f64,
     /// A search that found nothing says so instead of guessing.
     pub give_up: f64,
     /// The opening words do not tell how much will be tried.
@@ -121,6 +123,7 @@ impl Default for StyleWeights {
             false_no: 0.3,
             lucky_guess: 0.1,
             impatient: 0.1,
+            overlook: 0.05,
             give_up: 0.5,
             plain_opening: 0.2,
         }
@@ -159,6 +162,7 @@ impl StyleWeights {
             ("false_no", self.false_no),
             ("lucky_guess", self.lucky_guess),
             ("impatient", self.impatient),
+            ("overlook", self.overlook),
             ("give_up", self.give_up),
             ("plain_opening", self.plain_opening),
         ] {

@@ -93,22 +93,29 @@ impl Writer {
 
     /// First steps, each with everything that can follow it, until a check says yes or patience ends.
     ///
-    /// A long search goes through the pairs in order, so that it misses and repeats nothing; a short one picks.
+    /// A long search goes through the pairs in order, so that it misses and repeats nothing; a short one picks. A long one
+    /// that has tried them all says so: without such ends in the corpus a policy would start again from the front.
     fn search(&mut self) -> (String, Option<Attempt>) {
-        let mut order: Vec<usize> = (0..self.branches.len()).collect();
-        if self.style.depth == Depth::Short {
-            self.draws.shuffle(&mut order);
+        let mut branches = self.branches.clone();
+        let long = self.style.depth == Depth::Long;
+        if !long {
+            self.draws.shuffle(&mut branches);
         }
-        let patience = match self.style.depth {
-            Depth::Long if self.draws.uniform() < self.weights.impatient => 3 + self.draws.below(4),
-            Depth::Long => usize::MAX,
-            Depth::Guess | Depth::Short => 1 + self.draws.below(2),
+        let patience = if !long {
+            1 + self.draws.below(2)
+        } else if self.draws.uniform() < self.weights.impatient {
+            3 + self.draws.below(4)
+        } else {
+            usize::MAX
         };
+        if long && self.draws.uniform() < self.weights.overlook {
+            branches.iter_mut().for_each(|branch| branch.attempts.retain(|a| a.value() != self.target));
+            branches.retain(|branch| !branch.attempts.is_empty());
+        }
         let mut text = String::new();
-        for &index in order.iter().take(patience) {
-            let branch = self.branches[index].clone();
+        for branch in branches.iter().take(patience) {
             text.push_str(&format!("\n{}, then", branch.first));
-            for attempt in branch.attempts {
+            for &attempt in &branch.attempts {
                 text.push_str(&format!(" {}", attempt.second));
                 if self.check(attempt.value()) {
                     text.push_str(self.voice.yes());
@@ -117,10 +124,13 @@ impl Writer {
                 text.push_str(self.voice.no(attempt.value(), self.target));
             }
         }
+        if patience == usize::MAX {
+            text.push_str("\nThat was all.");
+        }
         if self.draws.uniform() < self.weights.give_up {
             return (text, None);
         }
-        text.push_str("\nI will guess.");
+        text.push_str(if patience == usize::MAX { " I will guess." } else { "\nI will guess." });
         (text, Some(self.guess()))
     }
 

@@ -13,11 +13,39 @@ pub struct CompletionView<'a> {
     pub n_tokens: usize,
     /// Whether the completion was cut off at the token limit instead of ending by itself.
     pub truncated: bool,
+    /// The prompt as the policy read it, template and all, where the caller has it.
+    pub prompt: Option<&'a str>,
+    /// The completion's tokens as opaque numbers, where the caller has them: for rules that compare tokens, such as
+    /// repetition.
+    pub token_ids: Option<&'a [i64]>,
+    /// Whether the template has already written the opening `<think>`, so that the completion begins inside of it.
+    pub think_prefilled: bool,
 }
 
 impl<'a> CompletionView<'a> {
     /// A view of `text`, which is `n_tokens` of the policy's tokens long; `truncated` if the token limit cut it off.
     pub fn new(text: &'a str, n_tokens: usize, truncated: bool) -> Self {
-        Self { text, n_tokens, truncated }
+        Self { text, n_tokens, truncated, prompt: None, token_ids: None, think_prefilled: false }
+    }
+
+    /// The same view, with the prompt as the policy read it.
+    #[must_use]
+    pub fn with_prompt(mut self, prompt: &'a str) -> Self {
+        self.prompt = Some(prompt);
+        self
+    }
+
+    /// The same view, with the completion's tokens.
+    #[must_use]
+    pub fn with_token_ids(mut self, token_ids: &'a [i64]) -> Self {
+        self.token_ids = Some(token_ids);
+        self
+    }
+
+    /// The same view, of a completion that begins inside of `<think>`.
+    #[must_use]
+    pub fn with_think_prefilled(mut self, think_prefilled: bool) -> Self {
+        self.think_prefilled = think_prefilled;
+        self
     }
 }

@@ -27,6 +27,12 @@ pub trait RewardFn: Send + Sync {
     fn judge_group(&self, problem: &Problem, completions: &[CompletionView<'_>]) -> Vec<Verdict> {
         completions.iter().map(|completion| self.judge(problem, completion)).collect()
     }
+
+    /// The verdicts on several groups, in their order. Only a rule that compares completions of different problems does
+    /// it itself; by default each group is judged by itself.
+    fn judge_batch(&self, groups: &[(&Problem, &[CompletionView<'_>])]) -> Vec<Vec<Verdict>> {
+        groups.iter().map(|(problem, completions)| self.judge_group(problem, completions)).collect()
+    }
 }
 
 /// Why a problem cannot be judged by a rule.

@@ -83,9 +83,9 @@ impl Batch {
             kl_times_ratio: case.kl_times_ratio,
         };
         let network = policy.trainable_weights();
-        let hidden = policy.packed_hidden(&network, &batch);
+        let tape = policy.forward(&network, &batch);
         let mut total = 0.0;
-        backward_in_chunks(&hidden, network.head(), batch.targets(), case.temperature, chunk_tokens, |start, stats| {
+        backward_in_chunks(tape, network.head(), batch.targets(), case.temperature, chunk_tokens, |start, stats| {
             let part = |tensor: &Tensor| tensor.narrow(0, start, stats.logprobs.size()[0]);
             let ref_logprobs = part(&ref_logprobs);
             let tokens = TokenBatch {

@@ -246,3 +246,15 @@ fn bfloat16_runs() {
     assert_eq!(dir.bytes("run/final/model.safetensors").len(), dir.bytes("model/model.safetensors").len());
     assert_ne!(dir.bytes("run/final/model.safetensors"), dir.bytes("model/model.safetensors"));
 }
+
+/// At the first step the policy is its own reference; at the second the huge KL term overflows.
+#[test]
+fn a_gradient_that_is_no_number_ends_the_run_and_loses_nothing() {
+    let dir = Dir::new();
+    let ended = dir.run(["--config", "run.toml", "--no-progress", "--set", "stage.grpo.kl_beta=1e36"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("step 2: ") && ended.stderr.contains("this update was not made"), "{}", ended.stderr);
+    assert_eq!(dir.rows("run/completions/grpo/step_000002.jsonl").len(), 12, "what led to it can be looked at");
+    assert!(dir.path("run/checkpoints/grpo/step_000001/manifest.json").is_file(), "the good step is saved");
+    assert_eq!(dir.rows("run/metrics.jsonl").len(), 1);
+}

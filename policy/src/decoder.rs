@@ -20,19 +20,35 @@ pub(crate) fn hidden_states(
     rotation: &Rotation,
     attend: &mut Attend,
 ) -> Tensor {
-    let mut x = Tensor::embedding(&weights.embed, tokens, -1, false, false);
+    let mut x = embed(weights, tokens);
     for (layer_idx, layer) in weights.layers.iter().enumerate() {
-        let heads = heads(config, layer, &rms_norm(&x, &layer.input_norm, config.rms_norm_eps), rotation);
-        x = &x + linear(&attend(layer_idx, heads), &layer.out, None);
-        x = &x + feed_forward(layer, &rms_norm(&x, &layer.post_norm, config.rms_norm_eps));
+        let attended = attend(layer_idx, heads(config, layer, &x, rotation));
+        x = behind_attention(config, layer, &x, &attended);
     }
-    rms_norm(&x, &weights.norm, config.rms_norm_eps)
+    final_norm(config, weights, &x)
 }
 
-/// Query, key and value of one layer, rotated to their positions.
-fn heads(config: &ModelConfig, layer: &LayerWeights, x: &Tensor, rotation: &Rotation) -> Heads {
+/// `[..., hidden]`: the stream that enters the first block.
+pub(crate) fn embed(weights: &Weights, tokens: &Tensor) -> Tensor {
+    Tensor::embedding(&weights.embed, tokens, -1, false, false)
+}
+
+/// What a block does behind its attention: output projection and feed-forward layer, each added to the stream.
+pub(crate) fn behind_attention(config: &ModelConfig, layer: &LayerWeights, x: &Tensor, attended: &Tensor) -> Tensor {
+    let x = x + linear(attended, &layer.out, None);
+    &x + feed_forward(layer, &rms_norm(&x, &layer.post_norm, config.rms_norm_eps))
+}
+
+/// The norm behind the last block.
+pub(crate) fn final_norm(config: &ModelConfig, weights: &Weights, x: &Tensor) -> Tensor {
+    rms_norm(x, &weights.norm, config.rms_norm_eps)
+}
+
+/// Query, key and value of one layer from the stream that enters it, rotated to their positions.
+pub(crate) fn heads(config: &ModelConfig, layer: &LayerWeights, x: &Tensor, rotation: &Rotation) -> Heads {
     let (n_heads, n_kv_heads) = (config.n_heads, config.n_kv_heads);
-    let qkv = linear(x, &layer.qkv, layer.qkv_bias.as_ref());
+    let x = rms_norm(x, &layer.input_norm, config.rms_norm_eps);
+    let qkv = linear(&x, &layer.qkv, layer.qkv_bias.as_ref());
     let mut shape = qkv.size();
     shape.pop();
     shape.extend([n_heads + 2 * n_kv_heads, config.head_dim]);

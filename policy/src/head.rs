@@ -1,6 +1,8 @@
 //! The vocabulary head: log-probabilities of given tokens, in chunks, so that logits of a large vocabulary never exist
 //! all at once.
 
+use crate::Tape;
+use crate::attention::hand_back;
 use crate::linear::linear;
 use tch::{Kind, Tensor};
 
@@ -54,45 +56,34 @@ pub fn logprobs_in_chunks(
 
 /// Differentiates a loss that is a sum over tokens, through the head, chunk by chunk, and then through the decoder.
 ///
-/// Each chunk's logits live only until its part of the loss has been differentiated; gradients of `head` and of `hidden`
-/// are added up. The result is the gradient of the whole sum, to rounding.
+/// Each chunk's logits live only until its part of the loss has been differentiated; gradients of `head` and of the hidden
+/// states are added up. The result is the gradient of the whole sum, to rounding.
 ///
 /// - `loss(start, stats)`: the part of the loss that belongs to the tokens from `start` on, a scalar with a graph.
 ///
 /// # Errors
 /// The first error of `loss`; gradients are incomplete then.
 pub fn backward_in_chunks<E>(
-    hidden: &Tensor,
+    tape: Tape<'_>,
     head: &Tensor,
     targets: &Tensor,
     temperature: f64,
     chunk_tokens: i64,
     mut loss: impl FnMut(i64, &TokenStats) -> Result<Tensor, E>,
 ) -> Result<(), E> {
-    // A leaf of its own, so that the decoder's graph is walked once and not once a chunk.
-    let leaf = hidden.detach().set_requires_grad(true);
     // The head may be a cast of the master weights: its gradient, too, is collected, in float32, and sent on once.
     let head_leaf = head.detach().to_kind(Kind::Float).set_requires_grad(head.requires_grad());
     for (start, len) in chunks(targets.size()[0], chunk_tokens) {
         let stats = {
             let head = head_leaf.to_kind(head.kind());
-            token_stats(&leaf.narrow(0, start, len), &head, &targets.narrow(0, start, len), temperature)
+            token_stats(&tape.hidden().narrow(0, start, len), &head, &targets.narrow(0, start, len), temperature)
         };
         loss(start, &stats)?.backward();
     }
-    // The gradient of (y * g).sum() with g constant is exactly g: the way to hand an incoming gradient to tch.
-    let onward = |tensor: &Tensor, leaf: &Tensor| {
-        (tensor * leaf.grad().to_kind(tensor.kind())).sum(if tensor.kind() == Kind::Double {
-            Kind::Double
-        } else {
-            Kind::Float
-        })
-    };
-    let mut total = onward(hidden, &leaf);
     if head.requires_grad() {
-        total += onward(head, &head_leaf);
+        hand_back(&[(head, &head_leaf.grad())]);
     }
-    total.backward();
+    tape.backward();
     Ok(())
 }
 

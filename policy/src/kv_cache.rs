@@ -35,7 +35,7 @@ impl KvCache {
     pub(crate) fn new(config: &ModelConfig, n_rows: i64, kind: Kind, device: Device) -> Self {
         let empty = || Tensor::zeros([n_rows, config.n_kv_heads, GROWTH, config.head_dim], (kind, device));
         let layers = (0..config.n_layers).map(|_| (empty(), empty())).collect();
-        let blocked = device == Device::Cpu && kind == Kind::Float;
+        let blocked = attention::is_ours(config.head_dim, kind, device);
         Self { layers, lengths: vec![0; n_rows as usize], capacity: GROWTH, blocked }
     }
 

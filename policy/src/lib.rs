@@ -4,8 +4,8 @@
 //! the same weights, so that what the sampler saw is what the trainer differentiates:
 //!
 //! - [`Sampler::prefill`] and [`Sampler::decode`]: sampling, over a [`KvCache`];
-//! - [`Policy::packed_hidden`]: training on groups, a prompt computed once for all of its completions and no padding;
-//! - [`Policy::rectangular_hidden`]: rows of equal length, for plain-text training.
+//! - [`Policy::forward`]: training on a [`PackedBatch`], a prompt computed once for all of its completions and no padding;
+//! - [`Policy::hidden`]: the same without a graph.
 //!
 //! Axes are spelled `[batch, seq, vocab]` and `[batch, heads, seq, head_dim]`; a packed batch is a stream of tokens,
 //! `[tokens, hidden]`.
@@ -25,6 +25,7 @@ mod policy;
 mod rope;
 mod safetensors_io;
 mod sampler;
+mod tape;
 mod weights;
 
 pub use config::{Family, Llama3Scaling, ModelConfig};
@@ -36,4 +37,5 @@ pub use packed::{PackedBatch, SharedPrompt};
 pub use policy::{Dtype, Policy, ReferencePolicy};
 pub use safetensors_io::{read_tensors, write_tensors};
 pub use sampler::Sampler;
+pub use tape::Tape;
 pub use weights::Weights;

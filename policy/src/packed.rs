@@ -1,4 +1,4 @@
-//! A batch of groups as one stream of tokens: each prompt once, its completions behind it, no padding anywhere.
+//! A batch of groups as one stream of tokens: each prompt once, its completions behind it, no padding between.
 
 use tch::{Device, Tensor};
 
@@ -22,7 +22,7 @@ pub(crate) struct Segment {
 /// Tensors of a packed batch.
 #[derive(Debug)]
 pub struct PackedBatch {
-    /// `[tokens]`, int64: the stream.
+    /// `[tokens]`, int64: the stream, and up to fifteen tokens behind it that belong to no segment.
     pub(crate) tokens: Tensor,
     /// `[tokens]`, int64: position of each token in its own sequence.
     pub(crate) positions: Tensor,
@@ -34,43 +34,52 @@ pub struct PackedBatch {
     n_completion_tokens: i64,
 }
 
+/// The stream has a multiple of this many rows: matrix products of other numbers may round differently.
+const ROWS: usize = 16;
+
 impl PackedBatch {
     /// Packs `groups` in order.
     ///
     /// # Panics
     /// If a prompt or a completion is empty: there would be nothing to predict from, or nothing to predict.
     pub fn new(groups: &[SharedPrompt], device: Device) -> Self {
-        let (mut tokens, mut positions, mut predictors, mut targets) = (vec![], vec![], vec![], vec![]);
-        let mut segments = Vec::with_capacity(groups.len());
+        let mut stream = Stream::default();
         for group in groups {
             assert!(!group.prompt.is_empty(), "a prompt has at least one token");
-            tokens.extend_from_slice(group.prompt);
-            positions.extend(0..group.prompt.len() as i64);
-            let last_of_prompt = tokens.len() as i64 - 1;
+            stream.extend(group.prompt, 0);
+            let last_of_prompt = stream.tokens.len() as i64 - 1;
             let mut n_inputs = Vec::with_capacity(group.completions.len());
             for completion in &group.completions {
                 let (_, inputs) = completion.split_last().expect("a completion has at least one token");
-                predictors.push(last_of_prompt);
-                predictors.extend((0..inputs.len()).map(|i| (tokens.len() + i) as i64));
-                targets.extend_from_slice(completion);
-                tokens.extend_from_slice(inputs);
-                positions.extend((group.prompt.len()..).take(inputs.len()).map(|position| position as i64));
+                stream.predictors.push(last_of_prompt);
+                stream.predictors.extend((0..inputs.len()).map(|i| (stream.tokens.len() + i) as i64));
+                stream.targets.extend_from_slice(completion);
+                stream.extend(inputs, group.prompt.len());
                 n_inputs.push(inputs.len() as i64);
             }
-            segments.push(Segment { n_prompt: group.prompt.len() as i64, n_inputs });
+            stream.segments.push(Segment { n_prompt: group.prompt.len() as i64, n_inputs });
         }
-        let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(device);
-        Self {
-            tokens: tensor(&tokens),
-            positions: tensor(&positions),
-            predictors: tensor(&predictors),
-            targets: tensor(&targets),
-            segments,
-            n_completion_tokens: targets.len() as i64,
-        }
+        stream.batch(device)
     }
 
-    /// Number of completion tokens: the length of everything computed per token, in the order of the completions.
+    /// Packs rows of plain text: each predicts its own tokens from the second on.
+    ///
+    /// # Panics
+    /// If a row has fewer than two tokens.
+    pub fn text(rows: &[Vec<i64>], device: Device) -> Self {
+        let mut stream = Stream::default();
+        for row in rows {
+            let (inputs, targets) = (&row[..row.len() - 1], &row[1..]);
+            assert!(!inputs.is_empty(), "a row has at least two tokens");
+            stream.predictors.extend((0..inputs.len()).map(|i| (stream.tokens.len() + i) as i64));
+            stream.targets.extend_from_slice(targets);
+            stream.extend(inputs, 0);
+            stream.segments.push(Segment { n_prompt: inputs.len() as i64, n_inputs: Vec::new() });
+        }
+        stream.batch(device)
+    }
+
+    /// Number of predicted tokens: the length of everything computed per token, in the order of the completions.
     pub fn n_completion_tokens(&self) -> i64 {
         self.n_completion_tokens
     }
@@ -78,5 +87,38 @@ impl PackedBatch {
     /// `[completion_tokens]`, int64: the ids whose log-probabilities are asked for.
     pub fn targets(&self) -> &Tensor {
         &self.targets
+    }
+}
+
+/// A batch in the making.
+#[derive(Default)]
+struct Stream {
+    tokens: Vec<i64>,
+    positions: Vec<i64>,
+    predictors: Vec<i64>,
+    targets: Vec<i64>,
+    segments: Vec<Segment>,
+}
+
+impl Stream {
+    /// Appends tokens that stand at `first_position` and behind it.
+    fn extend(&mut self, tokens: &[i64], first_position: usize) {
+        self.tokens.extend_from_slice(tokens);
+        self.positions.extend((first_position..).take(tokens.len()).map(|position| position as i64));
+    }
+
+    fn batch(mut self, device: Device) -> PackedBatch {
+        let n_rows = self.tokens.len().next_multiple_of(ROWS);
+        self.tokens.resize(n_rows, 0);
+        self.positions.resize(n_rows, 0);
+        let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(device);
+        PackedBatch {
+            tokens: tensor(&self.tokens),
+            positions: tensor(&self.positions),
+            predictors: tensor(&self.predictors),
+            targets: tensor(&self.targets),
+            n_completion_tokens: self.targets.len() as i64,
+            segments: self.segments,
+        }
     }
 }

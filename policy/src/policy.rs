@@ -4,7 +4,7 @@ use crate::attention::{self, Heads};
 use crate::head::{TokenStats, logprobs_in_chunks};
 use crate::network::Network;
 use crate::rope::Rope;
-use crate::{Error, ModelConfig, PackedBatch, Result, Sampler, Weights, decoder, safetensors_io};
+use crate::{Error, ModelConfig, PackedBatch, Result, Sampler, Tape, Weights, decoder, safetensors_io};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -150,34 +150,29 @@ impl Policy {
         ReferencePolicy { parameters: copies, weights }
     }
 
-    /// Hidden states that predict the completion tokens of a packed batch, with a graph if `weights` have one.
+    /// A forward pass over a packed batch that can be differentiated; `weights` are [`Self::trainable_weights`].
+    pub fn forward<'a>(&self, weights: &Weights, batch: &'a PackedBatch) -> Tape<'a> {
+        Tape::record(&self.network, weights, batch)
+    }
+
+    /// Hidden states that predict the completion tokens of a packed batch, without a graph.
     ///
     /// - result: `[completion_tokens, hidden]`, in compute kind, after the final norm
-    pub fn packed_hidden(&self, weights: &Weights, batch: &PackedBatch) -> Tensor {
+    pub fn hidden(&self, weights: &Weights, batch: &PackedBatch) -> Tensor {
         let network = &self.network;
-        let rotation = network.rope.at(&batch.positions, network.kind);
-        let mask = attention::causal_mask(&batch.segments, network.kind, network.device);
-        let mut attend = |_: usize, heads: Heads| attention::packed(&heads, &batch.segments, &mask);
-        decoder::hidden_states(&network.config, weights, &batch.tokens, &rotation, &mut attend)
-            .index_select(0, &batch.predictors)
+        tch::no_grad(|| {
+            let rotation = network.rope.at(&batch.positions, network.kind);
+            let mask = attention::causal_mask(&batch.segments, network.config.head_dim, network.kind, network.device);
+            let mut attend = |_: usize, heads: Heads| attention::packed(&heads, &batch.segments, mask.as_ref());
+            decoder::hidden_states(&network.config, weights, &batch.tokens, &rotation, &mut attend)
+                .index_select(0, &batch.predictors)
+        })
     }
 
     /// Log-probabilities and entropies of the completion tokens of a packed batch, without a graph.
     pub fn packed_logprobs(&self, weights: &Weights, batch: &PackedBatch, temperature: f64, chunk: i64) -> TokenStats {
-        let hidden = tch::no_grad(|| self.packed_hidden(weights, batch));
+        let hidden = self.hidden(weights, batch);
         logprobs_in_chunks(&hidden, &weights.head, &batch.targets, temperature, chunk)
-    }
-
-    /// Hidden states of rows of equal length, causal within each row.
-    ///
-    /// - `tokens`: `[batch, seq]`, int64; result: `[batch, seq, hidden]`, after the final norm
-    pub fn rectangular_hidden(&self, weights: &Weights, tokens: &Tensor) -> Tensor {
-        let network = &self.network;
-        let (n_rows, n_tokens) = tokens.size2().expect("tokens have two axes");
-        let positions = Tensor::arange(n_tokens, (Kind::Int64, network.device)).expand([n_rows, n_tokens], false);
-        let rotation = network.rope.at(&positions, network.kind);
-        let mut attend = |_: usize, heads: Heads| attention::rectangular(&heads);
-        decoder::hidden_states(&network.config, weights, tokens, &rotation, &mut attend)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::attention::{self, Heads};
 use crate::linear::linear;
 use crate::network::Network;
-use crate::{KvCache, ModelConfig, PromptKv, Weights, decoder};
+use crate::{KvCache, ModelConfig, PackedBatch, PromptKv, SharedPrompt, Weights, decoder};
 use tch::{Kind, Tensor};
 
 /// A frozen view of a policy. It shares the policy's memory where it can, may be sent to another thread, and is stale once
@@ -43,15 +43,16 @@ impl Sampler {
         let network = &self.network;
         let n_tokens = prompt.len() as i64;
         tch::no_grad(|| {
-            let tokens = Tensor::from_slice(prompt).to_device(network.device);
-            let rotation = network.rope.at(&Tensor::arange(n_tokens, (Kind::Int64, network.device)), network.kind);
+            let batch = PackedBatch::new(&[SharedPrompt { prompt, completions: Vec::new() }], network.device);
+            let rotation = network.rope.at(&batch.positions, network.kind);
+            let mask = attention::causal_mask(&batch.segments, network.config.head_dim, network.kind, network.device);
             let mut layers = Vec::new();
             let mut attend = |_: usize, heads: Heads| {
-                let cached = |t: &Tensor| t.transpose(0, 1).contiguous();
+                let cached = |t: &Tensor| t.narrow(0, 0, n_tokens).transpose(0, 1).contiguous();
                 layers.push((cached(&heads.key), cached(&heads.value)));
-                attention::single(&heads)
+                attention::packed(&heads, &batch.segments, mask.as_ref())
             };
-            let hidden = decoder::hidden_states(&network.config, &self.weights, &tokens, &rotation, &mut attend);
+            let hidden = decoder::hidden_states(&network.config, &self.weights, &batch.tokens, &rotation, &mut attend);
             let logits = linear(&hidden.narrow(0, n_tokens - 1, 1), &self.weights.head, None);
             PromptKv { layers, logits: logits.squeeze_dim(0).to_kind(Kind::Float), n_tokens }
         })

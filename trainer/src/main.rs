@@ -42,6 +42,7 @@ fn run(cli: &Cli) -> Result<Ended, Failure> {
     }
     // Before anything asks libtorch a question; see there.
     grpo_train::machine::load_cuda();
+    grpo_train::machine::keep_freed_memory();
     match &cli.command {
         None => commands::train(&cli.run),
         Some(Command::Logprobs(args)) => commands::logprobs(args).map(|()| Ended::Done),

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use policy::{ModelConfig, Policy, TokenStats, backward_in_chunks, random_parameters};
+use policy::{ModelConfig, PackedBatch, Policy, TokenStats, backward_in_chunks, random_parameters};
 use rayon::prelude::*;
 use rollout::Tokenizer;
 use serde_json::{Map, Value, json};
-use tch::{Kind, Tensor};
+use tch::Kind;
 
 use super::grpo::{adamw, schedule};
 use super::{Model, NonFinite, RunContext, StageError};
@@ -122,11 +122,9 @@ impl<'a> Learner<'a> {
     /// Adds the gradient of the mean loss over `n_tokens`, of which these rows are a part; gives back that part, in nats.
     fn backward(&self, rows: &[Vec<i64>], n_tokens: u64) -> f64 {
         let policy = &self.model.policy;
-        let seq = self.settings.seq_len as i64;
-        let ids = Tensor::from_slice(&rows.concat()).reshape([rows.len() as i64, seq + 1]).to_device(policy.device());
+        let batch = PackedBatch::text(rows, policy.device());
         let weights = policy.trainable_weights();
-        let hidden = policy.rectangular_hidden(&weights, &ids.narrow(1, 0, seq)).flatten(0, 1);
-        let targets = ids.narrow(1, 1, seq).flatten(0, 1);
+        let tape = policy.forward(&weights, &batch);
         let mut total = 0.0;
         let loss = |_: i64, chunk: &TokenStats| {
             let loss = -chunk.logprobs.sum(Kind::Float) / n_tokens as f64;
@@ -134,7 +132,7 @@ impl<'a> Learner<'a> {
             Ok::<_, StageError>(loss)
         };
         let chunk = self.settings.logits_chunk_tokens as i64;
-        backward_in_chunks(&hidden, weights.head(), &targets, 1.0, chunk, loss).expect("this loss has no error");
+        backward_in_chunks(tape, weights.head(), batch.targets(), 1.0, chunk, loss).expect("this loss has no error");
         total
     }
 

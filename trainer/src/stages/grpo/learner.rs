@@ -25,6 +25,20 @@ pub(super) struct ScoredGroup {
     pub(super) judgements: Vec<Judgement>,
 }
 
+/// A step that could not be finished.
+#[derive(Debug)]
+pub(super) struct StepFailure {
+    pub(super) error: StageError,
+    /// What was sampled and judged, if it came so far.
+    pub(super) record: Option<Box<StepRecord>>,
+}
+
+impl From<StageError> for StepFailure {
+    fn from(error: StageError) -> Self {
+        Self { error, record: None }
+    }
+}
+
 /// Policy, reference and optimiser of a stage, and what they learn from.
 pub(super) struct Learner<'a> {
     pub(super) settings: &'a GrpoStage,
@@ -65,8 +79,9 @@ impl<'a> Learner<'a> {
     /// One step: sample, judge, compare, update. `step` counts from 1.
     ///
     /// # Errors
-    /// If a prompt does not fit the model, or a loss or gradient is not finite: nothing has changed then.
-    pub(super) fn step(&mut self, step: u64, progress: &Progress) -> Result<StepRecord, StageError> {
+    /// If a prompt does not fit the model, or a loss or gradient is not finite: that update is not made, and the completions
+    /// it would have learned from come back with the error.
+    pub(super) fn step(&mut self, step: u64, progress: &Progress) -> Result<StepRecord, StepFailure> {
         let settings = self.settings;
         let mut seconds = Seconds::default();
         self.refresh_reference(step);
@@ -85,17 +100,21 @@ impl<'a> Learner<'a> {
         let clock = Instant::now();
         let mut report = UpdateReport::default();
         let order = self.order(step, trajectories.len());
-        let minibatches = split(&order, settings.grpo.minibatches as usize)?;
+        let minibatches = split(&order, settings.grpo.minibatches as usize).map_err(StageError::from)?;
         progress.begin_update(settings.grpo.updates_per_step());
-        for minibatch in &minibatches {
-            for _ in 0..settings.grpo.updates_per_batch {
-                // μ updates of Eq. 3, lines 9 and 10
-                self.update(step, &scored, &trajectories, minibatch, ref_logprobs.as_deref(), &mut report)?;
-                progress.update(report.n_updates);
-            }
-        }
+        let mut updates = minibatches.iter().flat_map(|m| std::iter::repeat_n(m, settings.grpo.updates_per_batch as usize));
+        let updated = updates.try_for_each(|minibatch| {
+            // μ updates of Eq. 3, lines 9 and 10
+            self.update(step, &scored, &trajectories, minibatch, ref_logprobs.as_deref(), &mut report)?;
+            progress.update(report.n_updates);
+            Ok(())
+        });
         seconds.update = clock.elapsed().as_secs_f64();
-        Ok(StepRecord { scored, trajectories, report, seconds, kl_beta: settings.grpo.kl_beta })
+        let record = StepRecord { scored, trajectories, report, seconds, kl_beta: settings.grpo.kl_beta };
+        match updated {
+            Ok(()) => Ok(record),
+            Err(error) => Err(StepFailure { error, record: Some(Box::new(record)) }),
+        }
     }
 
     /// π_ref ← π_θ where the schedule says so (DeepSeek-R1: every 400 steps of its own counting).

@@ -15,7 +15,7 @@ use crate::config::GrpoStage;
 use crate::run::{Checkpoint, completions};
 use crate::telemetry::MetricsRow;
 use evaluation::HeldOut;
-use learner::Learner;
+use learner::{Learner, StepFailure};
 pub(crate) use learner::template;
 pub(super) use learner::{adamw, schedule};
 
@@ -49,7 +49,13 @@ pub fn run(
     let mut last = resumed;
     for step in first..=settings.steps {
         let began = Instant::now();
-        let record = learner.step(step, context.progress)?;
+        let record = match learner.step(step, context.progress) {
+            Ok(record) => record,
+            Err(failure) => {
+                let unsaved = last.as_ref().map_or(0, |checkpoint| checkpoint.step) + 1 < step;
+                return Err(keep_what_is_good(&learner, context, step, failure, unsaved)?);
+            }
+        };
         context.num_tokens += record.n_tokens();
         let mut metrics = record.metrics(context.num_tokens);
         metrics.set("step_time", began.elapsed().as_secs_f64());
@@ -73,4 +79,25 @@ pub fn run(
         }
     }
     Ok(last)
+}
+
+/// Before a run ends with an error in the middle of a step: writes the completions that led to it, and saves the steps
+/// before it if they are `unsaved` and the policy is still theirs. Gives the error back.
+fn keep_what_is_good(
+    learner: &Learner,
+    context: &RunContext,
+    step: u64,
+    failure: StepFailure,
+    unsaved: bool,
+) -> Result<StageError, StageError> {
+    let StepFailure { error, record } = failure;
+    if let Some(record) = &record {
+        completions::write(context.directory.path(), &learner.settings.name, step, &record.rows(step))?;
+    }
+    // Not if it failed in sampling: weights that are no numbers any more would be found damaged by whoever reads them.
+    let untouched = record.is_some_and(|record| record.report.n_updates == 0);
+    if unsaved && untouched {
+        learner.save(step - 1, context)?;
+    }
+    Ok(error)
 }

@@ -146,7 +146,7 @@ impl Learner<'_> {
         let kl_beta = settings.kl_beta;
         let objective = Objective { clip_epsilon_low, clip_epsilon_high, kl_beta, kl_times_ratio: false };
         let weights = self.policy.trainable_weights();
-        let hidden = self.policy.packed_hidden(&weights, &inputs.batch);
+        let tape = self.policy.forward(&weights, &inputs.batch);
         let mut entropy_sum = 0.0;
         let loss = |start: i64, chunk: &TokenStats| {
             let len = chunk.logprobs.size()[0];
@@ -168,7 +168,7 @@ impl Learner<'_> {
             Ok(loss)
         };
         let (temperature, chunk) = (self.settings.rollout.temperature, settings.logits_chunk_tokens as i64);
-        backward_in_chunks(&hidden, weights.head(), inputs.batch.targets(), temperature, chunk, loss)?;
+        backward_in_chunks(tape, weights.head(), inputs.batch.targets(), temperature, chunk, loss)?;
         Ok(entropy_sum)
     }
 }

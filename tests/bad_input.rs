@@ -108,6 +108,11 @@ fn model_folders_are_refused() {
         &[],
         &["tokenizer.json", "ids up to 127", "ends at 120"],
     );
+    check(config("\"num_attention_heads\": 4", "\"num_attention_heads\": 10"), &[], &["`num_attention_heads`", "48"]);
+    check(config("10000.0", "\"1e4\""), &[], &["config.json", "`rope_parameters.rope_theta`", "not a number"]);
+    let llama3 = "\"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4, \
+                  \"original_max_position_embeddings\": 64";
+    check(config("\"default\"", llama3), &[], &["`rope_parameters`", "below `high_freq_factor`"]);
 }
 
 fn config(old: &'static str, new: &'static str) -> impl FnOnce(&Dir) {

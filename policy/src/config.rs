@@ -184,6 +184,11 @@ impl ModelConfig {
             format!("= {} does not divide num_attention_heads = {}", self.n_kv_heads, self.n_heads),
         )?;
         must(
+            keys.get("head_dim").is_some() || self.family == Family::Qwen3 || self.hidden_size % self.n_heads == 0,
+            "num_attention_heads",
+            format!("= {} does not divide hidden_size = {}, and there is no head_dim", self.n_heads, self.hidden_size),
+        )?;
+        must(
             self.head_dim % 2 == 0,
             "head_dim",
             format!("= {} is odd; rotary embedding pairs the values", self.head_dim),
@@ -262,8 +267,14 @@ impl Keys<'_> {
         let old_theta = self.number("rope_theta")?.unwrap_or(10_000.0);
         let Some(table) = table else { return Ok((old_theta, None)) };
         let table = table.as_object().ok_or_else(|| self.unsupported(key, "it has to be a table"))?;
-        let number = |name: &str| table.get(name).and_then(Value::as_f64);
-        let theta = number("rope_theta").unwrap_or(old_theta);
+        let number = |name: &str| match table.get(name).filter(|value| !value.is_null()) {
+            None => Ok(None),
+            Some(value) => match value.as_f64() {
+                Some(number) => Ok(Some(number)),
+                None => Err(self.wrong(&format!("{key}.{name}"), format!("= {value} is not a number"))),
+            },
+        };
+        let theta = number("rope_theta")?.unwrap_or(old_theta);
         let neutral = ["rope_theta", "rope_type", "type", "factor", "low_freq_factor", "high_freq_factor"];
         for (name, value) in table {
             let neutral = neutral.contains(&name.as_str()) || name == "original_max_position_embeddings";
@@ -276,13 +287,16 @@ impl Keys<'_> {
             None | Some("default") => Ok((theta, None)),
             Some("llama3") => {
                 let need =
-                    |name: &str| number(name).ok_or_else(|| self.unsupported(key, &format!("`{name}` is missing")));
+                    |name: &str| number(name)?.ok_or_else(|| self.unsupported(key, &format!("`{name}` is missing")));
                 let scaling = Llama3Scaling {
                     factor: need("factor")?,
                     low_freq_factor: need("low_freq_factor")?,
                     high_freq_factor: need("high_freq_factor")?,
                     original_max_position_embeddings: need("original_max_position_embeddings")?,
                 };
+                if scaling.low_freq_factor >= scaling.high_freq_factor {
+                    return Err(self.unsupported(key, "`low_freq_factor` has to be below `high_freq_factor`"));
+                }
                 Ok((theta, Some(scaling)))
             }
             Some(_) => Err(self.unsupported(key, "the types `default` and `llama3` are")),

@@ -70,7 +70,17 @@ mod tests {
     #[test]
     fn a_row_is_the_same_in_every_batch() {
         tch::manual_seed(2);
-        for (n_in, n_out) in [(128, 704), (352, 128), (48, 20), (128, 796), (128,128), (896, 896), (4864, 896), (256,2048), (896,4864)] {
+        for (n_in, n_out) in [
+            (128, 704),
+            (352, 128),
+            (48, 20),
+            (128, 796),
+            (128, 128),
+            (896, 896),
+            (4864, 896),
+            (256, 2048),
+            (896, 4864),
+        ] {
             let (x, weight) = (random(&[8192, n_in]), random(&[n_out, n_in]));
             let whole = linear(&x, &weight, None);
             for rows in [16, 32, 48, 128, 240, 1024, 4096, 5008] {

@@ -18,9 +18,9 @@ pub struct Tape<'a> {
     /// What enters the final norm: a leaf.
     last: Tensor,
     /// `[completion_tokens, hidden]`, with the graph of the final norm.
-    hidden: Tensor,
+    predictors: Tensor,
     /// The same as a leaf, for the head.
-    leaf: Tensor,
+    hidden: Tensor,
 }
 
 /// One block's pieces of graph: input -> heads, then input and attended -> output.
@@ -52,13 +52,13 @@ impl<'a> Tape<'a> {
             blocks.push(Block { input: x, heads, attention, attended, output });
             x = next;
         }
-        let hidden = decoder::final_norm(config, weights, &x).index_select(0, &batch.predictors);
-        Self { segments: &batch.segments, embedded, blocks, last: x, leaf: leaf(&hidden), hidden }
+        let predictors = decoder::final_norm(config, weights, &x).index_select(0, &batch.predictors);
+        Self { segments: &batch.segments, embedded, blocks, last: x, hidden: leaf(&predictors), predictors }
     }
 
     /// `[completion_tokens, hidden]`, in compute kind: what the head reads. A leaf that collects its gradient.
     pub fn hidden(&self) -> &Tensor {
-        &self.leaf
+        &self.hidden
     }
 
     /// Adds to the gradients of the weights, from the gradient that [`Self::hidden`] has collected.
@@ -66,7 +66,7 @@ impl<'a> Tape<'a> {
     /// # Panics
     /// If it has none.
     pub fn backward(self) {
-        hand_back(&[(&self.hidden, &self.leaf.grad())]);
+        hand_back(&[(&self.predictors, &self.hidden.grad())]);
         let mut gradient = self.last.grad();
         for Block { input, heads, attention, attended, output } in self.blocks.into_iter().rev() {
             hand_back(&[(&output, &gradient)]);

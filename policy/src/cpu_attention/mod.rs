@@ -4,13 +4,15 @@
 //! own keys and no others, and do the same arithmetic in the same order in sampling and in training ([`core`]): a token
 //! has the same bits in both, in any company.
 //!
-//! The `unsafe` here is the choice of an instruction set that was found on this machine, and the shared outputs of
-//! [`packed`].
+//! The `unsafe` here is the instructions that were found on this machine, and the shared outputs of [`packed`].
 
 mod core;
 pub(crate) mod packed;
+mod rows;
+mod vector;
 
 use self::core::{QUERIES, mix, products, softmax_numerators};
+use self::vector::{Portable, Vector};
 
 /// Positions that lie side by side in a block of keys: one AVX-512 register of float32.
 pub(crate) const BLOCK: usize = 16;
@@ -34,20 +36,22 @@ pub(crate) fn write_key(keys: &mut [f32], key: &[f32], position: usize) {
     }
 }
 
-/// Compiles an always-inlined function for each instruction set, and calls the best that this machine has.
+/// Compiles an always-inlined function, generic over the vector, for each set of instructions, and calls the best that
+/// this machine has.
 macro_rules! for_this_processor {
-    ($(#[$doc:meta])* $vis:vis fn $name:ident = $portable:ident($($arg:ident: $kind:ty),* $(,)?)) => {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident = $generic:ident($($arg:ident: $kind:ty),* $(,)?)) => {
         $(#[$doc])*
         $vis fn $name($($arg: $kind),*) {
             #[cfg(target_arch = "x86_64")]
             {
+                use $crate::cpu_attention::vector::{Avx2, Avx512};
                 #[target_feature(enable = "avx512f")]
                 fn avx512($($arg: $kind),*) {
-                    $portable($($arg),*);
+                    $generic::<Avx512>($($arg),*);
                 }
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2($($arg: $kind),*) {
-                    $portable($($arg),*);
+                    $generic::<Avx2>($($arg),*);
                 }
                 if is_x86_feature_detected!("avx512f") {
                     // SAFETY: the processor has the instructions.
@@ -58,7 +62,7 @@ macro_rules! for_this_processor {
                     return unsafe { avx2($($arg),*) };
                 }
             }
-            $portable($($arg),*);
+            $generic::<Portable>($($arg),*);
         }
     };
 }
@@ -69,27 +73,33 @@ for_this_processor! {
     ///
     /// - `queries`, `outputs`: `[n_queries, head_dim]`
     /// - `scores`: working memory
-    pub(crate) fn attend = attend_portable(
+    pub(crate) fn attend = attend_by(
         queries: &[f32], head_dim: usize, cache: &HeadCache<'_>, scores: &mut Vec<f32>, outputs: &mut [f32],
     )
 }
 
 #[inline(always)]
-fn attend_portable(queries: &[f32], head_dim: usize, cache: &HeadCache, scores: &mut Vec<f32>, outputs: &mut [f32]) {
+fn attend_by<V: Vector>(
+    queries: &[f32],
+    head_dim: usize,
+    cache: &HeadCache,
+    scores: &mut Vec<f32>,
+    outputs: &mut [f32],
+) {
     scores.resize(QUERIES * cache.len.next_multiple_of(BLOCK), 0.0);
     let chunk = QUERIES * head_dim;
     for (queries, outputs) in queries.chunks(chunk).zip(outputs.chunks_mut(chunk)) {
         match queries.len() / head_dim {
-            1 => attend_together::<1>(queries, head_dim, cache, scores, outputs),
-            2 => attend_together::<2>(queries, head_dim, cache, scores, outputs),
-            3 => attend_together::<3>(queries, head_dim, cache, scores, outputs),
-            _ => attend_together::<QUERIES>(queries, head_dim, cache, scores, outputs),
+            1 => attend_together::<V, 1>(queries, head_dim, cache, scores, outputs),
+            2 => attend_together::<V, 2>(queries, head_dim, cache, scores, outputs),
+            3 => attend_together::<V, 3>(queries, head_dim, cache, scores, outputs),
+            _ => attend_together::<V, QUERIES>(queries, head_dim, cache, scores, outputs),
         }
     }
 }
 
 #[inline(always)]
-fn attend_together<const N: usize>(
+fn attend_together<V: Vector, const N: usize>(
     queries: &[f32],
     head_dim: usize,
     cache: &HeadCache,
@@ -98,12 +108,12 @@ fn attend_together<const N: usize>(
 ) {
     let stride = cache.len.next_multiple_of(BLOCK);
     let queries = std::array::from_fn(|n| &queries[n * head_dim..(n + 1) * head_dim]);
-    products::<N>(queries, cache.keys, stride / BLOCK, (head_dim as f32).sqrt().recip(), scores, stride);
+    products::<V, N>(queries, cache.keys, stride / BLOCK, (head_dim as f32).sqrt().recip(), scores, stride);
     let mut normalisers = [0.0; N];
     for (normaliser, scores) in normalisers.iter_mut().zip(scores.chunks_exact_mut(stride)) {
-        *normaliser = softmax_numerators(scores, cache.len).1.recip();
+        *normaliser = softmax_numerators::<V>(scores, cache.len).1.recip();
     }
-    mix::<N>(scores, stride, cache.values, cache.len, head_dim, normalisers, outputs);
+    mix::<V, N>(scores, stride, cache.values, head_dim, cache.len, normalisers, outputs);
 }
 
 #[cfg(test)]
@@ -134,6 +144,32 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// What the promise rests on that a machine's kind of processor changes nothing but the time.
+    #[test]
+    fn every_kind_of_vector_gives_the_same_bits() {
+        let (head_dim, len) = (40, 77);
+        let queries: Vec<f32> = (0..3 * head_dim).map(number).collect();
+        let mut keys = vec![0.0; 80 * head_dim];
+        let values: Vec<f32> = (0..80 * head_dim).map(|i| number(i + 31)).collect();
+        (0..len).for_each(|t| write_key(&mut keys, &values[t * head_dim..][..head_dim], t));
+        let cache = HeadCache { keys: &keys, values: &values, len };
+        let (mut best, mut portable) = (vec![0.0; 3 * head_dim], vec![0.0; 3 * head_dim]);
+        attend(&queries, head_dim, &cache, &mut Vec::new(), &mut best);
+        attend_by::<Portable>(&queries, head_dim, &cache, &mut Vec::new(), &mut portable);
+        assert_eq!(best, portable);
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2(queries: &[f32], head_dim: usize, cache: &HeadCache, outputs: &mut [f32]) {
+                attend_by::<vector::Avx2>(queries, head_dim, cache, &mut Vec::new(), outputs);
+            }
+            let mut outputs = vec![0.0; 3 * head_dim];
+            // SAFETY: the processor has the instructions.
+            unsafe { avx2(&queries, head_dim, &cache, &mut outputs) };
+            assert_eq!(outputs, portable);
         }
     }
 

@@ -6,7 +6,9 @@
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-use super::core::{QUERIES, exp, mix, products, softmax_numerators, spread};
+use super::core::{QUERIES, mix, products, softmax_gradient, softmax_numerators, spread};
+use super::rows::{Rows, Shared, SharedPairs, sizes};
+use super::vector::{Portable, Vector};
 use super::{BLOCK, for_this_processor, write_key};
 use crate::attention::Heads;
 use crate::packed::Segment;
@@ -76,76 +78,6 @@ impl Shape {
     }
 }
 
-fn sizes(tensor: &Tensor) -> [usize; 3] {
-    let (a, b, c) = tensor.size3().expect("heads have three axes");
-    [a, b, c].map(|size| size as usize)
-}
-
-/// The rows of `[tokens, heads, head_dim]`, which may be a part of a wider tensor.
-struct Rows {
-    /// Keeps the memory.
-    tensor: Tensor,
-    head_dim: usize,
-    row_stride: usize,
-}
-
-impl Rows {
-    fn new(tensor: &Tensor) -> Self {
-        assert!(tensor.kind() == Kind::Float && tensor.device() == Device::Cpu);
-        let head_dim = sizes(tensor)[2];
-        let packed = |t: &Tensor| t.stride()[1..] == [head_dim as i64, 1];
-        let tensor = if packed(tensor) { tensor.shallow_clone() } else { tensor.contiguous() };
-        Self { row_stride: tensor.stride()[0] as usize, head_dim, tensor }
-    }
-
-    /// One head of one token.
-    #[inline(always)]
-    fn head(&self, token: usize, head: usize) -> &[f32] {
-        debug_assert!(token < sizes(&self.tensor)[0] && head < sizes(&self.tensor)[1]);
-        // SAFETY: token and head lie inside the tensor (they come from its own sizes), which is float32 in this process's
-        // memory, with the heads of a token side by side. Nothing writes to it while this is borrowed.
-        unsafe {
-            let start = self.tensor.data_ptr().cast::<f32>().add(token * self.row_stride + head * self.head_dim);
-            std::slice::from_raw_parts(start, self.head_dim)
-        }
-    }
-}
-
-// SAFETY: the tensor is only read.
-unsafe impl Sync for Rows {}
-
-/// A contiguous output `[tokens, heads, head_dim]` (or its two last axes as one) that tasks write to side by side.
-struct Shared(*mut f32);
-
-impl Shared {
-    fn new(tensor: &Tensor) -> Self {
-        assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu);
-        Self(tensor.data_ptr().cast())
-    }
-
-    /// Writes one head of one token.
-    ///
-    /// # Safety
-    /// Token and head lie inside the tensor, and no other thread writes to the same.
-    #[inline(always)]
-    unsafe fn write(&self, token: usize, n_heads: usize, head: usize, values: &[f32]) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let start = self.0.add((token * n_heads + head) * values.len());
-            std::ptr::copy_nonoverlapping(values.as_ptr(), start, values.len());
-        }
-    }
-}
-
-// SAFETY: every task writes to tokens of its own group and heads of its own key/value head, and to nothing else.
-unsafe impl Sync for Shared {}
-
-/// As [`Shared`], for what the softmax leaves behind: `[tokens, n_heads]`.
-struct SharedPairs(*mut [f32; 2]);
-
-// SAFETY: as for `Shared`.
-unsafe impl Sync for SharedPairs {}
-
 /// One group and one key/value head.
 struct Task<'a> {
     segment: &'a Segment,
@@ -211,11 +143,11 @@ fn chunks(
 }
 
 for_this_processor! {
-    fn forward_task = forward_portable(task: &ForwardTask<'_>, outputs: &Shared, softmax: &SharedPairs)
+    fn forward_task = forward_by(task: &ForwardTask<'_>, outputs: &Shared, softmax: &SharedPairs)
 }
 
 #[inline(always)]
-fn forward_portable(inputs: &ForwardTask<'_>, outputs: &Shared, softmax: &SharedPairs) {
+fn forward_by<V: Vector>(inputs: &ForwardTask<'_>, outputs: &Shared, softmax: &SharedPairs) {
     let ForwardTask { shape, task, key, value, .. } = inputs;
     let (head_dim, capacity) = (shape.head_dim, task.capacity());
     let (mut keys, mut values) = (vec![0.0; capacity * head_dim], vec![0.0; capacity * head_dim]);
@@ -228,10 +160,10 @@ fn forward_portable(inputs: &ForwardTask<'_>, outputs: &Shared, softmax: &Shared
         for (n, vectors) in chunks(*shape, task.kv_head, part) {
             let cached = (keys.as_slice(), values.as_slice());
             match n {
-                1 => attend::<1>(inputs, &vectors, cached, &mut work, outputs, softmax),
-                2 => attend::<2>(inputs, &vectors, cached, &mut work, outputs, softmax),
-                3 => attend::<3>(inputs, &vectors, cached, &mut work, outputs, softmax),
-                _ => attend::<QUERIES>(inputs, &vectors, cached, &mut work, outputs, softmax),
+                1 => attend::<V, 1>(inputs, &vectors, cached, &mut work, outputs, softmax),
+                2 => attend::<V, 2>(inputs, &vectors, cached, &mut work, outputs, softmax),
+                3 => attend::<V, 3>(inputs, &vectors, cached, &mut work, outputs, softmax),
+                _ => attend::<V, QUERIES>(inputs, &vectors, cached, &mut work, outputs, softmax),
             }
         }
     }
@@ -241,7 +173,7 @@ fn forward_portable(inputs: &ForwardTask<'_>, outputs: &Shared, softmax: &Shared
 pub(crate) const MAX_HEAD_DIM: usize = 256;
 
 #[inline(always)]
-fn attend<const N: usize>(
+fn attend<V: Vector, const N: usize>(
     inputs: &ForwardTask<'_>,
     vectors: &[(usize, usize, usize); QUERIES],
     (keys, values): (&[f32], &[f32]),
@@ -253,12 +185,12 @@ fn attend<const N: usize>(
     let len = vectors[N - 1].2;
     let stride = len.next_multiple_of(BLOCK);
     let queries: [&[f32]; N] = std::array::from_fn(|n| inputs.query.head(vectors[n].0, vectors[n].1));
-    products::<N>(queries, keys, stride / BLOCK, (head_dim as f32).sqrt().recip(), scores, stride);
+    products::<V, N>(queries, keys, stride / BLOCK, (head_dim as f32).sqrt().recip(), scores, stride);
     let mut normalisers = [0.0; N];
     for (n, scores) in scores.chunks_exact_mut(stride).take(N).enumerate() {
         let (token, head, own_len) = vectors[n];
         let (own, behind) = scores.split_at_mut(own_len.next_multiple_of(BLOCK));
-        let (max, total) = softmax_numerators(own, own_len);
+        let (max, total) = softmax_numerators::<V>(own, own_len);
         behind.fill(0.0);
         normalisers[n] = total.recip();
         // SAFETY: token and head are this task's.
@@ -266,7 +198,7 @@ fn attend<const N: usize>(
     }
     let mut mixed = [0.0; QUERIES * MAX_HEAD_DIM];
     let mixed = &mut mixed[..N * head_dim];
-    mix::<N>(scores, stride, values, len, head_dim, normalisers, mixed);
+    mix::<V, N>(scores, stride, values, head_dim, len, normalisers, mixed);
     for (&(token, head, _), values) in vectors.iter().zip(mixed.chunks_exact(head_dim)) {
         // SAFETY: token and head are this task's.
         unsafe { outputs.write(token, n_heads, head, values) };
@@ -295,13 +227,13 @@ struct Memory {
 }
 
 for_this_processor! {
-    fn backward_task = backward_portable(
+    fn backward_task = backward_by(
         inputs: &BackwardTask<'_>, d_query: &Shared, d_key: &Shared, d_value: &Shared,
     )
 }
 
 #[inline(always)]
-fn backward_portable(inputs: &BackwardTask<'_>, d_query: &Shared, d_key: &Shared, d_value: &Shared) {
+fn backward_by<V: Vector>(inputs: &BackwardTask<'_>, d_query: &Shared, d_key: &Shared, d_value: &Shared) {
     let ForwardTask { shape, task, key, value, .. } = &inputs.inputs;
     let (head_dim, capacity) = (shape.head_dim, task.capacity());
     let zeros = |n| vec![0.0; n];
@@ -336,10 +268,10 @@ fn backward_portable(inputs: &BackwardTask<'_>, d_query: &Shared, d_key: &Shared
         memory.d_values[position * head_dim..][..n_rows * head_dim].fill(0.0);
         for (n, vectors) in chunks(*shape, task.kv_head, part) {
             match n {
-                1 => differentiate::<1>(inputs, &vectors, &mut memory, d_query),
-                2 => differentiate::<2>(inputs, &vectors, &mut memory, d_query),
-                3 => differentiate::<3>(inputs, &vectors, &mut memory, d_query),
-                _ => differentiate::<QUERIES>(inputs, &vectors, &mut memory, d_query),
+                1 => differentiate::<V, 1>(inputs, &vectors, &mut memory, d_query),
+                2 => differentiate::<V, 2>(inputs, &vectors, &mut memory, d_query),
+                3 => differentiate::<V, 3>(inputs, &vectors, &mut memory, d_query),
+                _ => differentiate::<V, QUERIES>(inputs, &vectors, &mut memory, d_query),
             }
         }
         // The prompt's gradients grow until its last completion has been through.
@@ -353,7 +285,7 @@ fn backward_portable(inputs: &BackwardTask<'_>, d_query: &Shared, d_key: &Shared
 /// With P = softmax(s), s = q K^T / sqrt(d), o = P V and the gradient g of o:
 /// dV = P^T g, ds = P (g V^T - g o), dq = ds K / sqrt(d), dK = ds^T q / sqrt(d).
 #[inline(always)]
-fn differentiate<const N: usize>(
+fn differentiate<V: Vector, const N: usize>(
     inputs: &BackwardTask<'_>,
     vectors: &[(usize, usize, usize); QUERIES],
     memory: &mut Memory,
@@ -363,38 +295,30 @@ fn differentiate<const N: usize>(
     let scale = (head_dim as f32).sqrt().recip();
     let len = vectors[N - 1].2;
     let stride = len.next_multiple_of(BLOCK);
-    let of = |rows: &'_ Rows| {
-        let mut gathered = [0.0; QUERIES * MAX_HEAD_DIM];
-        for (gathered, vector) in gathered.chunks_exact_mut(head_dim).zip(&vectors[..N]) {
-            gathered.copy_from_slice(rows.head(vector.0, vector.1));
-        }
-        gathered
-    };
-    let (queries, gradients) = (of(inputs.inputs.query), of(inputs.gradient));
+    let mut gathered = [[0.0; QUERIES * MAX_HEAD_DIM]; 2];
+    let [queries, gradients] = &mut gathered;
+    for (n, &(token, head, _)) in vectors[..N].iter().enumerate() {
+        queries[n * head_dim..][..head_dim].copy_from_slice(inputs.inputs.query.head(token, head));
+        gradients[n * head_dim..][..head_dim].copy_from_slice(inputs.gradient.head(token, head));
+    }
     let (queries, gradients) = (&queries[..N * head_dim], &gradients[..N * head_dim]);
     let queries_apart: [&[f32]; N] = std::array::from_fn(|n| slice(queries, n, head_dim));
     let gradients_apart: [&[f32]; N] = std::array::from_fn(|n| slice(gradients, n, head_dim));
-    products::<N>(queries_apart, &memory.blocked_keys, stride / BLOCK, scale, &mut memory.weights, stride);
-    products::<N>(gradients_apart, &memory.blocked_values, stride / BLOCK, 1.0, &mut memory.d_scores, stride);
+    products::<V, N>(queries_apart, &memory.blocked_keys, stride / BLOCK, scale, &mut memory.weights, stride);
+    products::<V, N>(gradients_apart, &memory.blocked_values, stride / BLOCK, 1.0, &mut memory.d_scores, stride);
     let rows = memory.weights.chunks_exact_mut(stride).zip(memory.d_scores.chunks_exact_mut(stride));
     for (n, (weights, d_scores)) in rows.take(N).enumerate() {
         let (token, head, own_len) = vectors[n];
-        let [max, normaliser] = inputs.softmax[token * n_heads + head];
+        let softmax = inputs.softmax[token * n_heads + head];
         let output = inputs.output.head(token, head);
         let mean: f32 = slice(gradients, n, head_dim).iter().zip(output).map(|(g, o)| g * o).sum();
-        let own_end = own_len.next_multiple_of(BLOCK);
-        for (weight, d_score) in weights[..own_end].iter_mut().zip(&mut d_scores[..own_end]) {
-            *weight = exp(*weight - max) * normaliser;
-            *d_score = *weight * (*d_score - mean) * scale;
-        }
-        weights[own_len..].fill(0.0);
-        d_scores[own_len..].fill(0.0);
+        softmax_gradient::<V>(weights, d_scores, own_len, softmax, mean, scale);
     }
     let mut d_queries = [0.0; QUERIES * MAX_HEAD_DIM];
     let d_queries = &mut d_queries[..N * head_dim];
-    mix::<N>(&memory.d_scores, stride, &memory.keys, len, head_dim, [1.0; N], d_queries);
-    spread::<N>(&memory.d_scores, stride, queries, head_dim, len, &mut memory.d_keys);
-    spread::<N>(&memory.weights, stride, gradients, head_dim, len, &mut memory.d_values);
+    mix::<V, N>(&memory.d_scores, stride, &memory.keys, head_dim, len, [1.0; N], d_queries);
+    spread::<V, N>(&memory.d_scores, stride, queries, head_dim, len, &mut memory.d_keys);
+    spread::<V, N>(&memory.weights, stride, gradients, head_dim, len, &mut memory.d_values);
     for (&(token, head, _), values) in vectors.iter().zip(d_queries.chunks_exact(head_dim)) {
         // SAFETY: token and head are this task's.
         unsafe { d_query.write(token, n_heads, head, values) };

@@ -29,7 +29,7 @@ pub struct Algorithm {
     pub aggregation: Aggregation,
     /// What a centred reward is divided by. Default `group`.
     pub advantage_scale: AdvantageScale,
-    /// Tokens of one forward and backward pass. Default 16384. Changes memory, speed and rounding only.
+    /// Tokens of one forward and backward pass. Default 4096. Changes memory, speed and rounding only.
     pub micro_batch_tokens: u64,
     /// Tokens whose logits are held at once. Default 4096. Changes memory, speed and rounding only.
     pub logits_chunk_tokens: u64,
@@ -46,7 +46,7 @@ impl Default for Algorithm {
             updates_per_batch: 1,
             aggregation: Aggregation::PerCompletion,
             advantage_scale: AdvantageScale::Group,
-            micro_batch_tokens: 16_384,
+            micro_batch_tokens: 4_096,
             logits_chunk_tokens: 4_096,
         }
     }

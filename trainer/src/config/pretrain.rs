@@ -44,7 +44,7 @@ pub struct PretrainStage {
     pub seq_len: u64,
     /// Tokens of one update. Required; a multiple of `seq_len`.
     pub batch_tokens: u64,
-    /// Tokens of one forward and backward pass. Default 16384. Changes memory, speed and rounding only.
+    /// Tokens of one forward and backward pass. Default 4096. Changes memory, speed and rounding only.
     pub micro_batch_tokens: u64,
     /// Tokens whose logits are held at once. Default 4096. Changes memory, speed and rounding only.
     pub logits_chunk_tokens: u64,
@@ -100,7 +100,7 @@ pub struct TextCorpus {
 }
 
 fn default_micro_batch_tokens() -> u64 {
-    16_384
+    4_096
 }
 
 fn default_logits_chunk_tokens() -> u64 {

@@ -49,6 +49,19 @@ pub enum StageError {
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// Every checkpoint of a stage is damaged.
+    #[error(
+        "stage {stage}: no checkpoint is whole ({reasons}); to train the stage again from its start, remove {}",
+        folder.display()
+    )]
+    NoWholeCheckpoint {
+        /// The stage.
+        stage: String,
+        /// Its folder of checkpoints.
+        folder: std::path::PathBuf,
+        /// What is wrong with each.
+        reasons: String,
+    },
     /// The optimiser's state.
     #[error(transparent)]
     Optimizer(#[from] StateError),

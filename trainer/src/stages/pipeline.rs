@@ -61,9 +61,15 @@ pub fn run(context: &mut RunContext) -> Result<Outcome, StageError> {
     Ok(Outcome::Finished)
 }
 
-/// The newest whole checkpoint of a stage; damaged ones are told of.
+/// The newest whole checkpoint of a stage; damaged ones are told of. If all are damaged nothing is removed: that is for the
+/// user to decide.
 fn resume_point(context: &RunContext, stage: &str) -> Result<Option<Checkpoint>, StageError> {
-    let found = latest_valid(&context.directory.checkpoints(stage))?;
+    let folder = context.directory.checkpoints(stage);
+    let found = latest_valid(&folder)?;
+    if found.checkpoint.is_none() && !found.rejected.is_empty() {
+        let reasons: Vec<String> = found.rejected.iter().map(ToString::to_string).collect();
+        return Err(StageError::NoWholeCheckpoint { stage: stage.to_owned(), folder, reasons: reasons.join("; ") });
+    }
     for rejected in &found.rejected {
         context.progress.say(&format!("warning: {rejected}; going back to the one before"));
     }

@@ -102,7 +102,8 @@ impl<'a> Learner<'a> {
         let order = self.order(step, trajectories.len());
         let minibatches = split(&order, settings.grpo.minibatches as usize).map_err(StageError::from)?;
         progress.begin_update(settings.grpo.updates_per_step());
-        let mut updates = minibatches.iter().flat_map(|m| std::iter::repeat_n(m, settings.grpo.updates_per_batch as usize));
+        let mut updates =
+            minibatches.iter().flat_map(|m| std::iter::repeat_n(m, settings.grpo.updates_per_batch as usize));
         let updated = updates.try_for_each(|minibatch| {
             // μ updates of Eq. 3, lines 9 and 10
             self.update(step, &scored, &trajectories, minibatch, ref_logprobs.as_deref(), &mut report)?;

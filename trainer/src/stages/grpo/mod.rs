@@ -15,8 +15,8 @@ use crate::config::GrpoStage;
 use crate::run::{Checkpoint, completions};
 use crate::telemetry::MetricsRow;
 use evaluation::HeldOut;
-use learner::{Learner, StepFailure};
 pub(crate) use learner::template;
+use learner::{Learner, StepFailure};
 pub(super) use learner::{adamw, schedule};
 
 /// Runs the stage to its end, or until the user asks to stop (then there is no checkpoint of the last step to give back).

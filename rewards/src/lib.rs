@@ -25,6 +25,7 @@ mod option;
 mod problem;
 mod reward_fn;
 mod rubric;
+mod shaping;
 mod tags;
 mod verdict;
 
@@ -36,4 +37,8 @@ pub use option::InvalidOption;
 pub use problem::{Gold, Problem};
 pub use reward_fn::{GoldError, RewardFn};
 pub use rubric::{Component, Judgement, Rubric, RubricError, Weighted};
+pub use shaping::{
+    As, Cosine, CosineOptions, KimiLength, KimiLengthOptions, LengthLimits, LengthLimitsOptions, NgramUnit, Repetition,
+    RepetitionOptions, SoftOverlong, SoftOverlongOptions,
+};
 pub use verdict::Verdict;

@@ -37,9 +37,11 @@ impl Correctness {
         self.of.judge_group(problem, completions)
     }
 
-    /// The inner reward's verdicts on several groups.
+    /// The inner reward's verdicts on several groups, a list for each; what is missing is noticed group by group.
     pub(super) fn batch(&self, groups: &[(&Problem, &[CompletionView<'_>])]) -> Vec<Vec<Verdict>> {
-        self.of.judge_batch(groups)
+        let mut verdicts = self.of.judge_batch(groups);
+        verdicts.resize(groups.len(), Vec::new());
+        verdicts
     }
 
     /// The verdict of `shape` on one completion; not applicable, for the inner reward's reason, where that one is.

@@ -127,15 +127,22 @@ impl RewardFn for Cosine {
     }
 
     fn judge(&self, problem: &Problem, completion: &CompletionView<'_>) -> Verdict {
-        let inner = self.correctness.group(problem, std::slice::from_ref(completion));
-        let completions = std::slice::from_ref(completion);
-        let mut verdicts = self.correctness.shaped_group(inner, completions, |judged| self.shape(judged));
+        let mut verdicts = self.judge_group(problem, std::slice::from_ref(completion));
         verdicts.pop().expect("one verdict for the one completion")
     }
 
     fn judge_group(&self, problem: &Problem, completions: &[CompletionView<'_>]) -> Vec<Verdict> {
         let inner = self.correctness.group(problem, completions);
         self.correctness.shaped_group(inner, completions, |judged| self.shape(judged))
+    }
+
+    fn judge_batch(&self, groups: &[(&Problem, &[CompletionView<'_>])]) -> Vec<Vec<Verdict>> {
+        let pairs = self.correctness.batch(groups).into_iter().zip(groups);
+        pairs
+            .map(|(inner, (_, completions))| {
+                self.correctness.shaped_group(inner, completions, |judged| self.shape(judged))
+            })
+            .collect()
     }
 }
 

@@ -117,9 +117,7 @@ impl RewardFn for KimiLength {
     }
 
     fn judge_batch(&self, groups: &[(&Problem, &[CompletionView<'_>])]) -> Vec<Vec<Verdict>> {
-        let mut inner = self.correctness.batch(groups);
-        // Missing verdicts are noticed group by group.
-        inner.resize(groups.len(), Vec::new());
+        let inner = self.correctness.batch(groups);
         let whole = self.range(groups.iter().flat_map(|(_, completions)| completions.iter()));
         let pairs = inner.into_iter().zip(groups);
         pairs

@@ -17,12 +17,14 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod choice;
 mod completion;
 mod countdown;
 mod exact;
 mod excerpt;
 mod format;
 mod formats;
+mod language;
 mod multiply;
 mod option;
 mod problem;
@@ -33,11 +35,13 @@ mod shaping;
 mod tags;
 mod verdict;
 
+pub use choice::{Choice, ChoiceOptions};
 pub use completion::CompletionView;
 pub use countdown::{Countdown, InvalidPartial, MAX_ANSWER_BYTES, MAX_NUMBERS};
 pub use exact::{Exact, ExactOptions};
 pub use format::R1Format;
 pub use formats::{CodeFormat, CodeFormatOptions, OpenR1Format, ReasoningSteps, TagCount, ThinkFormat};
+pub use language::{LanguageConsistency, LanguageConsistencyOptions, LanguageOver};
 pub use multiply::{Multiply, MultiplyOptions};
 pub use option::InvalidOption;
 pub use problem::{Gold, Problem};

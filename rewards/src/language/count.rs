@@ -60,6 +60,8 @@ struct Tally {
     either: u64,
     /// How often words of the target's script were met, by the lists that have them.
     known: BTreeMap<u32, u64>,
+    /// Scratch space for a word in lower case.
+    lower: String,
     sentence: Sentence,
 }
 
@@ -81,6 +83,7 @@ impl Tally {
             japanese: 0,
             either: 0,
             known: BTreeMap::new(),
+            lower: String::new(),
             sentence: Sentence::default(),
         }
     }
@@ -146,7 +149,8 @@ impl Tally {
         if let Writing::Script(own, Some(_)) = self.writing
             && own == script
         {
-            *self.known.entry(lists_with(run)).or_default() += 1;
+            let lists = lists_with(run, &mut self.lower);
+            *self.known.entry(lists).or_default() += 1;
         }
     }
 

@@ -29,12 +29,14 @@ static INDEX: LazyLock<HashMap<&'static str, u32>> = LazyLock::new(|| {
 /// Longest word that is looked up, in bytes; no list has a longer one.
 const MAX_WORD: usize = 48;
 
-/// The lists that have `word`, one bit for each entry of [`LISTS`].
-pub(super) fn lists_with(word: &str) -> u32 {
+/// The lists that have `word`, one bit for each entry of [`LISTS`]. `lower` is scratch space, so that a megabyte of words
+/// allocates nothing.
+pub(super) fn lists_with(word: &str, lower: &mut String) -> u32 {
     if word.len() > MAX_WORD {
         return 0;
     }
-    let lower = word.to_lowercase().replace('’', "'");
+    lower.clear();
+    lower.extend(word.chars().flat_map(char::to_lowercase).map(|c| if c == '’' { '\'' } else { c }));
     let lower = lower.trim_end_matches('\'');
     let lists = INDEX.get(lower).copied().unwrap_or(0);
     // `l'eau`, `qu'il`: the first part is the common word.
@@ -301,7 +303,7 @@ mod tests {
     use super::*;
 
     fn codes(word: &str) -> Vec<&'static str> {
-        let lists = lists_with(word);
+        let lists = lists_with(word, &mut String::new());
         LISTS.iter().enumerate().filter(|(i, _)| lists >> i & 1 == 1).map(|(_, list)| list.code).collect()
     }
 
@@ -341,7 +343,8 @@ mod tests {
     #[test]
     fn every_list_has_words_of_its_own() {
         for (i, list) in LISTS.iter().enumerate() {
-            let own = list.words.split_whitespace().filter(|word| lists_with(word) == 1 << i).count();
+            let own =
+                list.words.split_whitespace().filter(|word| lists_with(word, &mut String::new()) == 1 << i).count();
             assert!(own >= 15, "{}: {own}", list.code);
         }
     }

@@ -1,6 +1,6 @@
 //! Penalises repeated n-grams of tokens or words.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use serde::{Deserialize, Serialize};
@@ -79,12 +79,36 @@ impl Repetition {
             return Verdict::scored(0.0, "too_short", format!("{} units, one n-gram has {size}", units.len()));
         }
         let n_ngrams = units.len() - size + 1;
-        let n_different = units.windows(size).collect::<HashSet<_>>().len();
+        let n_different = n_different(&dense(units), size);
         let repeated = 1.0 - n_different as f64 / n_ngrams as f64;
         // Not the product in every case: nothing repeated is 0, not -0.
         let score = if repeated > 0.0 { repeated * f64::from(self.options.max_penalty) } else { 0.0 };
         Verdict::scored(score as f32, "ngrams", format!("{n_different} different {size}-grams of {n_ngrams}"))
     }
+}
+
+/// `units` with small numbers for what is the same: 0 for the first, 1 for the next that differs, and so on.
+fn dense<T: Eq + Hash>(units: &[T]) -> Vec<u32> {
+    let mut numbers: HashMap<&T, u32> = HashMap::new();
+    let number = |unit| {
+        let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+        *numbers.entry(unit).or_insert(next)
+    };
+    units.iter().map(number).collect()
+}
+
+/// How many of the n-grams of `units`, which [`dense`] has made, are different.
+fn n_different(units: &[u32], size: usize) -> usize {
+    let bits = units.iter().max().map_or(0, |max| (u32::BITS - max.leading_zeros()) as usize);
+    if bits * size > 128 {
+        return units.windows(size).collect::<HashSet<_>>().len();
+    }
+    // Side by side in one number, an n-gram is sorted faster than it is hashed.
+    let pack = |ngram: &[u32]| ngram.iter().fold(0_u128, |packed, &unit| packed << bits | u128::from(unit));
+    let mut ngrams: Vec<u128> = units.windows(size).map(pack).collect();
+    ngrams.sort_unstable();
+    ngrams.dedup();
+    ngrams.len()
 }
 
 /// White space as Python's `str.split` sees it, which has the four information separators as well.
@@ -148,6 +172,17 @@ mod tests {
         words("So it is so IT\u{1f}is", -0.4);
         words(" one ", 0.0);
         words("a b c d", 0.0);
+    }
+
+    #[test]
+    fn packed_and_hashed_ngrams_are_the_same() {
+        // 64 units of 3 bits do not fit into one number; runs of length 7 repeat from the eighth on.
+        let token_ids: Vec<i64> = (0..140).map(|i| i % 7).collect();
+        for ngram_size in [1, 5, 42, 43, 64] {
+            let options = RepetitionOptions { ngram_size, ..RepetitionOptions::default() };
+            let verdict = judge(options, &CompletionView::new("", 1, false).with_token_ids(&token_ids));
+            assert_eq!(verdict.reason, format!("7 different {ngram_size}-grams of {}", 141 - ngram_size));
+        }
     }
 
     #[test]

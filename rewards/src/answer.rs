@@ -1,5 +1,7 @@
 //! Finds the part of a completion that gives its answer, for rewards that compare text.
 
+use std::ops::Range;
+
 use crate::tags::last_answer;
 
 /// Where an answer was found.
@@ -22,7 +24,9 @@ pub(crate) struct Answer<'a> {
 
 /// The answer of `completion`: the content of its last closed answer tag, else of its last closed box, else its last line
 /// that is not empty. It is looked for behind the last `</think>`, and in the whole completion only if nothing is there.
-/// A box that is all the tag holds is opened. `None` for a completion of white space.
+///
+/// A box that is all the tag holds is opened. Boxes with nothing but separators between them are one answer of several
+/// values, from the first content to the last: `\boxed{A} or \boxed{B}` is no answer B. `None` for a completion of white space.
 pub(crate) fn find_answer(completion: &str) -> Option<Answer<'_>> {
     let conclusion = conclusion(completion);
     if let Ok(content) = last_answer(conclusion) {
@@ -49,9 +53,7 @@ fn unboxed(text: &str) -> &str {
     for _ in 0..4 {
         let bare = text.strip_prefix('$').and_then(|text| text.strip_suffix('$')).unwrap_or(text).trim();
         match boxes(bare).last() {
-            Some(content) if box_start(bare) == Some(content.start) && content.end + 1 == bare.len() => {
-                text = bare[content].trim();
-            }
+            Some(Boxed { start: 0, content }) if content.end + 1 == bare.len() => text = bare[content].trim(),
             _ => return text,
         }
     }
@@ -65,14 +67,41 @@ fn box_start(text: &str) -> Option<usize> {
     Some(text.len() - brace.len())
 }
 
-/// The content of the box of `text` that is closed last.
-fn last_boxed(text: &str) -> Option<&str> {
-    boxes(text).last().map(|content| &text[content])
+/// A closed box: where it begins, and what it holds.
+#[derive(Clone)]
+struct Boxed {
+    start: usize,
+    content: Range<usize>,
 }
 
-/// The contents of all closed boxes, in the order in which they close. One pass: open braces wait on the heap.
-fn boxes(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
-    let mut open: Vec<Option<usize>> = Vec::new();
+/// The content of the box of `text` that is closed last, with those that are joined to it.
+fn last_boxed(text: &str) -> Option<&str> {
+    let boxes: Vec<Boxed> = boxes(text).collect();
+    let mut first = boxes.last()?.clone();
+    let end = first.content.end;
+    for earlier in boxes.iter().rev() {
+        // Boxes inside of the first one close before it, and are no others.
+        if earlier.content.end < first.start {
+            if !is_separator(&text[earlier.content.end + 1..first.start]) {
+                break;
+            }
+            first = earlier.clone();
+        }
+    }
+    Some(&text[first.content.start..end])
+}
+
+/// Whether `between` two boxes joins them.
+fn is_separator(between: &str) -> bool {
+    let words = between.split(|c: char| c.is_whitespace() || ",;/&$".contains(c)).filter(|word| !word.is_empty());
+    // Short as it is when it is a separator, no text of a megabyte is cut into words here.
+    between.len() <= 32 && words.map(str::to_lowercase).all(|word| ["and", "or"].contains(&word.as_str()))
+}
+
+/// All closed boxes, in the order in which they close. One pass: open braces wait on the heap.
+fn boxes(text: &str) -> impl Iterator<Item = Boxed> + '_ {
+    // Each open brace, with where its box begins and its content does if it is one.
+    let mut open: Vec<Option<(usize, usize)>> = Vec::new();
     let mut at = 0;
     let bytes = text.as_bytes();
     std::iter::from_fn(move || {
@@ -80,7 +109,7 @@ fn boxes(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
             match bytes[at] {
                 b'\\' => {
                     if let Some(content) = box_start(&text[at..]) {
-                        open.push(Some(at + content));
+                        open.push(Some((at, at + content)));
                         at += content;
                     } else {
                         // The character behind it is part of a command, and no brace.
@@ -93,8 +122,8 @@ fn boxes(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
                 }
                 b'}' => {
                     at += 1;
-                    if let Some(Some(start)) = open.pop() {
-                        return Some(start..at - 1);
+                    if let Some(Some((start, content))) = open.pop() {
+                        return Some(Boxed { start, content: content..at - 1 });
                     }
                 }
                 _ => at += 1,
@@ -119,6 +148,8 @@ mod tests {
         check("<answer>$\\boxed {\\boxed{b}}$</answer>", "b", Place::Tag);
         check("<answer>\\boxed{a} or \\boxed{b}</answer>", "\\boxed{a} or \\boxed{b}", Place::Tag);
         check("\\boxed{a} no, \\boxed{b}.", "b", Place::Box);
+        check("\\boxed{a}, $\\boxed{b}$ or \\fbox{\\boxed{c}}", "a}, $\\boxed{b}$ or \\fbox{\\boxed{c}", Place::Box);
+        check("\\boxed{a} but \\boxed{b} and\n \\boxed{c}", "b} and\n \\boxed{c", Place::Box);
         check("so \\boxed{\\frac{1}{2}}", "\\frac{1}{2}", Place::Box);
         check("so \\fbox{b} and \\boxed{c", "b", Place::Box);
         check("\\boxed{a \\} b}", "a \\} b", Place::Box);

@@ -12,7 +12,7 @@ const NAME: &str = "exact";
 const QUOTE_CHARS: usize = 80;
 
 /// Settings of [`Exact`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExactOptions {
     /// Whether upper and lower case are the same; default false. Both sides are put into lower case (Unicode).
@@ -94,14 +94,14 @@ impl RewardFn for Exact {
 mod tests {
     use super::*;
 
-    fn judge(options: &ExactOptions, gold: &str, text: &str) -> Verdict {
+    fn judge(options: ExactOptions, gold: &str, text: &str) -> Verdict {
         let problem = Problem { id: String::new(), question: String::new(), gold: crate::Gold::text(gold) };
-        Exact::new(options.clone()).judge(&problem, &CompletionView::new(text, 1, false))
+        Exact::new(options).judge(&problem, &CompletionView::new(text, 1, false))
     }
 
     #[test]
     fn equal_means_equal() {
-        let check = |options: &ExactOptions, gold: &str, text: &str, rule: &str| {
+        let check = |options: ExactOptions, gold: &str, text: &str, rule: &str| {
             let verdict = judge(options, gold, text);
             let score = match rule {
                 "gold" => None,
@@ -111,18 +111,18 @@ mod tests {
             assert_eq!((verdict.rule.as_ref(), verdict.score), (rule, score), "{gold:?}, {text:?}");
         };
         let plain = ExactOptions::default();
-        check(&plain, "Paris", "<think>x</think><answer> Paris\n</answer>", "equal");
-        check(&plain, " Paris ", "It is\nParis\n", "equal");
-        check(&plain, "Paris", "\\boxed{Paris}", "equal");
-        check(&plain, "Paris", "<answer>paris</answer>", "different");
-        check(&plain, "Paris", "It is Paris", "different");
-        check(&plain, "Paris", "Paris.", "different");
-        check(&plain, "a b", "a  b", "different");
-        check(&plain, "Paris", " ", "no_answer");
-        check(&plain, "", "", "gold");
+        check(plain, "Paris", "<think>x</think><answer> Paris\n</answer>", "equal");
+        check(plain, " Paris ", "It is\nParis\n", "equal");
+        check(plain, "Paris", "\\boxed{Paris}", "equal");
+        check(plain, "Paris", "<answer>paris</answer>", "different");
+        check(plain, "Paris", "It is Paris", "different");
+        check(plain, "Paris", "Paris.", "different");
+        check(plain, "a b", "a  b", "different");
+        check(plain, "Paris", " ", "no_answer");
+        check(plain, "", "", "gold");
         let loose = ExactOptions { ignore_case: true, collapse_white_space: true };
-        check(&loose, "Straße ÖL", "<answer>straße\n öl</answer>", "equal");
-        check(&loose, "Strasse", "Straße", "different");
+        check(loose, "Straße ÖL", "<answer>straße\n öl</answer>", "equal");
+        check(loose, "Strasse", "Straße", "different");
     }
 
     #[test]

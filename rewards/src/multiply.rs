@@ -17,7 +17,7 @@ const MAX_DIGITS: usize = 4300;
 const QUOTE_CHARS: usize = 80;
 
 /// Settings of [`Multiply`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MultiplyOptions {
     /// Score of a whole number that is the wrong one, from 0 to below 1; default 0.1 (TinyZero).
@@ -82,7 +82,7 @@ impl Multiply {
     /// # Errors
     ///
     /// [`InvalidOption`] unless `0 <= partial < 1`.
-    pub fn new(options: &MultiplyOptions) -> Result<Self, InvalidOption> {
+    pub fn new(options: MultiplyOptions) -> Result<Self, InvalidOption> {
         if (0.0..1.0).contains(&options.partial) {
             Ok(Self { partial: options.partial })
         } else {
@@ -155,7 +155,7 @@ mod tests {
     fn three_tiers() {
         let check = |gold: Gold, answer: &str, score: Option<f32>, rule: &str| {
             let text = format!("<think>a</think><answer>{answer}</answer>");
-            let reward = Multiply::new(&MultiplyOptions::default()).unwrap();
+            let reward = Multiply::new(MultiplyOptions::default()).unwrap();
             let verdict = reward.judge(&problem(gold), &CompletionView::new(&text, 1, false));
             assert_eq!((verdict.score, verdict.rule.as_ref()), (score, rule), "{answer:?}: {}", verdict.reason);
         };
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn settings_are_checked() {
         for partial in [-0.1, 1.0, f32::NAN] {
-            assert!(Multiply::new(&MultiplyOptions { partial }).is_err(), "{partial}");
+            assert!(Multiply::new(MultiplyOptions { partial }).is_err(), "{partial}");
         }
     }
 }

@@ -60,16 +60,17 @@ impl RegexMatch {
     /// # Errors
     ///
     /// [`InvalidOption`] if the pattern is empty, cannot be read, or is too large when compiled (256 KiB) or too deep (64).
-    pub fn new(options: &RegexMatchOptions) -> Result<Self, InvalidOption> {
-        if options.pattern.is_empty() {
+    pub fn new(options: RegexMatchOptions) -> Result<Self, InvalidOption> {
+        let RegexMatchOptions { pattern, over } = options;
+        if pattern.is_empty() {
             return Err(InvalidOption::new(NAME, "pattern", "is empty, which matches everything: give a pattern"));
         }
-        let pattern = RegexBuilder::new(&options.pattern)
+        let pattern = RegexBuilder::new(&pattern)
             .size_limit(MAX_PATTERN_BYTES)
             .nest_limit(MAX_PATTERN_DEPTH)
             .build()
             .map_err(|error| InvalidOption::new(NAME, "pattern", format!("cannot be used: {error}")))?;
-        Ok(Self { pattern, over: options.over })
+        Ok(Self { pattern, over })
     }
 }
 
@@ -106,7 +107,7 @@ mod tests {
     fn patterns_match_the_completion_or_its_answer() {
         let problem = Problem { id: String::new(), question: String::new(), gold: crate::Gold::default() };
         let check = |pattern: &str, over: MatchOver, text: &str, rule: &str| {
-            let reward = RegexMatch::new(&RegexMatchOptions { pattern: pattern.to_owned(), over }).unwrap();
+            let reward = RegexMatch::new(RegexMatchOptions { pattern: pattern.to_owned(), over }).unwrap();
             let verdict = reward.judge(&problem, &CompletionView::new(text, 1, false));
             assert_eq!(verdict.rule, rule, "{pattern}, {text:?}");
             assert_eq!(verdict.score, Some(if rule == "match" { 1.0 } else { 0.0 }));
@@ -129,7 +130,7 @@ mod tests {
         let depth = "(".repeat(100) + &")".repeat(100);
         for pattern in ["", "(", r"(?=a)", r"(a)\1", "(a{1000}){1000}", &depth] {
             let options = RegexMatchOptions { pattern: pattern.to_owned(), over: MatchOver::Completion };
-            assert!(RegexMatch::new(&options).is_err(), "{pattern}");
+            assert!(RegexMatch::new(options).is_err(), "{pattern}");
         }
         let read: RegexMatchOptions = serde_json::from_str(r#"{"pattern": "a", "over": "answer"}"#).unwrap();
         assert_eq!(read, RegexMatchOptions { pattern: "a".to_owned(), over: MatchOver::Answer });

@@ -30,7 +30,7 @@ fn rows() -> Vec<Row> {
 
 #[test]
 fn scores_are_those_of_tinyzero_except_where_documented() {
-    let reward = Multiply::new(&MultiplyOptions::default()).unwrap();
+    let reward = Multiply::new(MultiplyOptions::default()).unwrap();
     for row in rows() {
         let problem = Problem { id: String::new(), question: String::new(), gold: Gold::text(&row.product) };
         let verdict = reward.judge(&problem, &CompletionView::new(&row.completion, 1, false));

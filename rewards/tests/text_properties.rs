@@ -14,10 +14,10 @@ use serde_json::json;
 fn rewards() -> Vec<(Box<dyn RewardFn>, f32, f32)> {
     let exact = || Box::new(Exact::new(ExactOptions { ignore_case: true, collapse_white_space: true }));
     let regex =
-        |over| RegexMatch::new(&RegexMatchOptions { pattern: r"(?s)(a|b)*\d{2,5}.*<".to_owned(), over }).unwrap();
+        |over| RegexMatch::new(RegexMatchOptions { pattern: r"(?s)(a|b)*\d{2,5}.*<".to_owned(), over }).unwrap();
     let language = |language: &str, over| {
         let options = LanguageConsistencyOptions { language: Some(language.to_owned()), over, no_words: 0.5 };
-        LanguageConsistency::new(&options).unwrap()
+        LanguageConsistency::new(options).unwrap()
     };
     let cosine =
         |variant| Cosine::new(CosineOptions { variant, max_length: 20, ..CosineOptions::default() }, exact()).unwrap();
@@ -34,8 +34,8 @@ fn rewards() -> Vec<(Box<dyn RewardFn>, f32, f32)> {
         (Box::new(CodeFormat::new(CodeFormatOptions::default()).unwrap()), 0.0, 1.0),
         (Box::new(ReasoningSteps::new()), 0.0, 1.0),
         (exact(), 0.0, 1.0),
-        (Box::new(Choice::new(&ChoiceOptions::default()).unwrap()), 0.0, 1.0),
-        (Box::new(Multiply::new(&MultiplyOptions::default()).unwrap()), 0.0, 1.0),
+        (Box::new(Choice::new(ChoiceOptions::default()).unwrap()), 0.0, 1.0),
+        (Box::new(Multiply::new(MultiplyOptions::default()).unwrap()), 0.0, 1.0),
         (Box::new(regex(MatchOver::Completion)), 0.0, 1.0),
         (Box::new(regex(MatchOver::Answer)), 0.0, 1.0),
         (Box::new(language("en", LanguageOver::Completion)), 0.0, 1.0),
@@ -95,7 +95,7 @@ fn check(reward: &dyn RewardFn, low: f32, high: f32, view: &CompletionView<'_>) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn any_text_gets_a_verdict_in_range(
@@ -120,7 +120,7 @@ proptest! {
         for (reward, low, high) in rewards() {
             let verdicts = reward.judge_group(&problem, &views);
             prop_assert_eq!(verdicts.len(), views.len(), "{}", reward.name());
-            prop_assert!(verdicts.iter().flat_map(|verdict| verdict.score).all(|score| (low..=high).contains(&score)));
+            prop_assert!(verdicts.iter().filter_map(|verdict| verdict.score).all(|score| (low..=high).contains(&score)));
             let batch = reward.judge_batch(&[(&problem, left), (&problem, right)]);
             prop_assert_eq!(batch.iter().map(Vec::len).collect::<Vec<_>>(), [left.len(), right.len()]);
         }

@@ -33,7 +33,7 @@ const CUE_CHARS: usize = 300;
 const QUOTE_CHARS: usize = 80;
 
 /// Settings of [`Choice`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChoiceOptions {
     /// Letters that are choices, counted from A, 2 to 26; default 5 (A to E). A row's own list `choices` goes first.
@@ -77,7 +77,7 @@ impl Choice {
     /// # Errors
     ///
     /// [`InvalidOption`] unless `2 <= n_choices <= 26`.
-    pub fn new(options: &ChoiceOptions) -> Result<Self, InvalidOption> {
+    pub fn new(options: ChoiceOptions) -> Result<Self, InvalidOption> {
         if !(2..=26).contains(&options.n_choices) {
             let reason = format!("is {}: it must be 2 to 26", options.n_choices);
             return Err(InvalidOption::new(NAME, "n_choices", reason));

@@ -14,7 +14,7 @@ fn problem(gold: &str, choices: &[&str]) -> Problem {
 }
 
 fn judge(problem: &Problem, text: &str) -> Verdict {
-    Choice::new(&ChoiceOptions::default()).unwrap().judge(problem, &CompletionView::new(text, 1, false))
+    Choice::new(ChoiceOptions::default()).unwrap().judge(problem, &CompletionView::new(text, 1, false))
 }
 
 /// With gold B, `rule` decides on `text`.
@@ -67,6 +67,8 @@ fn answers_in_tags_and_boxes() {
     check("<answer>C</answer> no, <answer>B</answer>", "correct");
     check("<think>The answer is B</think><answer>C</answer>", "wrong");
     check("\\boxed{C}. Wait. \\boxed{B}", "correct");
+    check("\\boxed{A}, \\boxed{B}", "several");
+    check("\\boxed{B} and $\\boxed{B}$", "correct");
 }
 
 #[test]
@@ -141,7 +143,7 @@ fn texts_of_choices_count_where_the_row_has_them() {
 
 #[test]
 fn golds_and_settings_are_checked() {
-    let choice = Choice::new(&ChoiceOptions::default()).unwrap();
+    let choice = Choice::new(ChoiceOptions::default()).unwrap();
     let check = |gold: &str, choices: &[&str], good: bool| {
         assert_eq!(choice.check_gold(&problem(gold, choices)).is_ok(), good, "{gold:?}, {choices:?}");
     };
@@ -159,6 +161,6 @@ fn golds_and_settings_are_checked() {
         "reward `choice` cannot use the field `gold`: \"F\" is neither a letter from A to E nor the text of one entry of `choices`"
     );
     for n_choices in [0, 1, 27] {
-        assert!(Choice::new(&ChoiceOptions { n_choices }).is_err());
+        assert!(Choice::new(ChoiceOptions { n_choices }).is_err());
     }
 }

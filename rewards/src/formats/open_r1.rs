@@ -31,6 +31,7 @@ pub(super) fn closes(answer: &str) -> Result<(), Missing> {
 }
 
 /// A part of the format that is not there: the rule that decides, and why in words.
+#[derive(Clone, Copy)]
 pub(super) struct Missing(pub(super) &'static str, pub(super) &'static str);
 
 /// The verdict of a format that is either kept or not.

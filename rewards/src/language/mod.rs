@@ -73,10 +73,12 @@ pub struct LanguageConsistencyOptions {
 ///
 /// # Limits
 ///
-/// The lists estimate a share; they are sure for paragraphs and rough for a dozen words, above all between Danish and
-/// Norwegian. A language in Latin letters without a list is refused. One in another script without a list cannot be told
-/// from its neighbours (Kazakh from Russian), nor can simplified from traditional Chinese. Foreign text in code or LaTeX goes
-/// unseen; a chain of thought that is nothing else has no words.
+/// The lists estimate a share; they are sure for paragraphs and rough for a dozen words. On paragraphs of the message catalogues
+/// of GNU programs, which the lists were not made from, the Latin languages found 0.94 to 0.99 of themselves and at most 0.1 of
+/// one another, except that Danish found 0.28 of Norwegian. A language in Latin letters without a list is refused. One
+/// in another script without a list cannot be told from its neighbours (Kazakh from Russian), and its text may pass for theirs
+/// (Belarusian for Ukrainian); nor is simplified told from traditional Chinese. Foreign text in code or LaTeX goes unseen; a
+/// chain of thought that is nothing else has no words.
 ///
 /// `rule` of the verdict: `words`, `no_words`, `gold` (not applicable).
 #[derive(Debug, Clone)]
@@ -92,11 +94,12 @@ impl LanguageConsistency {
     /// # Errors
     ///
     /// [`InvalidOption`] if the language is not known or cannot be told from others, or `no_words` is not finite.
-    pub fn new(options: &LanguageConsistencyOptions) -> Result<Self, InvalidOption> {
-        InvalidOption::unless_finite(NAME, "no_words", options.no_words)?;
-        let read = |tag: &String| Target::read(tag).map_err(|reason| InvalidOption::new(NAME, "language", reason));
-        let language = options.language.as_ref().map(read).transpose()?;
-        Ok(Self { language, over: options.over, no_words: options.no_words })
+    pub fn new(options: LanguageConsistencyOptions) -> Result<Self, InvalidOption> {
+        let LanguageConsistencyOptions { language, over, no_words } = options;
+        InvalidOption::unless_finite(NAME, "no_words", no_words)?;
+        let invalid = |reason| InvalidOption::new(NAME, "language", reason);
+        let language = language.map(|tag| Target::read(&tag)).transpose().map_err(invalid)?;
+        Ok(Self { language, over, no_words })
     }
 
     /// The language that `problem` asks for.

@@ -12,7 +12,7 @@ fn problem(language: Option<&str>) -> Problem {
 }
 
 fn judge(language: &str, text: &str) -> Verdict {
-    let reward = LanguageConsistency::new(&LanguageConsistencyOptions::default()).unwrap();
+    let reward = LanguageConsistency::new(LanguageConsistencyOptions::default()).unwrap();
     reward.judge(&problem(Some(language)), &CompletionView::new(text, 1, false))
 }
 
@@ -212,7 +212,7 @@ fn what_is_in_no_language_does_not_count() {
         assert_eq!((verdict.score, verdict.rule.as_ref()), (Some(0.0), "no_words"), "{text:?}: {}", verdict.reason);
     }
     let options = LanguageConsistencyOptions { no_words: 1.0, ..LanguageConsistencyOptions::default() };
-    let reward = LanguageConsistency::new(&options).unwrap();
+    let reward = LanguageConsistency::new(options).unwrap();
     assert_eq!(reward.judge(&problem(Some("en")), &CompletionView::new("1", 1, false)).score, Some(1.0));
 }
 
@@ -221,7 +221,7 @@ fn the_chain_of_thought_is_judged() {
     let check = |over: LanguageOver, prefilled: bool, text: &str, reason: &str| {
         let options = LanguageConsistencyOptions { over, ..LanguageConsistencyOptions::default() };
         let view = CompletionView::new(text, 1, false).with_think_prefilled(prefilled);
-        let verdict = LanguageConsistency::new(&options).unwrap().judge(&problem(Some("zh")), &view);
+        let verdict = LanguageConsistency::new(options).unwrap().judge(&problem(Some("zh")), &view);
         assert_eq!(verdict.reason, reason, "{text:?}");
     };
     let text = "right <think>我们 the</think> and so";
@@ -238,7 +238,7 @@ fn the_chain_of_thought_is_judged() {
 fn the_target_is_the_rows_or_the_settings() {
     let reward = |language: Option<&str>| {
         let language = language.map(str::to_owned);
-        LanguageConsistency::new(&LanguageConsistencyOptions { language, ..LanguageConsistencyOptions::default() })
+        LanguageConsistency::new(LanguageConsistencyOptions { language, ..LanguageConsistencyOptions::default() })
     };
     let score = |options: Option<&str>, row: Option<&str>| {
         reward(options).unwrap().judge(&problem(row), &CompletionView::new("我们", 1, false)).score
@@ -253,5 +253,5 @@ fn the_target_is_the_rows_or_the_settings() {
     assert!(message(Some("sw")).contains("\"sw\" is not among the known languages"));
     assert!(reward(Some("sr-Latn")).is_err());
     let nan = LanguageConsistencyOptions { no_words: f32::NAN, ..LanguageConsistencyOptions::default() };
-    assert!(LanguageConsistency::new(&nan).is_err());
+    assert!(LanguageConsistency::new(nan).is_err());
 }

@@ -12,7 +12,7 @@ use crate::{CompletionView, GoldError, Problem, RewardFn, Verdict};
 const NAME: &str = "cosine";
 
 /// Settings of [`Cosine`]. The scores are TRL's defaults; in brackets TRL's and open-r1's names for them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CosineOptions {
     /// Whose definition; default `corrected`, which gives TRL's scores unless `beyond` is set.
@@ -157,8 +157,8 @@ mod tests {
 
     #[test]
     fn length_scales_correctness() {
-        let check = |options: &CosineOptions, text: &str, n_tokens: usize, score: Option<f32>, rule: &str| {
-            let verdict = cosine(options.clone()).judge(&problem(), &CompletionView::new(text, n_tokens, false));
+        let check = |options: CosineOptions, text: &str, n_tokens: usize, score: Option<f32>, rule: &str| {
+            let verdict = cosine(options).judge(&problem(), &CompletionView::new(text, n_tokens, false));
             assert_eq!(verdict.rule, rule, "{text}, {n_tokens}: {}", verdict.reason);
             let off = verdict.score.zip(score).map_or(0.0, |(a, b)| (a - b).abs());
             assert!(off < 1e-6 && verdict.score.is_some() == score.is_some(), "{text}, {n_tokens}: {verdict:?}");
@@ -175,17 +175,17 @@ mod tests {
             ("h", 0, Some(-1.0), "wrong"),
             ("x", 50, None, "not_judged"),
         ] {
-            check(&options, text, n_tokens, score, rule);
+            check(options, text, n_tokens, score, rule);
         }
-        check(&CosineOptions { correct_at: 0.5, ..options.clone() }, "h", 0, Some(1.0), "right");
-        let beyond = CosineOptions { beyond: Some(-10.0), ..options.clone() };
-        check(&beyond, "r", 99, Some(0.500_123), "right");
-        check(&beyond, "r", 100, Some(-10.0), "beyond");
-        check(&beyond, "w", 101, Some(-10.0), "beyond");
+        check(CosineOptions { correct_at: 0.5, ..options }, "h", 0, Some(1.0), "right");
+        let beyond = CosineOptions { beyond: Some(-10.0), ..options };
+        check(beyond, "r", 99, Some(0.500_123), "right");
+        check(beyond, "r", 100, Some(-10.0), "beyond");
+        check(beyond, "w", 101, Some(-10.0), "beyond");
         // open-r1: characters, and back to the start of the cosine at twice the length.
         let open_r1 = CosineOptions { variant: As::OpenR1, max_length: 2, ..options };
-        check(&open_r1, "rö", 1000, Some(0.5), "right");
-        check(&open_r1, "rööö", 1000, Some(1.0), "right");
+        check(open_r1, "rö", 1000, Some(0.5), "right");
+        check(open_r1, "rööö", 1000, Some(1.0), "right");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{CompletionView, GoldError, Problem, RewardFn, Verdict};
 const NAME: &str = "kimi_length";
 
 /// Settings of [`KimiLength`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KimiLengthOptions {
     /// Whose definition: `corrected` (default; the paper's) or `open_r1`. TRL has no such reward.

@@ -8,7 +8,7 @@ use crate::{CompletionView, GoldError, Problem, RewardFn, Verdict};
 const NAME: &str = "length_limits";
 
 /// Settings of [`LengthLimits`]. At least one limit must be given.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LengthLimitsOptions {
     /// Fewest tokens, the end token included; default 0.
@@ -112,7 +112,7 @@ mod tests {
             LengthLimitsOptions { min_tokens: 2, max_tokens: Some(1), ..default() },
             LengthLimitsOptions { min_tokens: 2, within: f32::NAN, ..default() },
         ] {
-            assert!(LengthLimits::new(options.clone()).is_err(), "{options:?}");
+            assert!(LengthLimits::new(options).is_err(), "{options:?}");
         }
     }
 }

@@ -25,7 +25,7 @@ pub enum NgramUnit {
 }
 
 /// Settings of [`Repetition`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RepetitionOptions {
     /// What is compared; default `tokens`.

@@ -8,7 +8,7 @@ use crate::{CompletionView, GoldError, Problem, RewardFn, Verdict};
 const NAME: &str = "soft_overlong";
 
 /// Settings of [`SoftOverlong`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SoftOverlongOptions {
     /// `L_max`, tokens; default 20480 (DAPO; open-r1 16384). Called `max_completion_len` by TRL and open-r1.

@@ -56,7 +56,7 @@ impl Default for ChoiceOptions {
 /// 2. else behind the last words such as `the answer is`, `Answer:`, `Option:`, `答案是`;
 /// 3. else in the last line, which must begin with the letter.
 ///
-/// In a tag or a box more than one letter is several choices, which is wrong whatever they are; in the other places letters
+/// In a tag, a box or joined boxes more than one letter is several choices, which is wrong whatever they are; elsewhere letters
 /// that are joined (`A or B`, `A, B`, `(A) (B)`) are. `A` and `I` before a word in lower case are words and no choices.
 ///
 /// `rule` of the verdict: `correct` (1), `wrong`, `several`, `no_choice` (0), `gold` (not applicable).

@@ -187,6 +187,9 @@ fn words_are_counted_exactly() {
     check("ja", "我们需要计算这个数字", "0 of 5 words are `ja`");
     check("ja", "これは我々の計算です", "6 of 6 words are `ja`");
     check("ja", "データー", "2 of 2 words are `ja`");
+    // Few kana make a sentence Japanese, a single one among many characters does not.
+    check("ja", "微分方程式を解く", "6 of 6 words are `ja`");
+    check("zh", "我们の问题需要计算出来结果", "6 of 7 words are `zh`");
     check("kk", "Бұл дұрыс", "2 of 2 words are `kk`");
 }
 

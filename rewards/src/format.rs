@@ -14,8 +14,9 @@ const QUOTE_CHARS: usize = 40;
 ///
 /// Outside the two blocks there is nothing but white space; inside each there is something other than white space, and no
 /// further tag of the four, neither nested nor mentioned. Tags are exact: case, blanks or attributes make them ordinary
-/// text. The opening `<think>` has to be in the completion itself: this is the format of the R1-Zero template
-/// (DeepSeek-R1, Table 1), which prefills nothing.
+/// text. Where the template has prefilled `<think>`, the completion begins inside of that block, and writing the tag again
+/// is a violation; elsewhere the tag has to be in the completion itself, as the R1-Zero template (DeepSeek-R1, Table 1),
+/// which prefills nothing, asks for.
 ///
 /// The verdict names the first violation in reading order. One pass over the completion, linear in its length.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,7 +40,7 @@ impl RewardFn for R1Format {
     }
 
     fn judge(&self, _: &Problem, completion: &CompletionView<'_>) -> Verdict {
-        match first_violation(completion.text) {
+        match first_violation(completion.text, completion.think_prefilled) {
             None => Verdict::scored(1.0, "well_formed", "one <think> block, then one <answer> block"),
             Some(Violation { rule, reason }) => Verdict::scored(0.0, rule, reason),
         }
@@ -91,9 +92,9 @@ impl Place {
     }
 }
 
-/// The first place where `text` leaves the format.
-fn first_violation(text: &str) -> Option<Violation> {
-    let mut place = Place::BeforeThink;
+/// The first place where `text` leaves the format; `think_prefilled` if it begins inside of `<think>`.
+fn first_violation(text: &str, think_prefilled: bool) -> Option<Violation> {
+    let mut place = if think_prefilled { Place::InThink } else { Place::BeforeThink };
     let mut text_start = 0;
     for found in tags(text) {
         let before = &text[text_start..found.start];
@@ -194,6 +195,24 @@ mod tests {
             "<think>a < think ></think><answer><answers></answer>",
         ] {
             check(text, "well_formed");
+        }
+    }
+
+    #[test]
+    fn a_prefilled_think_is_open_from_the_start() {
+        let problem = Problem { id: String::new(), question: String::new(), gold: crate::Gold::default() };
+        for (text, rule) in [
+            ("a</think><answer>b</answer>", "well_formed"),
+            ("\na\n</think>\n<answer>b</answer>\n", "well_formed"),
+            ("<think>a</think><answer>b</answer>", "nested_tag"),
+            ("</think><answer>b</answer>", "empty_think"),
+            ("a", "unclosed_think"),
+            ("", "unclosed_think"),
+            ("a</think>b", "text_between"),
+            ("a<answer>b</answer>", "nested_tag"),
+        ] {
+            let view = CompletionView::new(text, 1, false).with_think_prefilled(true);
+            assert_eq!(R1Format::new().judge(&problem, &view).rule, rule, "{text:?}");
         }
     }
 

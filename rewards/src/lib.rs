@@ -16,20 +16,40 @@
 //! 5. A score is finite. "Not applicable" is `None` and leaves the sum and the group's baseline; it is not zero.
 #![forbid(unsafe_code)]
 
+mod answer;
+mod choice;
 mod completion;
 mod countdown;
+mod exact;
 mod excerpt;
 mod format;
+mod formats;
+mod language;
+mod multiply;
+mod option;
 mod problem;
+mod regex_match;
 mod reward_fn;
 mod rubric;
+mod shaping;
 mod tags;
 mod verdict;
 
+pub use choice::{Choice, ChoiceOptions};
 pub use completion::CompletionView;
 pub use countdown::{Countdown, InvalidPartial, MAX_ANSWER_BYTES, MAX_NUMBERS};
+pub use exact::{Exact, ExactOptions};
 pub use format::R1Format;
+pub use formats::{CodeFormat, CodeFormatOptions, OpenR1Format, ReasoningSteps, TagCount, ThinkFormat};
+pub use language::{LanguageConsistency, LanguageConsistencyOptions, LanguageOver};
+pub use multiply::{Multiply, MultiplyOptions};
+pub use option::InvalidOption;
 pub use problem::{Gold, Problem};
+pub use regex_match::{MatchOver, RegexMatch, RegexMatchOptions};
 pub use reward_fn::{GoldError, RewardFn};
 pub use rubric::{Component, Judgement, Rubric, RubricError, Weighted};
+pub use shaping::{
+    As, Cosine, CosineOptions, KimiLength, KimiLengthOptions, LengthLimits, LengthLimitsOptions, NgramUnit, Repetition,
+    RepetitionOptions, SoftOverlong, SoftOverlongOptions,
+};
 pub use verdict::Verdict;

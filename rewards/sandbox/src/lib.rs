@@ -2,12 +2,17 @@
 //!
 //! The crate `rewards` touches nothing outside memory; what does lives here, behind the same trait:
 //!
-//! - [`Sandbox`] runs a program of the model's so that it can do nothing but compute and print.
+//! - [`Code`] runs the program of a completion against the tests of its problem.
+//! - [`Sandbox`] is where it runs: a program in it can do nothing but compute and print.
+mod code;
 mod interpreter;
 mod isolation;
 mod limits;
 mod sandbox;
+mod slots;
+mod text;
 
+pub use code::{Code, CodeError, CodeOptions, Fence, Language, Scoring};
 pub use interpreter::{Interpreter, InterpreterError};
 pub use limits::{InvalidLimit, Limits};
 pub use sandbox::{End, Job, Missing, Outcome, RunError, Sandbox};

@@ -5,10 +5,12 @@ that ask the worker to call them. What comes back is data, and the judge compare
 comparison and the channel of the results never exist in the process that runs the program. So a program cannot pass by
 leaving early, by printing, by changing `assert`, `==` or `exit`, or by returning an object that equals everything.
 
-Standard input: {"setup": str, "tests": [str]}. Descriptor 3: one line of JSON for each test, then the end.
+Standard input: {"setup": str, "tests": [str]}. Descriptor 3, in lines of JSON: {"loaded"} or {"failed"}, then for each test
+{"test", "passed", "why", "gone"} or {"test", "unreadable"}, up to the test in which the program ended.
 """
 import ast
 import builtins
+import collections
 import collections.abc
 import datetime
 import decimal
@@ -30,7 +32,7 @@ PURE = set(
     "bisect cmath collections copy datetime decimal fractions functools heapq itertools json math numbers operator "
     "random re statistics string typing".split()
 )
-# Never asked for in another process: either the stand-in's own, or a way into the judge.
+# What counts as data, and what classes derived from it are reduced to.
 BASE = (list, tuple, dict, set, frozenset, str, int, float, bytes, bytearray, complex)
 
 
@@ -44,15 +46,12 @@ class RemoteError(Exception):
 
 def plain(value):
     """`value` as exact built-in data, if it is that at heart: a named tuple, a Counter, a dict view, an array."""
-    if isinstance(value, BASE):
-        for base in BASE:
-            if isinstance(value, base):
-                copy = base.__new__(base, value) if base in (tuple, frozenset, str, int, float, bytes, complex) else None
-                if copy is not None:
-                    return copy if type(copy) is base else base(copy)
-                if base is dict:
-                    return dict(dict.items(value))
-                return base(base.__iter__(value))
+    for base in BASE:
+        if isinstance(value, base):
+            if base is dict:
+                return dict(dict.items(value))
+            # Through the base's own methods, whatever the subclass makes of them.
+            return base(base.__iter__(value)) if hasattr(base, "__iter__") and base is not str else base.__new__(base, value)
     if isinstance(value, (collections.abc.KeysView, collections.abc.ItemsView)):
         return set(value)
     if isinstance(value, collections.abc.ValuesView) or type(value) is collections.deque:
@@ -248,6 +247,12 @@ class Remote:
     def _ask(self, what, *arguments):
         return self._peer.ask(what, self, *arguments)
 
+    def _data(self):
+        value = self._ask("plain")
+        if type(value) is Remote:
+            raise TypeError("an object that is not plain data cannot be compared with data")
+        return value
+
     def __call__(self, *arguments, **named):
         return self._ask("call", arguments, named)
 
@@ -297,16 +302,16 @@ class Remote:
         return type(value) is Remote and self._peer.ask("isinstance", value, self)
 
     def __float__(self):
-        return float(self._ask("plain"))
+        return float(self._data())
 
     def __index__(self):
-        return operator.index(self._ask("plain"))
+        return operator.index(self._data())
 
     def __abs__(self):
-        return abs(self._ask("plain"))
+        return abs(self._data())
 
     def __round__(self, digits=None):
-        return round(self._ask("plain"), digits)
+        return round(self._data(), digits)
 
 
 def binary(name):
@@ -317,14 +322,14 @@ def binary(name):
     def forward(self, other):
         if type(other) is not Remote:
             try:
-                return perform(self._ask("plain"), other)
+                return perform(self._data(), other)
             except TypeError:
                 return NotImplemented
         return self._peer.ask("binary", name, self, other)
 
     def backward(self, other):
         try:
-            return perform(other, self._ask("plain"))
+            return perform(other, self._data())
         except TypeError:
             return NotImplemented
 
@@ -385,6 +390,20 @@ def names_for(test, peer, names):
     return found
 
 
+def stand_in(peer, names):
+    """The module `solution`, for a test that says `from solution import f`."""
+
+    def find(name):
+        if name not in names:
+            raise AttributeError(f"the program defines no {name!r}")
+        return peer.decode(names[name])
+
+    module = types.ModuleType("solution")
+    module.__all__ = list(names)
+    module.__getattr__ = find
+    return module
+
+
 def judge(peer, setup, tests, results):
     def tell(**fields):
         os.write(results, (json.dumps(fields) + "\n").encode("ascii"))
@@ -394,18 +413,20 @@ def judge(peer, setup, tests, results):
     except Gone:
         message = ["failed", "the program ended while it was loaded"]
     if message[0] != "ready":
-        tell(load=str(message[1]))
+        tell(failed=str(message[1])[:300])
         return
+    tell(loaded=True)
     for number, source in enumerate(tests):
         try:
-            code = compile(setup + "\n" + source, "tests.py", "exec")
-            names = names_for(ast.parse(setup + "\n" + source), peer, message[1])
+            tree = ast.parse(setup + "\n" + source, "tests.py")
+            code = compile(tree, "tests.py", "exec")
         except (SyntaxError, ValueError) as error:
             tell(test=number, unreadable=str(error)[:300])
             continue
         why = None
         try:
-            exec(code, names)
+            sys.modules["solution"] = stand_in(peer, message[1])
+            exec(code, names_for(tree, peer, message[1]))
         except AssertionError as error:
             why = f"assertion failed {error}".strip()
         except BaseException as error:

@@ -21,7 +21,9 @@ impl Slots {
         let next = AtomicUsize::new(0);
         let run = || {
             let mut done = Vec::new();
-            while let Some((idx, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?))) {
+            while let Some((idx, item)) =
+                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
+            {
                 let _slot = self.take();
                 done.push((idx, work(item)));
             }

@@ -2,8 +2,7 @@
 
 /// The first `max_chars` characters of `text` on one line, with `…` behind them if something was cut off.
 pub(crate) fn excerpt(text: &str, max_chars: usize) -> String {
-    let mut short: String =
-        text.chars().take(max_chars).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut short: String = text.chars().take(max_chars).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(max_chars).is_some() {
         short.push('…');
     }

@@ -63,28 +63,103 @@ fn programs_that_define() {
         ("def f(x): return x / 0", json!(["assert f(2) == 4"]), 0.0, "error"),
         ("def f(x) return", json!(["assert f(2) == 4"]), 0.0, "load_error"),
         ("g = 1", json!(["assert f(2) == 4"]), 0.0, "error"),
-        ("def f(n): return list(range(n))", json!(["assert f(3) == [0, 1, 2]", "assert len(f(9)) == 9"]), 1.0, "passed"),
-        ("def f(n): yield from range(n)", json!(["assert list(f(3)) == [0, 1, 2]", "assert sum(f(4)) == 6"]), 1.0, "passed"),
+        (
+            "def f(n): return list(range(n))",
+            json!(["assert f(3) == [0, 1, 2]", "assert len(f(9)) == 9"]),
+            1.0,
+            "passed",
+        ),
+        (
+            "def f(n): yield from range(n)",
+            json!(["assert list(f(3)) == [0, 1, 2]", "assert sum(f(4)) == 6"]),
+            1.0,
+            "passed",
+        ),
         ("def f(l): l.sort()", json!(["l = [3, 1]\nf(l)\nassert l == [1, 3]"]), 1.0, "passed"),
-        ("def f(g, x): return g(g(x))", json!(["assert f(lambda v: v + 1, 1) == 3", "assert f(abs, -2) == 2"]), 1.0, "passed"),
-        ("def f(a): return {1: (a, 'x'), 'k': {2.5, None}}", json!(["assert f(True) == {1: (True, 'x'), 'k': {2.5, None}}"]), 1.0, "passed"),
-        ("def f(): return 2 ** 4000", json!(["assert f() == 1 << 4000", "assert str(f())[:3] == str(1 << 4000)[:3]"]), 1.0, "passed"),
+        (
+            "def f(g, x): return g(g(x))",
+            json!(["assert f(lambda v: v + 1, 1) == 3", "assert f(abs, -2) == 2"]),
+            1.0,
+            "passed",
+        ),
+        (
+            "def f(a): return {1: (a, 'x'), 'k': {2.5, None}}",
+            json!(["assert f(True) == {1: (True, 'x'), 'k': {2.5, None}}"]),
+            1.0,
+            "passed",
+        ),
+        (
+            "def f(): return 2 ** 4000",
+            json!(["assert f() == 1 << 4000", "assert str(f())[:3] == str(1 << 4000)[:3]"]),
+            1.0,
+            "passed",
+        ),
         ("def f(): return float('inf'), 1j, b'x'", json!(["assert f() == (float('inf'), 1j, b'x')"]), 1.0, "passed"),
-        ("from collections import namedtuple, Counter, deque\nP = namedtuple('P', 'x y')\ndef f(): return P(1, 2)\ndef g(s): return Counter(s)\ndef h(): return deque([1, 2])",
-            json!(["assert f() == (1, 2) and f().x == 1", "assert g('aab') == {'a': 2, 'b': 1}", "assert list(h()) == [1, 2]"]), 1.0, "passed"),
-        ("from fractions import Fraction\nfrom decimal import Decimal\nimport datetime\ndef f(): return Fraction(1, 3), Decimal('1.10'), datetime.date(2024, 2, 29)",
-            json!(["import datetime\nfrom fractions import Fraction\nassert f()[0] == Fraction(1, 3) and str(f()[1]) == '1.10' and f()[2] == datetime.date(2024, 2, 29)"]), 1.0, "passed"),
-        ("class Stack:\n    def __init__(self): self.items = []\n    def push(self, v): self.items.append(v)\n    def pop(self): return self.items.pop()\n    def __len__(self): return len(self.items)",
-            json!(["s = Stack()\ns.push(1)\ns.push(2)\nassert s.pop() == 2 and len(s) == 1 and s.items == [1]", "assert isinstance(Stack(), Stack)"]), 1.0, "passed"),
-        ("class V:\n    def __init__(s, x): s.x = x\n    def __add__(s, o): return V(s.x + o.x)\n    def __eq__(s, o): return s.x == o.x",
-            json!(["assert V(1) + V(2) == V(3)", "assert (V(1) + V(2)).x == 3"]), 1.0, "passed"),
-        ("def f(x):\n    if x < 0: raise ValueError('negative')\n    return x", json!(["try:\n    f(-1)\n    assert False\nexcept ValueError as error:\n    assert 'negative' in str(error)"]), 1.0, "passed"),
-        ("import math\ndef f(x): return x ** 0.5", json!(["assert math.isclose(f(2), 1.4142135, rel_tol=1e-6)"]), 1.0, "passed"),
-        ("def add(a, b): return a + b", json!(["METADATA = {}\ndef check(candidate):\n    assert candidate(1, 2) == 3\n    assert candidate(-1, 1) == 0\ncheck(add)"]), 1.0, "passed"),
+        (
+            "from collections import namedtuple, Counter, deque\nP = namedtuple('P', 'x y')\ndef f(): return P(1, 2)\ndef g(s): return Counter(s)\ndef h(): return deque([1, 2])",
+            json!([
+                "assert f() == (1, 2) and f().x == 1",
+                "assert g('aab') == {'a': 2, 'b': 1}",
+                "assert list(h()) == [1, 2]"
+            ]),
+            1.0,
+            "passed",
+        ),
+        (
+            "from fractions import Fraction\nfrom decimal import Decimal\nimport datetime\ndef f(): return Fraction(1, 3), Decimal('1.10'), datetime.date(2024, 2, 29)",
+            json!([
+                "import datetime\nfrom fractions import Fraction\nassert f()[0] == Fraction(1, 3) and str(f()[1]) == '1.10' and f()[2] == datetime.date(2024, 2, 29)"
+            ]),
+            1.0,
+            "passed",
+        ),
+        (
+            "class Stack:\n    def __init__(self): self.items = []\n    def push(self, v): self.items.append(v)\n    def pop(self): return self.items.pop()\n    def __len__(self): return len(self.items)",
+            json!([
+                "s = Stack()\ns.push(1)\ns.push(2)\nassert s.pop() == 2 and len(s) == 1 and s.items == [1]",
+                "assert isinstance(Stack(), Stack)"
+            ]),
+            1.0,
+            "passed",
+        ),
+        (
+            "class V:\n    def __init__(s, x): s.x = x\n    def __add__(s, o): return V(s.x + o.x)\n    def __eq__(s, o): return s.x == o.x",
+            json!(["assert V(1) + V(2) == V(3)", "assert (V(1) + V(2)).x == 3"]),
+            1.0,
+            "passed",
+        ),
+        (
+            "def f(x):\n    if x < 0: raise ValueError('negative')\n    return x",
+            json!([
+                "try:\n    f(-1)\n    assert False\nexcept ValueError as error:\n    assert 'negative' in str(error)"
+            ]),
+            1.0,
+            "passed",
+        ),
+        (
+            "import math\ndef f(x): return x ** 0.5",
+            json!(["assert math.isclose(f(2), 1.4142135, rel_tol=1e-6)"]),
+            1.0,
+            "passed",
+        ),
+        (
+            "def add(a, b): return a + b",
+            json!([
+                "METADATA = {}\ndef check(candidate):\n    assert candidate(1, 2) == 3\n    assert candidate(-1, 1) == 0\ncheck(add)"
+            ]),
+            1.0,
+            "passed",
+        ),
         ("def add(a, b): return a + b", json!(["from solution import add\nassert add(1, 2) == 3"]), 1.0, "passed"),
         ("def sum(a, b): return a + b", json!(["assert sum(1, 2) == 3"]), 1.0, "passed"),
-        ("def walk(node): return [] if node is None else [node.value] + walk(node.next)",
-            json!(["class Node:\n    def __init__(self, value, next=None): self.value, self.next = value, next\nassert walk(Node(1, Node(2))) == [1, 2]"]), 1.0, "passed"),
+        (
+            "def walk(node): return [] if node is None else [node.value] + walk(node.next)",
+            json!([
+                "class Node:\n    def __init__(self, value, next=None): self.value, self.next = value, next\nassert walk(Node(1, Node(2))) == [1, 2]"
+            ]),
+            1.0,
+            "passed",
+        ),
         ("x = 5\nprint('noise')", json!(["assert x == 5"]), 1.0, "passed"),
     ] {
         check(program, &tests, score, rule);
@@ -105,7 +180,8 @@ fn nothing_passes_but_the_answer() {
     let float = json!(["assert abs(f(2) - 1.41421) < 1e-4"]);
     let always = "class A:\n    def __eq__(s, o): return True\n    def __sub__(s, o): return 0\n    def __rsub__(s, o): return 0\n    \
          def __lt__(s, o): return True\n    def __abs__(s): return s\n    def __contains__(s, o): return True\ndef f(x): return A()";
-    let derived = "class A(int):\n    def __eq__(s, o): return True\n    def __hash__(s): return 1\ndef f(x): return A(5)";
+    let derived =
+        "class A(int):\n    def __eq__(s, o): return True\n    def __hash__(s): return 1\ndef f(x): return A(5)";
     for (program, tests) in [
         (always, &tests),
         (always, &float),
@@ -123,16 +199,34 @@ fn nothing_passes_but_the_answer() {
         ("abs = lambda x: -1\ndef f(x): return 5.0", &float),
         ("def f(x): return 5\ndef __eq__(a, b): return True", &tests),
         // The result channel, under every number a descriptor may have.
-        ("import os\nfor d in range(64):\n    try: os.write(d, b'{\"loaded\": true}\\n{\"test\": 0, \"passed\": true, \"why\": \"\", \"gone\": false}\\n')\n    except OSError: pass\nos._exit(0)", &tests),
-        ("print('{\"loaded\": true}')\nprint('{\"test\": 0, \"passed\": true, \"why\": \"\", \"gone\": false}', flush=True)", &tests),
+        (
+            "import os\nfor d in range(64):\n    try: os.write(d, b'{\"loaded\": true}\\n{\"test\": 0, \"passed\": true, \"why\": \"\", \"gone\": false}\\n')\n    except OSError: pass\nos._exit(0)",
+            &tests,
+        ),
+        (
+            "print('{\"loaded\": true}')\nprint('{\"test\": 0, \"passed\": true, \"why\": \"\", \"gone\": false}', flush=True)",
+            &tests,
+        ),
         // The line to the judge: more answers than questions, and none of them 4.
-        ("import sys\nf = lambda x: 5\nfor d in range(3, 20):\n    try:\n        import os\n        os.write(d, b'[\"ready\", {\"f\": [\"builtin\", \"type\"]}]\\n')\n    except OSError: pass", &tests),
-        ("def f(x):\n    import os, signal\n    os.kill(os.getppid(), signal.SIGINT)\n    import time; time.sleep(1)", &tests),
+        (
+            "import sys\nf = lambda x: 5\nfor d in range(3, 20):\n    try:\n        import os\n        os.write(d, b'[\"ready\", {\"f\": [\"builtin\", \"type\"]}]\\n')\n    except OSError: pass",
+            &tests,
+        ),
+        (
+            "def f(x):\n    import os, signal\n    os.kill(os.getppid(), signal.SIGINT)\n    import time; time.sleep(1)",
+            &tests,
+        ),
         ("def f(x):\n    import os, signal\n    os.kill(os.getppid(), signal.SIGKILL)", &tests),
-        ("def f(x):\n    import sys\n    frame = sys._getframe()\n    while frame: frame.f_globals.update(tests=[]); frame = frame.f_back\n    return 5", &tests),
+        (
+            "def f(x):\n    import sys\n    frame = sys._getframe()\n    while frame: frame.f_globals.update(tests=[]); frame = frame.f_back\n    return 5",
+            &tests,
+        ),
         ("import gc\ndef f(x): return next((o for o in gc.get_objects() if o == 4), 5) and 5", &tests),
         ("open('/scratch/harness.py', 'a').write('x')\ndef f(x): return 5", &tests),
-        ("import sys, types\nsys.modules['tests'] = sys.modules['ast'] = types.ModuleType('x')\ndef f(x): return 5", &tests),
+        (
+            "import sys, types\nsys.modules['tests'] = sys.modules['ast'] = types.ModuleType('x')\ndef f(x): return 5",
+            &tests,
+        ),
     ] {
         let verdict = judge(program, tests);
         assert_eq!(verdict.score, Some(0.0), "{program}\n{tests}\n{}: {}", verdict.rule, verdict.reason);
@@ -142,8 +236,17 @@ fn nothing_passes_but_the_answer() {
 #[test]
 fn a_batch_is_judged_in_order_whatever_its_width() {
     let all = Code::new(CodeOptions { scoring: Scoring::All, workers: 3, ..options() }).unwrap();
-    let problems = [problem(&json!(["assert f(1) == 1", "assert f(2) == 2"])), problem(&json!(7)), problem(&json!([{"stdout": "1"}]))];
-    let texts = ["```python\ndef f(x): return x\n```", "```python\ndef f(x): return 1\n```", "none", "```python\nprint(1)\n```"];
+    let problems = [
+        problem(&json!(["assert f(1) == 1", "assert f(2) == 2"])),
+        problem(&json!(7)),
+        problem(&json!([{"stdout": "1"}])),
+    ];
+    let texts = [
+        "```python\ndef f(x): return x\n```",
+        "```python\ndef f(x): return 1\n```",
+        "none",
+        "```python\nprint(1)\n```",
+    ];
     let views: Vec<CompletionView<'_>> = texts.iter().map(|text| CompletionView::new(text, 1, false)).collect();
     let groups: Vec<(&Problem, &[CompletionView<'_>])> = problems.iter().map(|problem| (problem, &views[..])).collect();
     let scores = |code: &Code| -> Vec<Vec<Option<f32>>> {
@@ -175,7 +278,10 @@ fn options_are_read_strictly() {
         (CodeOptions { interpreter: Some("/no/python".into()), ..CodeOptions::default() }, "install Python 3.8"),
         (CodeOptions { interpreter: Some("/bin/true".into()), ..CodeOptions::default() }, "`/bin/true` cannot be used"),
         (CodeOptions { read_only: vec!["/no/folder".into()], ..CodeOptions::default() }, "cannot be read"),
-        (CodeOptions { limits: Limits { processes: 1, ..Limits::default() }, ..CodeOptions::default() }, "processes is 1"),
+        (
+            CodeOptions { limits: Limits { processes: 1, ..Limits::default() }, ..CodeOptions::default() },
+            "processes is 1",
+        ),
     ] {
         let message = Code::new(options).unwrap_err().to_string();
         assert!(message.contains(words), "{message}");

@@ -105,7 +105,9 @@ fn survivors() -> Vec<String> {
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let mut line = String::new();
         let file = std::fs::File::open(entry.path().join("cmdline"));
-        if file.is_ok_and(|mut file| file.read_to_string(&mut line).is_ok()) && line.contains(&format!("\0{}.py", mark())) {
+        if file.is_ok_and(|mut file| file.read_to_string(&mut line).is_ok())
+            && line.contains(&format!("\0{}.py", mark()))
+        {
             found.push(format!("{:?}: {line:?}", entry.file_name()));
         }
     }
@@ -136,8 +138,16 @@ const REACH: [(&str, &str, bool); 24] = [
     ("proc root", "attempt(lambda: open('/proc/1/root/etc/passwd').read())", false),
     ("sys", "attempt(lambda: os.listdir('/sys/class/net'))", true),
     ("environment", "attempt(lambda: os.environ['CARGO_MANIFEST_DIR'])", true),
-    ("symlink", "os.chdir('/tmp' if SCRATCH != '/scratch' else '/scratch')\nname = f'link-{os.getpid()}'\nos.symlink(FOLDER + '/secret', name)\nattempt(lambda: open(name).read())\nos.unlink(name)", true),
-    ("symlink to root", "os.chdir('/tmp' if SCRATCH != '/scratch' else '/scratch')\nname = f'link-{os.getpid()}'\nos.symlink('/', name)\nattempt(lambda: open(name + '/etc/passwd').read())\nos.unlink(name)", true),
+    (
+        "symlink",
+        "os.chdir('/tmp' if SCRATCH != '/scratch' else '/scratch')\nname = f'link-{os.getpid()}'\nos.symlink(FOLDER + '/secret', name)\nattempt(lambda: open(name).read())\nos.unlink(name)",
+        true,
+    ),
+    (
+        "symlink to root",
+        "os.chdir('/tmp' if SCRATCH != '/scratch' else '/scratch')\nname = f'link-{os.getpid()}'\nos.symlink('/', name)\nattempt(lambda: open(name + '/etc/passwd').read())\nos.unlink(name)",
+        true,
+    ),
     ("signal to the caller", "attempt(lambda: os.kill(PID, 0))", true),
     ("signal to the parent", "attempt(lambda: os.kill(os.getppid(), 0) if os.getppid() > 1 else 1 / 0)", true),
     ("a descriptor of the caller", "for d in range(4, 200): attempt(lambda: os.fstat(d))", false),
@@ -182,7 +192,8 @@ fn nothing_is_written(sandbox: &Sandbox) {
         let said = String::from_utf8_lossy(&outcome.stdout).into_owned();
         assert!(said.contains("held") && !said.contains("ESCAPED"), "{attempt}: {said}");
     }
-    let keeps = "open('x', 'w').write('1')\nos.mkdir('d')\nos.rename('x', 'd/x')\nprint(open('d/x').read(), os.listdir('.'))";
+    let keeps =
+        "open('x', 'w').write('1')\nos.mkdir('d')\nos.rename('x', 'd/x')\nprint(open('d/x').read(), os.listdir('.'))";
     let (outcome, _) = run(sandbox, &outside.program(keeps), b"");
     assert!(outcome.stdout.starts_with(b"1 ["), "the scratch folder can be used: {outcome:?}");
     let (outcome, _) = run(sandbox, &outside.program("print(os.listdir('.'))"), b"");
@@ -264,22 +275,58 @@ const GREED: [(&str, &str, Stop); 21] = [
     ("endless loop in a regular expression", "import re\nre.match('(a+)+$', 'a' * 99 + 'b')", Stop::Cpu),
     ("a number without end", "9 ** 9 ** 9 ** 9", Stop::Cpu),
     ("sleep", "time.sleep(1000)", Stop::Wall),
-    ("sleep, deaf to signals", "for s in range(1, 32):\n    try: signal.signal(s, signal.SIG_IGN)\n    except OSError: pass\nwhile True: time.sleep(1000)", Stop::Wall),
+    (
+        "sleep, deaf to signals",
+        "for s in range(1, 32):\n    try: signal.signal(s, signal.SIG_IGN)\n    except OSError: pass\nwhile True: time.sleep(1000)",
+        Stop::Wall,
+    ),
     ("waits for input", "os.read(os.pipe()[0], 1)", Stop::Wall),
     ("endless output", "while True: print('x' * 1000)", Stop::Output),
     ("endless complaints", "while True: os.write(2, b'x' * 1000)", Stop::Output),
     ("endless answers", "while True: os.write(3, b'x' * 10000)", Stop::Output),
     ("output after closing it", "os.close(1); os.close(2); time.sleep(1000)", Stop::Wall),
-    ("fork bomb", "n = 1\nwhile True:\n    try:\n        if os.fork() == 0: time.sleep(1000)\n        n += 1\n    except OSError: break\nprint(n)", Stop::AtMost(8)),
+    (
+        "fork bomb",
+        "n = 1\nwhile True:\n    try:\n        if os.fork() == 0: time.sleep(1000)\n        n += 1\n    except OSError: break\nprint(n)",
+        Stop::AtMost(8),
+    ),
     ("fork bomb of all", "while True:\n    try: os.fork()\n    except OSError: time.sleep(0.01)", Stop::Wall),
-    ("threads", "import threading\nn = 1\ntry:\n    while True: threading.Thread(target=time.sleep, args=(1000,), daemon=True).start(); n += 1\nexcept RuntimeError: print(n, flush=True); os._exit(0)", Stop::AtMost(8)),
-    ("memory", "kept = []\nn = 0\ntry:\n    while True: kept.append(bytearray(1 << 20)); n += 1\nexcept MemoryError: kept = None; print(n)", Stop::AtMost(256)),
-    ("memory by mapping", "import mmap\nkept = []\nn = 0\ntry:\n    while True: kept.append(mmap.mmap(-1, 1 << 20)); n += 1\nexcept (MemoryError, OSError): print(n)", Stop::AtMost(256)),
-    ("the scratch folder", "n = 0\ntry:\n    while True: open(f'f{n}', 'wb').write(b'x' * (1 << 20)); n += 1\nexcept OSError: print(n)", Stop::AtMost(8)),
-    ("one large file", "f = open('f', 'wb')\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\ntry: f.truncate(1 << 40); print(1 << 40)\nexcept OSError: print(0)", Stop::AtMost(0)),
-    ("many files", "n = 0\ntry:\n    while True: open(f'f{n}', 'w').close(); n += 1\nexcept OSError: print(n)", Stop::AtMost(4096)),
+    (
+        "threads",
+        "import threading\nn = 1\ntry:\n    while True: threading.Thread(target=time.sleep, args=(1000,), daemon=True).start(); n += 1\nexcept RuntimeError: print(n, flush=True); os._exit(0)",
+        Stop::AtMost(8),
+    ),
+    (
+        "memory",
+        "kept = []\nn = 0\ntry:\n    while True: kept.append(bytearray(1 << 20)); n += 1\nexcept MemoryError: kept = None; print(n)",
+        Stop::AtMost(256),
+    ),
+    (
+        "memory by mapping",
+        "import mmap\nkept = []\nn = 0\ntry:\n    while True: kept.append(mmap.mmap(-1, 1 << 20)); n += 1\nexcept (MemoryError, OSError): print(n)",
+        Stop::AtMost(256),
+    ),
+    (
+        "the scratch folder",
+        "n = 0\ntry:\n    while True: open(f'f{n}', 'wb').write(b'x' * (1 << 20)); n += 1\nexcept OSError: print(n)",
+        Stop::AtMost(8),
+    ),
+    (
+        "one large file",
+        "f = open('f', 'wb')\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\ntry: f.truncate(1 << 40); print(1 << 40)\nexcept OSError: print(0)",
+        Stop::AtMost(0),
+    ),
+    (
+        "many files",
+        "n = 0\ntry:\n    while True: open(f'f{n}', 'w').close(); n += 1\nexcept OSError: print(n)",
+        Stop::AtMost(4096),
+    ),
     ("descriptors", "n = 0\ntry:\n    while True: os.dup(1); n += 1\nexcept OSError: print(n)", Stop::AtMost(64)),
-    ("raised limits", "n = 0\nfor r in (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE):\n    for l in (-1, resource.getrlimit(r)[1] + 1):\n        try: resource.setrlimit(r, (l, l)); n += 1\n        except (OSError, ValueError): pass\nprint(n)", Stop::AtMost(0)),
+    (
+        "raised limits",
+        "n = 0\nfor r in (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE):\n    for l in (-1, resource.getrlimit(r)[1] + 1):\n        try: resource.setrlimit(r, (l, l)); n += 1\n        except (OSError, ValueError): pass\nprint(n)",
+        Stop::AtMost(0),
+    ),
 ];
 
 fn greed_is_stopped(sandbox: &Sandbox) {
@@ -289,8 +336,12 @@ fn greed_is_stopped(sandbox: &Sandbox) {
         let said = String::from_utf8_lossy(&outcome.stdout).into_owned();
         let held = match stop {
             Stop::Wall => outcome.end == End::WallLimit,
-            Stop::Output => outcome.end == End::OutputLimit && outcome.channel.len() < 5 << 20 && said.len() < 256 << 10,
-            Stop::Cpu => matches!(outcome.end, End::Signalled(libc::SIGXCPU | libc::SIGKILL)) || outcome.end == End::WallLimit,
+            Stop::Output => {
+                outcome.end == End::OutputLimit && outcome.channel.len() < 5 << 20 && said.len() < 256 << 10
+            }
+            Stop::Cpu => {
+                matches!(outcome.end, End::Signalled(libc::SIGXCPU | libc::SIGKILL)) || outcome.end == End::WallLimit
+            }
             Stop::AtMost(most) => {
                 let numbers: Vec<u64> = said.lines().filter_map(|line| line.parse().ok()).collect();
                 outcome.end == End::Exited(0) && !numbers.is_empty() && numbers.iter().all(|number| *number <= most)
@@ -305,8 +356,14 @@ fn greed_is_stopped(sandbox: &Sandbox) {
 fn nobody_survives(sandbox: &Sandbox) {
     let outside = Outside::new();
     for (name, attempt) in [
-        ("daemon", "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        for d in (0, 1, 2, 3): os.close(d)\n        time.sleep(1000)\n    os._exit(0)\nos.wait()"),
-        ("daemon, deaf", "if os.fork() == 0:\n    for s in range(1, 32):\n        try: signal.signal(s, signal.SIG_IGN)\n        except OSError: pass\n    while True: time.sleep(1000)"),
+        (
+            "daemon",
+            "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        for d in (0, 1, 2, 3): os.close(d)\n        time.sleep(1000)\n    os._exit(0)\nos.wait()",
+        ),
+        (
+            "daemon, deaf",
+            "if os.fork() == 0:\n    for s in range(1, 32):\n        try: signal.signal(s, signal.SIG_IGN)\n        except OSError: pass\n    while True: time.sleep(1000)",
+        ),
         ("daemon with the output open", "if os.fork() == 0: time.sleep(1000)\nprint('parent')"),
         ("stopped child", "if os.fork() == 0: os.kill(os.getpid(), signal.SIGSTOP)\ntime.sleep(0.1)"),
         ("signals to everyone", "if os.fork() == 0: time.sleep(1000)\nos.kill(-1, signal.SIGKILL)\nos.wait()"),
@@ -326,7 +383,9 @@ fn input_is_only_input(sandbox: &Sandbox) {
         ("cannot be written", "attempt(lambda: os.write(0, b'x'))", "one\n".to_owned(), "held OSError\n"),
         ("only four descriptors", "print([d for d in range(3000) if not_closed(d)])", String::new(), "[0, 1, 2, 3]\n"),
     ] {
-        let program = format!("def not_closed(d):\n    try: os.fstat(d); return True\n    except OSError: return False\n{program}");
+        let program = format!(
+            "def not_closed(d):\n    try: os.fstat(d); return True\n    except OSError: return False\n{program}"
+        );
         let (outcome, _) = run(sandbox, &outside.program(&program), stdin.as_bytes());
         assert_eq!(String::from_utf8_lossy(&outcome.stdout), expected, "{name}: {outcome:?}");
     }

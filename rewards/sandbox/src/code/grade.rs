@@ -222,7 +222,8 @@ fn ending(outcome: &Outcome, limits: &Limits) -> (&'static str, String) {
 /// The first line on which two outputs differ.
 fn difference(expected: &str, printed: &str) -> String {
     let (mut wanted, mut got) = (expected.trim().lines(), printed.trim().lines());
-    let quoted = |line: Option<&str>| line.map_or("nothing".to_owned(), |line| format!("\"{}\"", excerpt(line, QUOTED_CHARS)));
+    let quoted =
+        |line: Option<&str>| line.map_or("nothing".to_owned(), |line| format!("\"{}\"", excerpt(line, QUOTED_CHARS)));
     for number in 1.. {
         let (wanted, got) = (wanted.next(), got.next());
         let same = match (wanted, got) {

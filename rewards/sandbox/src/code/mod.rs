@@ -199,8 +199,7 @@ impl Code {
     /// The program of `completion`, or the verdict that there is none.
     fn program(&self, completion: &CompletionView<'_>) -> Result<String, Verdict> {
         let marks = self.options.language.marks();
-        let Some(program) =
-            fence::last_block(completion.text, completion.think_prefilled, self.options.fence, marks)
+        let Some(program) = fence::last_block(completion.text, completion.think_prefilled, self.options.fence, marks)
         else {
             return Err(Verdict::scored(0.0, "no_code", "no closed code block after the reasoning"));
         };
@@ -281,7 +280,8 @@ impl RewardFn for Code {
             total_seconds: self.options.total_seconds,
             stops_at_failure: self.options.scoring == Scoring::All,
         };
-        let verdicts = self.slots.map(&tasks, |task| self.verdict(&grader.grade(&task.program, task.suite), &task.program));
+        let verdicts =
+            self.slots.map(&tasks, |task| self.verdict(&grader.grade(&task.program, task.suite), &task.program));
         let look_up = |plan: Result<usize, Verdict>| plan.map_or_else(|verdict| verdict, |idx| verdicts[idx].clone());
         plans.into_iter().map(|group| group.into_iter().map(look_up).collect()).collect()
     }

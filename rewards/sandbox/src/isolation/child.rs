@@ -178,7 +178,10 @@ unsafe fn build_root(plan: &mut Plan<'_>) {
     // SAFETY: C strings made before; results are checked.
     unsafe {
         let private = libc::MS_REC | libc::MS_PRIVATE;
-        must(3, c_long::from(libc::mount(std::ptr::null(), c"/".as_ptr(), std::ptr::null(), private, std::ptr::null())));
+        must(
+            3,
+            c_long::from(libc::mount(std::ptr::null(), c"/".as_ptr(), std::ptr::null(), private, std::ptr::null())),
+        );
         // Before the base is covered: they may lie below it.
         for (tree, bind) in plan.trees.iter_mut().zip(&view.binds) {
             // OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC and AT_RECURSIVE.

@@ -93,8 +93,7 @@ pub(crate) unsafe fn restrict(version: u32) -> c_long {
         }
         let beneath = PathBeneathAttr { allowed_access: rights & all, parent_fd };
         // SAFETY: `beneath` lives through the call; 1 is LANDLOCK_RULE_PATH_BENEATH.
-        let added =
-            unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset, 1_u32, &raw const beneath, 0_u32) };
+        let added = unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset, 1_u32, &raw const beneath, 0_u32) };
         // SAFETY: a descriptor opened above.
         unsafe { libc::close(parent_fd) };
         if added < 0 {

@@ -1,6 +1,6 @@
 //! Starts a sandboxed program and watches it: its output, its clock, its end.
 
-use std::ffi::{CString, c_int};
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -10,7 +10,7 @@ use super::child::{self, N_FDS, Plan, Report, STEPS};
 use super::identity::Identity;
 use super::view::View;
 use crate::sandbox::{End, Job, Outcome, RunError};
-use crate::Limits;
+use crate::{Limits, pipes};
 
 /// Most bytes a program may send over the result channel.
 const CHANNEL_BYTES: usize = 4 << 20;
@@ -34,7 +34,7 @@ pub(crate) struct Walls {
 pub(crate) fn run(walls: &Walls, job: &Job<'_>, limits: &Limits) -> Result<Outcome, RunError> {
     let began = Instant::now();
     let deadline = began + Duration::from_secs_f64(limits.wall_seconds);
-    let [stdin, stdout, stderr, channel, status, go] = pipes().map_err(|source| failed("pipes", source))?;
+    let [stdin, stdout, stderr, channel, status, go] = make_pipes().map_err(|source| failed("pipes", source))?;
     let argv = c_strings(job.argv)?;
     let envp = c_strings(job.env)?;
     let files = job.files.iter().map(|(name, content)| Ok((c_string(name)?, *content))).collect::<Result<_, _>>()?;
@@ -137,7 +137,7 @@ fn rlimits(limits: &Limits) -> Vec<(libc::c_uint, u64, u64)> {
 }
 
 /// Six pipes: standard input, output, error, result channel, status, go-ahead; each as read end and write end.
-fn pipes() -> io::Result<[(OwnedFd, OwnedFd); N_FDS]> {
+fn make_pipes() -> io::Result<[(OwnedFd, OwnedFd); N_FDS]> {
     let mut made = Vec::with_capacity(N_FDS);
     for _ in 0..N_FDS {
         let mut ends = [-1; 2];
@@ -217,10 +217,7 @@ impl Watch<'_> {
     /// Feeds and reads until the first process has reported or is gone (`None`), or has to be stopped.
     fn until_end(&mut self, deadline: Instant) -> io::Result<Option<End>> {
         if let Some((file, _)) = &self.stdin {
-            // SAFETY: a flag of a descriptor that is open.
-            if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
+            pipes::set_nonblocking(file)?;
         }
         while self.readers[STATUS].is_some() && self.read[STATUS].len() < size_of::<Report>() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -247,22 +244,9 @@ impl Watch<'_> {
     fn ready(&self, left: Duration) -> io::Result<Vec<(usize, i16)>> {
         let readers = self.readers.iter().map(|reader| (reader.as_ref(), libc::POLLIN));
         let stdin = self.stdin.as_ref().map(|(file, _)| file);
-        let (mut polls, mut places) = (Vec::with_capacity(5), Vec::with_capacity(5));
-        for (place, (file, events)) in readers.chain([(stdin, libc::POLLOUT)]).enumerate() {
-            if let Some(file) = file {
-                polls.push(libc::pollfd { fd: file.as_raw_fd(), events, revents: 0 });
-                places.push(place);
-            }
-        }
-        // Rounded up, or the last millisecond would be spent spinning.
-        let timeout = c_int::try_from(left.as_millis().saturating_add(1)).unwrap_or(c_int::MAX);
-        // SAFETY: the array and its length belong together.
-        if unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, timeout) } < 0 {
-            let error = io::Error::last_os_error();
-            return if error.kind() == io::ErrorKind::Interrupted { Ok(Vec::new()) } else { Err(error) };
-        }
-        let ready = polls.iter().zip(places).filter(|(poll, _)| poll.revents != 0);
-        Ok(ready.map(|(poll, place)| (place, poll.revents)).collect())
+        let files: Vec<_> = readers.chain([(stdin, libc::POLLOUT)]).collect();
+        let happened = pipes::wait(&files, left)?;
+        Ok(happened.into_iter().enumerate().filter(|(_, events)| *events != 0).collect())
     }
 
     fn feed(&mut self, events: i16) -> io::Result<()> {

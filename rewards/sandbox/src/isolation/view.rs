@@ -77,11 +77,16 @@ impl View {
             if is_folder {
                 folders.push(inside(&path).to_path_buf());
             }
-            view.binds.push(Bind { source: c_string(&source)?, target: c_string(inside(&path))?, is_folder, is_device });
+            view.binds.push(Bind {
+                source: c_string(&source)?,
+                target: c_string(inside(&path))?,
+                is_folder,
+                is_device,
+            });
             bound.push(path);
         }
         // A link's parent (`usr` for `usr/lib64`) must be there as well.
-        folders.extend(view.links.iter().flat_map(|(_, place)| as_path(place).parent()).map(Path::to_path_buf));
+        folders.extend(view.links.iter().filter_map(|(_, place)| as_path(place).parent()).map(Path::to_path_buf));
         folders.retain(|folder| !folder.as_os_str().is_empty());
         folders.sort();
         folders.dedup();

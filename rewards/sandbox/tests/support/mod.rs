@@ -12,8 +12,15 @@ pub fn unless_refused<T, E: std::fmt::Display + AsMissing>(made: Result<T, E>) -
         Err(error) => {
             let message = error.to_string();
             assert!(std::env::var_os("SANDBOX_REQUIRED").is_none(), "refused: {message}");
-            assert!(matches!(error.as_missing(), Some(Missing::Isolation { .. } | Missing::Interpreter(_))), "{message}");
-            assert!(["sysctl", "ulimit", "Linux 5.12", "disk image", "mount", "install"].iter().any(|w| message.contains(w)));
+            assert!(
+                matches!(error.as_missing(), Some(Missing::Isolation { .. } | Missing::Interpreter(_))),
+                "{message}"
+            );
+            assert!(
+                ["sysctl", "ulimit", "Linux 5.12", "disk image", "mount", "install"]
+                    .iter()
+                    .any(|w| message.contains(w))
+            );
             println!("this machine refuses: {message}");
             None
         }

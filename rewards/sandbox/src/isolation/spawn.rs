@@ -63,6 +63,9 @@ pub(crate) fn run(walls: &Walls, job: &Job<'_>, limits: &Limits) -> Result<Outco
     let process = start(&mut plan).map_err(|source| failed("namespaces", source))?;
     drop((stdin.0, stdout.1, stderr.1, channel.1, status.1, go.0));
     walls.identity.map(process.pid).map_err(|source| failed("user map", source))?;
+    // Memory that runs out is to cost this program its life and not the caller. Anyone may raise this; where there is no
+    // such file there is no such choice.
+    let _ = std::fs::write(format!("/proc/{}/oom_score_adj", process.pid), "1000");
     // A program that has already failed no longer reads; the report says why.
     let _ = File::from(go.1).write_all(b"g");
     let mut watch = Watch {
@@ -126,7 +129,8 @@ fn rlimits(limits: &Limits) -> Vec<(libc::c_uint, u64, u64)> {
         same(libc::RLIMIT_NPROC, u64::from(limits.processes)),
         same(libc::RLIMIT_NOFILE, u64::from(limits.open_files)),
         same(libc::RLIMIT_FSIZE, limits.scratch_mb << 20),
-        same(libc::RLIMIT_CORE, 0),
+        // Not 0: with 0 the kernel still hands a core to a helper program of the machine, with 1 it does not.
+        same(libc::RLIMIT_CORE, 1),
         same(libc::RLIMIT_MEMLOCK, 0),
         same(libc::RLIMIT_MSGQUEUE, 0),
         same(libc::RLIMIT_NICE, 0),

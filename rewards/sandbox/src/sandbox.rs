@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock};
 
 use crate::interpreter::{Interpreter, InterpreterError};
+use crate::isolation::helper::Helper;
 use crate::isolation::identity::Identity;
-use crate::isolation::landlock;
-use crate::isolation::seccomp;
-use crate::isolation::spawn::{self, Walls};
+use crate::isolation::order::Walls;
 use crate::isolation::view::View;
+use crate::isolation::{landlock, spawn};
 use crate::{InvalidLimit, Limits};
 
 /// A place where programs of a model can be run. That one exists means that this machine has shown it can be kept shut:
@@ -22,11 +23,12 @@ use crate::{InvalidLimit, Limits};
 /// It needs Linux 5.12 or newer on x86_64 or aarch64 with user namespaces, as an ordinary user or as root. It does not hold
 /// against a hole in the kernel, and it does not hide how long anything takes.
 ///
-/// Each run copies the page tables of the calling process (`clone` without shared memory), so that a run is dearer the
-/// more memory the caller has in use.
-#[derive(Debug, Clone)]
+/// Runs are started by a helper, a process of a few megabytes that lives as long as the sandbox: the calling program,
+/// started once more and diverted before its `main`. So a run costs the same however much memory the caller has in use.
+#[derive(Debug)]
 pub struct Sandbox {
     walls: Walls,
+    helper: RwLock<Helper>,
     interpreter: Interpreter,
 }
 
@@ -99,6 +101,9 @@ pub enum Missing {
     /// A path of the options or of the interpreter.
     #[error("programs cannot be run: a folder for the sandbox cannot be read: {0}")]
     View(#[source] io::Error),
+    /// The process that starts the programs.
+    #[error("programs cannot be run: the helper of the sandbox fails: {0}; it needs /proc, and glibc")]
+    Helper(#[source] io::Error),
     /// A layer of the isolation.
     #[error("programs are not run on this machine, because they could not be shut in: {source}; {remedy}")]
     Isolation {
@@ -135,9 +140,9 @@ impl Sandbox {
             view: View::new(&paths).map_err(Missing::View)?,
             identity: Identity::of_caller(),
             landlock: landlock::version(),
-            filter: seccomp::filter(),
         };
-        let sandbox = Self { walls, interpreter };
+        let helper = Helper::start().map_err(Missing::Helper)?;
+        let sandbox = Self { walls, helper: RwLock::new(helper), interpreter };
         sandbox.trial(limits)?;
         Ok(sandbox)
     }
@@ -172,7 +177,19 @@ impl Sandbox {
         if let Err(error) = limits.check() {
             return Err(RunError { step: "limits", source: io::Error::new(io::ErrorKind::InvalidInput, error) });
         }
-        spawn::run(&self.walls, job, limits)
+        let outcome = {
+            let helper = self.helper.read().unwrap_or_else(PoisonError::into_inner);
+            spawn::run(&helper, &self.walls, job, limits)
+        };
+        match outcome {
+            // Somebody has killed it: once more, with a new one.
+            Err(RunError { step: spawn::HELPER, .. }) => {
+                let mut helper = self.helper.write().unwrap_or_else(PoisonError::into_inner);
+                *helper = Helper::start().map_err(|source| RunError { step: spawn::HELPER, source })?;
+                spawn::run(&helper, &self.walls, job, limits)
+            }
+            outcome => outcome,
+        }
     }
 
     /// Runs Python in the sandbox: `script` of `files` with `stdin`.

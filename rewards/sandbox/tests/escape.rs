@@ -5,7 +5,6 @@
 
 mod support;
 
-use std::io::Read as _;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
@@ -101,17 +100,7 @@ fn run(sandbox: &Sandbox, program: &str, stdin: &[u8]) -> (Outcome, f64) {
 
 /// Processes of this test program's sandboxes that are still there.
 fn survivors() -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let mut line = String::new();
-        let file = std::fs::File::open(entry.path().join("cmdline"));
-        if file.is_ok_and(|mut file| file.read_to_string(&mut line).is_ok())
-            && line.contains(&format!("\0{}.py", mark()))
-        {
-            found.push(format!("{:?}: {line:?}", entry.file_name()));
-        }
-    }
-    found
+    support::processes(&format!("\0{}.py", mark()))
 }
 
 /// Attempts to reach something: name, program, whether it succeeds outside.
@@ -401,51 +390,6 @@ fn the_table_holds_for_whoever_runs_it() {
     greed_is_stopped(&sandbox);
     nobody_survives(&sandbox);
     input_is_only_input(&sandbox);
-}
-
-/// Where the kernel gives no user namespace, nothing is run: this test program runs again in a namespace that allows none.
-#[test]
-fn a_machine_without_namespaces_is_refused() {
-    const MARK: &str = "SANDBOX_TEST_WITHOUT_NAMESPACES";
-    if std::env::var_os(MARK).is_some() {
-        let message = Sandbox::probe().expect_err("there are no namespaces").to_string();
-        assert!(message.contains("could not be shut in") && message.contains("user.max_user_namespaces"), "{message}");
-        return;
-    }
-    // SAFETY: reads two numbers.
-    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
-    let files = [
-        (c"/proc/self/setgroups", "deny".to_owned()),
-        (c"/proc/self/uid_map", format!("0 {uid} 1")),
-        (c"/proc/self/gid_map", format!("0 {gid} 1")),
-        (c"/proc/sys/user/max_user_namespaces", "0".to_owned()),
-    ];
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "a_machine_without_namespaces_is_refused", "--nocapture"]).env(MARK, "1");
-    let prepare = move || {
-        // SAFETY: system calls on texts made before.
-        let has_namespace = unsafe { libc::unshare(libc::CLONE_NEWUSER) } == 0;
-        for (path, text) in files.iter().filter(|_| has_namespace) {
-            // SAFETY: likewise.
-            unsafe {
-                let fd = libc::open(path.as_ptr(), libc::O_WRONLY);
-                if libc::write(fd, text.as_ptr().cast(), text.len()) < 0 {
-                    return Err(std::io::Error::last_os_error());
-                }
-                libc::close(fd);
-            }
-        }
-        // Without a namespace to begin with, the machine is of the refused kind as it is.
-        Ok(())
-    };
-    // SAFETY: between fork and exec there are only system calls.
-    let output = unsafe { command.pre_exec(prepare) }.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 /// Root runs this test program again as a user that owns nothing; everyone else has done so above.

@@ -229,8 +229,16 @@ for line in sys.stdin:
         let process = Process::new(options(script, OnError::Stop)).unwrap();
         let pid = judge(&process, &[text])[0].reason.to_string();
         drop(process);
-        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z"), "{state}");
+        // Killed is not yet gone.
+        let is_alive = || {
+            let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            !state.is_empty() && !state.contains(") Z")
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while is_alive() {
+            assert!(Instant::now() < deadline, "{text}: process {pid} goes on");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 }
 

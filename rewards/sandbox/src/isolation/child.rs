@@ -1,7 +1,7 @@
 //! What happens in the new process between `clone` and `exec`: the root is built, privileges go, the program starts.
 //!
-//! The process is a copy of one thread of a program with many, so any lock may be held for ever: nothing here allocates,
-//! locks, unwinds or returns. Everything needed is made ready in a [`Plan`] before.
+//! The process is a copy of its parent that skipped what libc does around `fork`: nothing here allocates, locks, unwinds or
+//! returns. Everything needed is made ready in a [`Plan`] before.
 
 use std::ffi::CString;
 
@@ -12,7 +12,7 @@ use super::landlock;
 use super::view::View;
 
 /// Steps by number, as [`Report::step`] counts them; number 0 is the end of the program itself.
-pub(crate) const STEPS: [&str; 17] = [
+pub(crate) const STEPS: [&str; 19] = [
     "end",
     "file descriptors",
     "waiting for the user map",
@@ -30,7 +30,12 @@ pub(crate) const STEPS: [&str; 17] = [
     "the first process",
     "limits and system call filter",
     "starting the interpreter",
+    "namespaces",
+    "user map",
 ];
+/// The steps that the helper takes from outside.
+pub(crate) const NAMESPACES: u32 = 17;
+pub(crate) const USER_MAP: u32 = 18;
 
 /// What the first process tells the watcher: where it failed, or how the program ended.
 #[repr(C)]
@@ -280,7 +285,7 @@ unsafe fn drop_privileges(drop_root: bool) {
         // NOROOT and NO_CAP_AMBIENT_RAISE, each with its lock: user 0 means nothing any more, and no capability outlives exec.
         must(12, c_long::from(libc::prctl(libc::PR_SET_SECUREBITS, 1 | 2 | 64 | 128, 0, 0, 0)));
         if drop_root {
-            // By number, not through libc: its wrappers would ask the threads of the original to do the same.
+            // By number: the wrappers of libc would ask the threads of the original to do the same.
             must(12, libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>()));
             must(12, libc::syscall(libc::SYS_setresgid, INNER_ID, INNER_ID, INNER_ID));
             must(12, libc::syscall(libc::SYS_setresuid, INNER_ID, INNER_ID, INNER_ID));

@@ -3,11 +3,13 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 
+use serde::{Deserialize, Serialize};
+
 /// User and group inside; by convention "nobody".
 pub(crate) const INNER_ID: u32 = 65534;
 
 /// How the ids of the sandbox's user namespace stand to those of the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Identity {
     /// The caller is root: 0 stays 0 while the root is built, then the program becomes nobody, outside as well as inside.
     /// Root itself would not do: the kernel exempts it from the limit on processes.

@@ -13,9 +13,27 @@
 //! 7. **The watcher** (`spawn`): counts output and the clock. The first process of the namespace is ours; when it is
 //!    killed, or ends, or the caller dies, the kernel kills every other process of the namespace with it.
 
+//!
+//! A run passes through three processes of ours. The caller writes an `order` and watches. The `helper`, a small process
+//! started once, makes the namespaces: a caller with many gigabytes would pay for a copy of its page tables at every run.
+//! The first process of the namespaces builds the walls and starts the program.
+
 pub(crate) mod child;
+pub(crate) mod helper;
 pub(crate) mod identity;
 pub(crate) mod landlock;
+pub(crate) mod launch;
+pub(crate) mod order;
 pub(crate) mod seccomp;
 pub(crate) mod spawn;
 pub(crate) mod view;
+pub(crate) mod wire;
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// Read end and write end of a new pipe.
+fn make_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = io::pipe()?;
+    Ok((reader.into(), writer.into()))
+}

@@ -1,81 +1,47 @@
-//! Starts a sandboxed program and watches it: its output, its clock, its end.
+//! Has a sandboxed program started and watches it: its output, its clock, its end.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::{Duration, Instant};
 
-use super::child::{self, N_FDS, Plan, Report, STEPS};
-use super::identity::Identity;
-use super::view::View;
+use super::child::{NAMESPACES, Report, STEPS};
+use super::helper::Helper;
+use super::order::{Order, Walls};
+use super::{make_pipe, wire};
 use crate::sandbox::{End, Job, Outcome, RunError};
 use crate::{Limits, pipes};
 
 /// Most bytes a program may send over the result channel.
 const CHANNEL_BYTES: usize = 4 << 20;
-/// Stack of the program's process until it starts; it makes a few system calls there.
-const STACK_BYTES: usize = 128 << 10;
 
-/// What stays the same from run to run.
-#[derive(Debug, Clone)]
-pub(crate) struct Walls {
-    pub view: View,
-    pub identity: Identity,
-    pub landlock: u32,
-    pub filter: Vec<libc::sock_filter>,
-}
+/// The step at which the helper is not there.
+pub(crate) const HELPER: &str = "the helper";
 
 /// Runs `job` and waits for it.
 ///
 /// # Errors
 ///
 /// [`RunError`] if a step of the isolation failed; the program has not run then.
-pub(crate) fn run(walls: &Walls, job: &Job<'_>, limits: &Limits) -> Result<Outcome, RunError> {
+pub(crate) fn run(helper: &Helper, walls: &Walls, job: &Job<'_>, limits: &Limits) -> Result<Outcome, RunError> {
     let began = Instant::now();
     let deadline = began + Duration::from_secs_f64(limits.wall_seconds);
-    let [stdin, stdout, stderr, channel, status, go] = make_pipes().map_err(|source| failed("pipes", source))?;
-    let argv = c_strings(job.argv)?;
-    let envp = c_strings(job.env)?;
-    let files = job.files.iter().map(|(name, content)| Ok((c_string(name)?, *content))).collect::<Result<_, _>>()?;
-    let mut plan = Plan {
-        view: &walls.view,
-        trees: vec![-1; walls.view.binds.len()],
-        scratch: c_string(&format!("size={}m,nr_inodes=4096,mode=1777", limits.scratch_mb))?,
-        files,
-        executable: c_string(job.executable)?,
-        argv: pointers(&argv),
-        envp: pointers(&envp),
-        limits: rlimits(limits),
-        filter: &walls.filter,
-        landlock: walls.landlock,
-        drop_root: walls.identity == Identity::DropFromRoot,
-        fds: [
-            stdin.0.as_raw_fd(),
-            stdout.1.as_raw_fd(),
-            stderr.1.as_raw_fd(),
-            if job.has_channel { channel.1.as_raw_fd() } else { -1 },
-            status.1.as_raw_fd(),
-            go.0.as_raw_fd(),
-        ],
-        stack: vec![0; STACK_BYTES],
+    let order = Order {
+        walls: walls.clone(),
+        limits: limits.clone(),
+        executable: job.executable.to_owned(),
+        argv: job.argv.to_vec(),
+        env: job.env.to_vec(),
+        files: job.files.iter().map(|(name, content)| ((*name).to_owned(), content.len())).collect(),
+        has_channel: job.has_channel,
     };
-    let process = start(&mut plan).map_err(|source| failed("namespaces", source))?;
-    drop((stdin.0, stdout.1, stderr.1, channel.1, status.1, go.0));
-    walls.identity.map(process.pid).map_err(|source| failed("user map", source))?;
-    // Memory that runs out is to cost this program its life and not the caller. Anyone may raise this; where there is no
-    // such file there is no such choice.
-    let _ = std::fs::write(format!("/proc/{}/oom_score_adj", process.pid), "1000");
-    // A program that has already failed no longer reads; the report says why.
-    let _ = File::from(go.1).write_all(b"g");
-    let mut watch = Watch {
-        stdin: Some((File::from(stdin.1), job.stdin)),
-        readers: [stdout.0, stderr.0, channel.0, status.0].map(|fd| Some(File::from(fd))),
-        read: Default::default(),
-        output_bytes: usize::try_from(limits.output_kb << 10).unwrap_or(usize::MAX),
+    let contents: Vec<&[u8]> = job.files.iter().map(|(_, content)| *content).collect();
+    let (leash, mut watch) = start(helper, &order, &contents, job.stdin, limits).map_err(|e| failed(HELPER, e))?;
+    let stopped = match leash.started(deadline)? {
+        true => watch.until_end(deadline).map_err(|source| failed("watching", source))?,
+        false => Some(End::WallLimit),
     };
-    let stopped = watch.until_end(deadline).map_err(|source| failed("watching", source))?;
-    process.kill();
+    leash.end().map_err(|source| failed(HELPER, source))?;
     // Every process of the namespace is gone now, so what is in the pipes is all there will be.
     if stopped.is_none() {
         watch.drain();
@@ -88,6 +54,69 @@ pub(crate) fn run(walls: &Walls, job: &Job<'_>, limits: &Limits) -> Result<Outco
     Ok(Outcome { end, stdout, stderr, channel, wall_seconds: began.elapsed().as_secs_f64() })
 }
 
+/// Hands `order` to the helper.
+fn start<'a>(
+    helper: &Helper,
+    order: &Order,
+    contents: &[&[u8]],
+    stdin: &'a [u8],
+    limits: &Limits,
+) -> io::Result<(Leash, Watch<'a>)> {
+    let (leash, far_leash) = wire::pair()?;
+    let (stdin_reader, stdin_writer) = make_pipe()?;
+    let [stdout, stderr, channel, status] = [make_pipe()?, make_pipe()?, make_pipe()?, make_pipe()?];
+    let order = order.write(contents)?;
+    let fds = [&order, &far_leash, &stdin_reader, &stdout.1, &stderr.1, &channel.1, &status.1];
+    helper.send(&fds.map(std::os::fd::AsRawFd::as_raw_fd))?;
+    let watch = Watch {
+        stdin: Some((File::from(stdin_writer), stdin)),
+        readers: [stdout.0, stderr.0, channel.0, status.0].map(|fd| Some(File::from(fd))),
+        read: Default::default(),
+        output_bytes: usize::try_from(limits.output_kb << 10).unwrap_or(usize::MAX),
+    };
+    Ok((Leash(File::from(leash)), watch))
+}
+
+/// Holds a sandbox: when it is let go, by whatever way, the helper kills every process of it.
+struct Leash(File);
+
+impl Leash {
+    /// Waits until the helper says that the first process is there; `false` if the time is up before.
+    fn started(&self, deadline: Instant) -> Result<bool, RunError> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let happened = pipes::wait(&[(Some(&self.0), libc::POLLIN)], left).map_err(|e| failed(HELPER, e))?;
+            if happened[0] != 0 {
+                break;
+            }
+        }
+        let mut answer = [0; 8];
+        let (n_bytes, _) = wire::receive(self.0.as_fd(), &mut answer).map_err(|e| failed(HELPER, e))?;
+        if n_bytes == 0 {
+            return Err(failed(HELPER, io::ErrorKind::BrokenPipe.into()));
+        }
+        match ended(&answer[..n_bytes]) {
+            Ok(_) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has every process killed that is left, and waits until all are gone.
+    fn end(self) -> io::Result<()> {
+        // SAFETY: a descriptor that is open.
+        if unsafe { libc::shutdown(self.0.as_raw_fd(), libc::SHUT_WR) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // The helper closes its end when it has seen the first process end, and with that one all have.
+        while wire::receive(self.0.as_fd(), &mut [0; 8])?.0 > 0 {}
+        Ok(())
+    }
+}
+
+/// What the eight bytes of a report say.
 fn ended(status: &[u8]) -> Result<End, RunError> {
     let Some(&[a, b, c, d, e, f, g, h]) = status.get(..8).and_then(|bytes| <&[u8; 8]>::try_from(bytes).ok()) else {
         return Err(failed("the first process", io::Error::other("it ended without a word")));
@@ -97,7 +126,7 @@ fn ended(status: &[u8]) -> Result<End, RunError> {
         0 if libc::WIFEXITED(report.value) => Ok(End::Exited(libc::WEXITSTATUS(report.value))),
         0 => Ok(End::Signalled(libc::WTERMSIG(report.value))),
         step => {
-            let step = STEPS.get(step as usize).copied().unwrap_or("an unknown step");
+            let step = STEPS.get(step as usize).copied().unwrap_or(STEPS[NAMESPACES as usize]);
             Err(failed(step, io::Error::from_raw_os_error(report.value)))
         }
     }
@@ -105,103 +134,6 @@ fn ended(status: &[u8]) -> Result<End, RunError> {
 
 fn failed(step: &'static str, source: io::Error) -> RunError {
     RunError { step, source }
-}
-
-fn c_string(text: &str) -> Result<CString, RunError> {
-    CString::new(text).map_err(|error| failed("arguments", error.into()))
-}
-
-fn c_strings(texts: &[String]) -> Result<Vec<CString>, RunError> {
-    texts.iter().map(|text| c_string(text)).collect()
-}
-
-fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
-    texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
-}
-
-fn rlimits(limits: &Limits) -> Vec<(libc::c_uint, u64, u64)> {
-    let cpu = u64::from(limits.cpu_seconds);
-    let same = |resource: libc::__rlimit_resource_t, value: u64| (resource as libc::c_uint, value, value);
-    vec![
-        // At the soft limit a signal that can be caught, a second later one that cannot.
-        (libc::RLIMIT_CPU as libc::c_uint, cpu, cpu + 1),
-        same(libc::RLIMIT_AS, limits.memory_mb << 20),
-        same(libc::RLIMIT_NPROC, u64::from(limits.processes)),
-        same(libc::RLIMIT_NOFILE, u64::from(limits.open_files)),
-        same(libc::RLIMIT_FSIZE, limits.scratch_mb << 20),
-        // Not 0: with 0 the kernel still hands a core to a helper program of the machine, with 1 it does not.
-        same(libc::RLIMIT_CORE, 1),
-        same(libc::RLIMIT_MEMLOCK, 0),
-        same(libc::RLIMIT_MSGQUEUE, 0),
-        same(libc::RLIMIT_NICE, 0),
-        same(libc::RLIMIT_RTPRIO, 0),
-        same(libc::RLIMIT_SIGPENDING, 64),
-        same(libc::RLIMIT_STACK, 8 << 20),
-    ]
-}
-
-/// Six pipes: standard input, output, error, result channel, status, go-ahead; each as read end and write end.
-fn make_pipes() -> io::Result<[(OwnedFd, OwnedFd); N_FDS]> {
-    let mut made = Vec::with_capacity(N_FDS);
-    for _ in 0..N_FDS {
-        let mut ends = [-1; 2];
-        // SAFETY: the array has room for both ends.
-        if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: two descriptors that the kernel has just made and that nobody else knows.
-        made.push(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) });
-    }
-    made.try_into().map_err(|_| io::Error::other("a pipe is missing"))
-}
-
-/// The first process of a sandbox; killed and waited for when dropped, and with it every process of the sandbox.
-struct Process {
-    pid: libc::pid_t,
-}
-
-impl Process {
-    fn kill(self) {
-        drop(self);
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // SAFETY: a child of ours that has not been waited for, so the number cannot have passed to another process.
-        unsafe {
-            libc::kill(self.pid, libc::SIGKILL);
-            while libc::waitpid(self.pid, std::ptr::null_mut(), libc::__WALL) < 0
-                && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
-            {}
-        }
-    }
-}
-
-fn start(plan: &mut Plan<'_>) -> io::Result<Process> {
-    let flags = libc::CLONE_NEWUSER
-        | libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWNET
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_NEWCGROUP
-        | libc::SIGCHLD;
-    // SAFETY: without CLONE_VM the new process has a copy of everything, like after fork, and runs `first_process`, which
-    // allocates nothing and never returns. Signals stay blocked until it has put away the handlers of this program.
-    unsafe {
-        let mut all: libc::sigset_t = std::mem::zeroed();
-        let mut before: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        let pid = libc::syscall(libc::SYS_clone, flags as libc::c_ulong, 0_usize, 0_usize, 0_usize, 0_usize);
-        if pid == 0 {
-            child::first_process(plan);
-        }
-        let error = io::Error::last_os_error();
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
-        if pid < 0 { Err(error) } else { Ok(Process { pid: pid as libc::pid_t }) }
-    }
 }
 
 const STDOUT: usize = 0;

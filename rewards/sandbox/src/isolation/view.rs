@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// Devices without which programs fail; none of them leads to the machine.
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 /// Where the loader and the C library lie; links are rebuilt as links.
@@ -14,7 +16,7 @@ const SYSTEM: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
 const BASES: [&str; 4] = ["/tmp", "/var/tmp", "/mnt", "/dev"];
 
 /// One file or folder of the machine, seen read-only.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Bind {
     /// Where it lies.
     pub source: CString,
@@ -27,7 +29,7 @@ pub(crate) struct Bind {
 }
 
 /// What the new root holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct View {
     /// The folder of the machine it is built on.
     pub base: CString,

@@ -1,6 +1,8 @@
 //! What the tests of this crate share.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::io::Read as _;
+
 use sandbox::{CodeError, Missing};
 
 /// What `made` holds; none where this machine cannot shut programs in, after a look at the refusal: it must name a remedy.
@@ -46,4 +48,17 @@ impl AsMissing for CodeError {
             _ => None,
         }
     }
+}
+
+/// Processes whose command line contains `words`.
+pub fn processes(words: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let mut line = String::new();
+        let file = std::fs::File::open(entry.path().join("cmdline"));
+        if file.is_ok_and(|mut file| file.read_to_string(&mut line).is_ok()) && line.contains(words) {
+            found.push(format!("{:?}: {line:?}", entry.file_name()));
+        }
+    }
+    found
 }

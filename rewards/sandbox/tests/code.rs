@@ -156,6 +156,18 @@ fn programs_that_define() {
         ("def add(a, b): return a + b", json!(["from solution import add\nassert add(1, 2) == 3"]), 1.0, "passed"),
         ("def sum(a, b): return a + b", json!(["assert sum(1, 2) == 3"]), 1.0, "passed"),
         (
+            "def copy(a): return list(a)",
+            json!(["assert copy([1]) == [1]", "assert abs(len(copy([1]))) == 1"]),
+            1.0,
+            "passed",
+        ),
+        (
+            "import math as m\nfrom math import isclose\ndef f(x): return x / 3",
+            json!(["assert isclose(f(1), 0.333333333333) and m.pi > 3"]),
+            1.0,
+            "passed",
+        ),
+        (
             "def walk(node): return [] if node is None else [node.value] + walk(node.next)",
             json!([
                 "class Node:\n    def __init__(self, value, next=None): self.value, self.next = value, next\nassert walk(Node(1, Node(2))) == [1, 2]"
@@ -201,6 +213,10 @@ fn nothing_passes_but_the_answer() {
         ("def abs(x): return 0\ndef f(x): return 5.0", &float),
         ("abs = lambda x: -1\ndef f(x): return 5.0", &float),
         ("def f(x): return 5\ndef __eq__(a, b): return True", &tests),
+        ("class math:\n    isclose = lambda *a: True\ndef f(x): return 5", &json!(["assert math.isclose(f(2), 1.4)"])),
+        ("def isclose(*a): return True\ndef f(x): return 5", &json!(["assert isclose(f(2), 1.4)"])),
+        ("import os as math\ndef f(x): return 5", &json!(["assert math.isclose(f(2), 1.4)"])),
+        ("def abs(x): return 0\ndef sum(a, b): return 5", &json!(["assert abs(sum(1, 2) - 3) < 1"])),
         // The result channel, under every number a descriptor may have.
         (
             "import os\nfor d in range(64):\n    try: os.write(d, b'{\"loaded\": true}\\n{\"test\": 0, \"passed\": true, \"why\": \"\", \"gone\": false}\\n')\n    except OSError: pass\nos._exit(0)",

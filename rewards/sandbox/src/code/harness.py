@@ -1,15 +1,17 @@
 """Runs a program's assert tests, and keeps the tests out of the program's reach.
 
-Two processes. The worker runs the program. The judge runs the tests; in place of the program's functions it has stand-ins
-that ask the worker to call them. What comes back is data, and the judge compares it itself: the expected values, the
-comparison and the channel of the results never exist in the process that runs the program. So a program cannot pass by
-leaving early, by printing, by changing `assert`, `==` or `exit`, or by returning an object that equals everything.
+Two processes. The worker runs the program. The judge runs the tests; in place of the program's functions it has
+stand-ins that ask the worker to call them. What comes back is data, and the judge compares it itself: the expected
+values, the comparison and the channel of the results never exist in the process that runs the program. So a program
+cannot pass by leaving early, by printing, by changing `assert`, `==` or `exit`, or by returning an object that equals
+everything.
 
-Standard input: {"setup": str, "tests": [str]}. Descriptor 3, in lines of JSON: {"loaded"} or {"failed"}, then for each test
-{"test", "passed", "why", "gone"} or {"test", "unreadable"}, up to the test in which the program ended.
+Standard input: {"setup": str, "tests": [str]}. Descriptor 3, in lines of JSON: {"loaded"} or {"failed"}, then for each
+test {"test", "passed", "why", "gone"} or {"test", "unreadable"}, up to the test in which the program ended.
 """
 import ast
 import builtins
+import cmath
 import collections
 import collections.abc
 import datetime
@@ -51,7 +53,9 @@ def plain(value):
             if base is dict:
                 return dict(dict.items(value))
             # Through the base's own methods, whatever the subclass makes of them.
-            return base(base.__iter__(value)) if hasattr(base, "__iter__") and base is not str else base.__new__(base, value)
+            if hasattr(base, "__iter__") and base is not str:
+                return base(base.__iter__(value))
+            return base.__new__(base, value)
     if isinstance(value, (collections.abc.KeysView, collections.abc.ItemsView)):
         return set(value)
     if isinstance(value, collections.abc.ValuesView) or type(value) is collections.deque:
@@ -99,7 +103,8 @@ class Peer:
         if kind is type and value.__module__ == "builtins":
             return ["builtin", value.__name__]
         # The worker may have any function of the library by name; the judge takes none from it, or `exec` could come.
-        if self.is_judge and kind is types.BuiltinFunctionType and isinstance(value.__self__, (types.ModuleType, type(None))):
+        is_builtin = kind is types.BuiltinFunctionType and isinstance(value.__self__, (types.ModuleType, type(None)))
+        if self.is_judge and is_builtin:
             return ["function", value.__module__, value.__name__]
         self.n_own += 1
         self.own[self.n_own] = value
@@ -204,7 +209,7 @@ def adopt(argument, after):
 
 
 def permit(what, arguments):
-    """What a program may do to what a test has handed to it: call it, and use the public side of the test's own classes."""
+    """What a program may do to what a test hands it: call it, and use the public side of the test's own classes."""
     if what in ("getattr", "setattr"):
         target, name = arguments[:2]
         if type(target).__module__ != "tests" or str(name).startswith("_"):
@@ -372,21 +377,25 @@ def work(peer):
 
 
 def names_for(test, peer, names):
-    """What `test` may refer to. A program's own `abs` or `sorted` counts only in a test that asks for nothing else of the
-    program, which is then a test of that function: otherwise it could bend the comparison."""
-    used = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
-    is_builtin = {name: hasattr(builtins, name) for name in used & names.keys()}
+    """What `test` may refer to.
+
+    A program's own `abs`, `math` or `isclose` could bend the comparison, so those names mean what they always mean. Only
+    where such a name is the single thing that the test asks of the program, the test is one of a function so called."""
+    used = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)} & names.keys()
     found = {"__name__": "tests", "__builtins__": builtins}
-    for name, is_built in is_builtin.items():
+    for name in used:
         value = names[name]
-        if is_built and not all(is_builtin.values()):
-            continue
         if type(value) is list and value[0] == "module":
-            top = value[1].split(".")[0]
-            if top in PURE:
+            # Under another name too; that of an unknown module stays undefined.
+            if value[1].split(".")[0] in PURE and name not in PURE:
                 found[name] = importlib.import_module(value[1])
-        else:
+        elif len(used) == 1 or not (hasattr(builtins, name) or name in PURE or name == "isclose"):
             found[name] = peer.decode(value)
+            continue
+        if name in PURE:
+            found[name] = importlib.import_module(name)
+        elif name == "isclose":
+            found[name] = cmath.isclose
     return found
 
 

@@ -144,13 +144,22 @@ impl From<InterpreterError> for CodeError {
 /// Assert tests run in another process than the program and see stand-ins of its functions; expected values, comparison
 /// and result stay there. So a program passes `assert f(2) == 4` only by answering 4. What remains possible: a test that
 /// asks the program for a judgement (`assert f(2)`, `assert a == b` of two objects of its own classes) believes the
-/// answer, and so does one that compares by a helper imported in the program alone (`from math import isclose`).
+/// answer. In return, some tests are not possible: those that catch an error of a class of the program's own, hand it
+/// arrays of numpy, or use a library that they have not imported themselves (modules of pure functions such as `math` are
+/// taken from the program's imports).
 ///
 /// # Deviations from open-r1
 ///
-/// `code_reward` of open-r1 is the original of the first kind. It compared as many lines as the shorter output has, so
-/// that the beginning of the right output passed; here the number of lines must agree. Its block must be marked `python`;
-/// [`Fence::Marked`] does that here. It runs programs in a hosted sandbox, five seconds each.
+/// `code_reward` of open-r1 (`src/open_r1/rewards.py`) is the original of the first kind, with [`Fence::Marked`]. It is the
+/// same but for these, on purpose (`tests/golden/code.jsonl` shows each):
+///
+/// - open-r1 compares as many lines as the shorter output has, so that the beginning of the right output passes, and so
+///   does the right output with more behind it. Here the number of lines must agree.
+/// - Blanks between words do not count here, nor do empty lines at the beginning of what a test expects.
+/// - open-r1 takes a block out of the reasoning. Here only what comes after it counts.
+/// - open-r1's block ends at the next three back-ticks, wherever they stand. Here it ends at a closing fence on a line of its
+///   own; fences of tildes, indented ones, and `py`, `python3` and words behind the mark are understood.
+/// - open-r1 runs an empty program where there is none, in a hosted sandbox, for at most five seconds.
 ///
 /// A process that ends at its limit of processor time is judged the same on every machine; the limits by the clock are
 /// the exception to that, and are set wide.

@@ -2,9 +2,9 @@
 """Writes tests/golden/code.jsonl: completions with programs, and the score that open-r1's code reward gives them.
 
 The rule (open-r1, src/open_r1/rewards.py, `extract_code` and `code_reward`) is restated here from its behaviour; the
-programs, all written here, are run by this Python in place of the hosted sandbox. Rows on which the two differ on purpose
-carry the name of the deviation and the score expected instead; the reward's documentation says why. Run it with no argument;
-standard library only, same bytes every time.
+programs, all written here, are run by this Python in place of the hosted sandbox. Rows on which the two differ on
+purpose carry the name of the deviation and the score expected instead; the reward's documentation says why. Run it with no
+argument; standard library only, same bytes every time.
 """
 
 import functools

@@ -4,12 +4,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Asks an interpreter for itself: path, real path, and every folder it imports from.
-const QUESTION: &str = "import sys, sysconfig, os, json\n\
-    paths = [sysconfig.get_path(name) for name in ('stdlib', 'platstdlib', 'purelib', 'platlib')]\n\
-    paths += [p for p in sys.path if os.path.isdir(p)] + [sysconfig.get_config_var('LIBDIR')]\n\
-    if sys.prefix != sys.base_prefix: paths.append(sys.prefix)\n\
-    print(json.dumps([sys.executable, os.path.realpath(sys.executable), sys.version.split()[0], sorted(set(filter(None, paths)))]))";
+/// Asks an interpreter for itself: the name it runs by, its file, its version, and all it needs to see, which is every
+/// folder it imports from and the names by which it is found: in a virtual environment these are links to other names.
+const QUESTION: &str = "\
+import sys, sysconfig, os, json
+paths = [sysconfig.get_path(name) for name in ('stdlib', 'platstdlib', 'purelib', 'platlib')]
+paths += sys.path + [sysconfig.get_config_var('LIBDIR')]
+if sys.prefix != sys.base_prefix: paths.append(sys.prefix)
+paths = [path for path in paths if path and os.path.isdir(path) and path != '/']
+name, real = sys.executable, os.path.realpath(sys.executable)
+while name != real and os.path.islink(name):
+    paths.append(name)
+    name = os.path.normpath(os.path.join(os.path.dirname(name), os.readlink(name)))
+paths.append(real)
+print(json.dumps([sys.executable, real, sys.version.split()[0], sorted(set(paths))]))
+";
 
 /// A Python interpreter of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,14 +65,12 @@ impl Interpreter {
             let said = String::from_utf8_lossy(&answer.stderr);
             return Err(failed(said.lines().last().unwrap_or("it failed without a word").to_owned()));
         }
-        let (name, executable, version, mut paths): (PathBuf, PathBuf, String, Vec<PathBuf>) =
+        let (name, executable, version, paths): (PathBuf, PathBuf, String, Vec<PathBuf>) =
             serde_json::from_slice(&answer.stdout).map_err(|error| failed(format!("it answers no JSON: {error}")))?;
         let number = |at: usize| version.split('.').nth(at).and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
         if (number(0), number(1)) < (3, 8) {
             return Err(failed(format!("it is version {version}, and 3.8 or newer is needed")));
         }
-        paths.retain(|path| path.is_dir() && path != Path::new("/"));
-        paths.push(executable.clone());
         Ok(Self { executable, name, version, paths })
     }
 }

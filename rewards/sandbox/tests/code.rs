@@ -286,6 +286,29 @@ fn a_batch_is_judged_in_order_whatever_its_width() {
     assert_eq!((verdict.score, &*verdict.rule), (None, "gold"), "a test that is no program judges nobody");
 }
 
+/// An interpreter of one's own, with a package of one's own: both are seen, and nothing else of the folder around them.
+#[test]
+fn a_virtual_environment_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let venv = folder.path().join("venv");
+    let made = std::process::Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(&venv).output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        println!("this Python cannot make virtual environments");
+        return;
+    }
+    let packages = std::fs::read_dir(venv.join("lib")).unwrap().next().unwrap().unwrap().path().join("site-packages");
+    std::fs::write(packages.join("own_package.py"), "answer = 42").unwrap();
+    std::fs::write(folder.path().join("beside"), "x").unwrap();
+    let made = Code::new(CodeOptions { interpreter: Some(venv.join("bin/python")), ..options() });
+    let Some(code) = support::unless_refused(made) else { return };
+    let program = "import os, own_package, subprocess, sys\nprint(own_package.answer)\n\
+        print(os.listdir(os.path.dirname(sys.prefix)))\nprint(subprocess.check_output([sys.executable, '-c', 'print(7)']))";
+    let text = format!("```python\n{program}\n```");
+    let wanted = problem(&json!([{"stdout": "42\n['venv']\nb'7\\n'"}]));
+    let verdict = code.judge(&wanted, &CompletionView::new(&text, 1, false));
+    assert_eq!(verdict.score, Some(1.0), "{}", verdict.reason);
+}
+
 #[test]
 fn options_are_read_strictly() {
     let options: CodeOptions =

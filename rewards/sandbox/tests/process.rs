@@ -125,6 +125,7 @@ fn check(bad: &str, words: &str) {
     assert_eq!(verdicts.iter().map(|v| v.score).collect::<Vec<_>>(), [good[0], good[1], None, good[2]], "{bad}");
     assert_eq!((&*verdicts[2].rule, stop.n_failures()), ("process_failed", 1), "{bad}");
     assert!(verdicts[2].reason.contains(words), "{bad}: {}", verdicts[2].reason);
+    assert_eq!(stop.clone().failure(), stop.failure(), "a clone is the same reward");
     let failure = stop.failure().unwrap();
     let message = failure.to_string();
     assert!(message.contains(words) && message.contains("problem `p7`"), "{bad}: {message}");

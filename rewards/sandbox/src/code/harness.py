@@ -379,8 +379,8 @@ def work(peer):
 def names_for(test, peer, names):
     """What `test` may refer to.
 
-    A program's own `abs`, `math` or `isclose` could bend the comparison, so those names mean what they always mean. Only
-    where such a name is the single thing that the test asks of the program, the test is one of a function so called."""
+    A program's own `abs`, `math` or `isclose` could bend the comparison, so those names mean what they always mean.
+    Only where such a name is the single thing that the test asks of the program, it tests a function so called."""
     used = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)} & names.keys()
     found = {"__name__": "tests", "__builtins__": builtins}
     for name in used:

@@ -69,7 +69,7 @@ pub struct CodeOptions {
     pub interpreter: Option<PathBuf>,
     /// Further files and folders that programs may read, at their own places. Default none.
     pub read_only: Vec<PathBuf>,
-    /// Longest program that is run, in bytes. Default 65536.
+    /// Longest program that is run, in bytes, up to 524288. Default 65536.
     pub max_program_bytes: usize,
     /// Most tests that a problem may have. Default 256.
     pub max_tests: usize,
@@ -185,7 +185,7 @@ impl Code {
     pub fn new(options: CodeOptions) -> Result<Self, CodeError> {
         let rows = [
             ("workers", options.workers as f64, 1.0, 1024.0),
-            ("max_program_bytes", options.max_program_bytes as f64, 1.0, 1_048_576.0),
+            ("max_program_bytes", options.max_program_bytes as f64, 1.0, 524_288.0),
             ("max_tests", options.max_tests as f64, 1.0, 65_536.0),
             ("total_seconds", options.total_seconds, 0.1, 86_400.0),
         ];

@@ -6,7 +6,7 @@ mod worker;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rewards::{CompletionView, GoldError, Problem, RewardFn, Verdict};
@@ -161,9 +161,16 @@ impl std::error::Error for ProcessFailure {}
 ///
 /// The command is the user's own and runs as the user, in no sandbox. Judging is as repeatable as the command is.
 ///
+/// A clone is the same reward with the same copies of the command: one for the rubric, one to ask for the
+/// [`failure`](Process::failure).
+///
 /// `rule` of the verdict is `process`, or `process_failed` where the command could not judge.
+#[derive(Debug, Clone)]
+pub struct Process(Arc<Shared>);
+
+/// What the clones share.
 #[derive(Debug)]
-pub struct Process {
+struct Shared {
     options: ProcessOptions,
     slots: Slots,
     idle: Mutex<Vec<Worker>>,
@@ -207,27 +214,29 @@ impl Process {
         }
         let first = Worker::start(&options.command)
             .map_err(|source| ProcessError::Start { command: options.command.join(" "), source })?;
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             slots: Slots::new(options.workers),
             options,
             idle: Mutex::new(vec![first]),
             next_id: AtomicU64::new(1),
             failure: OnceLock::new(),
             n_failures: AtomicUsize::new(0),
-        })
+        })))
     }
 
     /// The first completion that could not be judged, where [`OnError::Stop`] is set; once there, it stays. To be asked
     /// after judging: the verdicts themselves cannot stop a run.
     pub fn failure(&self) -> Option<ProcessFailure> {
-        self.failure.get().cloned()
+        self.0.failure.get().cloned()
     }
 
     /// How many completions could not be judged so far, whatever [`ProcessOptions::on_error`] says.
     pub fn n_failures(&self) -> usize {
-        self.n_failures.load(Ordering::Relaxed)
+        self.0.n_failures.load(Ordering::Relaxed)
     }
+}
 
+impl Shared {
     fn idle(&self) -> MutexGuard<'_, Vec<Worker>> {
         // A list of workers cannot be left half changed.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
@@ -332,22 +341,24 @@ impl RewardFn for Process {
     }
 
     fn judge_batch(&self, groups: &[(&Problem, &[CompletionView<'_>])]) -> Vec<Vec<Verdict>> {
-        if self.failure.get().is_some() {
+        let shared = &*self.0;
+        if shared.failure.get().is_some() {
             let stopped = Verdict::not_applicable("process_failed", "the command has failed before");
             return groups.iter().map(|(_, completions)| vec![stopped.clone(); completions.len()]).collect();
         }
         let mut questions = Vec::new();
         for &(problem, completions) in groups {
             for completion in completions {
-                let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+                let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
                 let line = protocol::question(id, problem, completion);
                 questions.push(Question { id, line, problem, text: completion.text });
             }
         }
-        let part_size = questions.len().div_ceil(self.options.workers).max(1);
+        let part_size = questions.len().div_ceil(shared.options.workers).max(1);
         let parts: Vec<&[Question<'_>]> = questions.chunks(part_size).collect();
-        let replies = self.slots.map(&parts, |part| self.part(part));
-        let mut verdicts = questions.iter().zip(replies.into_iter().flatten()).map(|(q, reply)| self.verdict(q, reply));
+        let replies = shared.slots.map(&parts, |part| shared.part(part));
+        let mut verdicts =
+            questions.iter().zip(replies.into_iter().flatten()).map(|(q, reply)| shared.verdict(q, reply));
         groups.iter().map(|(_, completions)| verdicts.by_ref().take(completions.len()).collect()).collect()
     }
 }

@@ -244,7 +244,11 @@ fn remedy(error: &RunError) -> &'static str {
     match (error.step, error.source.raw_os_error()) {
         ("namespaces", Some(libc::ENOSPC)) => "raise user.max_user_namespaces (sysctl), which is used up or 0",
         ("namespaces", Some(libc::EAGAIN | libc::ENOMEM)) => "raise the limit on processes (ulimit -u) or free memory",
-        ("namespaces" | "user map" | "private mounts", _) => {
+        ("user map", _) => {
+            "as root, keep CAP_SETUID and CAP_SETGID and have a user 65534 (in a container: in its id map), or run as an \
+             ordinary user"
+        }
+        ("namespaces" | "private mounts", _) => {
             "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, \
              kernel.apparmor_restrict_unprivileged_userns=0; in Docker: --security-opt seccomp=unconfined \
              --security-opt apparmor=unconfined, or --privileged)"
@@ -264,7 +268,8 @@ mod tests {
         for (step, errno, words) in [
             ("namespaces", libc::ENOSPC, "max_user_namespaces"),
             ("namespaces", libc::EPERM, "unprivileged_userns_clone"),
-            ("user map", libc::EPERM, "apparmor_restrict_unprivileged_userns"),
+            ("private mounts", libc::EACCES, "apparmor_restrict_unprivileged_userns"),
+            ("user map", libc::EPERM, "CAP_SETUID"),
             ("reading the interpreter's files", libc::ENOSYS, "5.12"),
         ] {
             let source = RunError { step, source: io::Error::from_raw_os_error(errno) };

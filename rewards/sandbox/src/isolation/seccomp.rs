@@ -208,7 +208,7 @@ const ALLOWED_HERE: &[libc::c_long] = &[
     libc::SYS_arch_prctl,
 ];
 #[cfg(target_arch = "aarch64")]
-const ALLOWED_HERE: &[libc::c_long] = &[libc::SYS_renameat];
+const ALLOWED_HERE: &[libc::c_long] = &[];
 
 /// Calls allowed for single values of one argument: number, argument, values.
 const ALLOWED_FOR: &[(libc::c_long, u32, &[u32])] = &[

@@ -19,7 +19,7 @@ pub fn unless_refused<T, E: std::fmt::Display + AsMissing>(made: Result<T, E>) -
                 "{message}"
             );
             assert!(
-                ["sysctl", "ulimit", "Linux 5.12", "disk image", "mount", "install"]
+                ["sysctl", "ulimit", "CAP_SETUID", "Linux 5.12", "disk image", "mount", "install"]
                     .iter()
                     .any(|w| message.contains(w))
             );

@@ -18,6 +18,8 @@ pub struct CompletionView<'a> {
     /// The completion's tokens as opaque numbers, where the caller has them: for rules that compare tokens, such as
     /// repetition.
     pub token_ids: Option<&'a [i64]>,
+    /// Length of the thoughts in the policy's tokens, up to and with `</think>`, where the caller has counted it.
+    pub n_thinking_tokens: Option<usize>,
     /// Whether the template has already written the opening `<think>`, so that the completion begins inside of it.
     pub think_prefilled: bool,
 }
@@ -25,7 +27,15 @@ pub struct CompletionView<'a> {
 impl<'a> CompletionView<'a> {
     /// A view of `text`, which is `n_tokens` of the policy's tokens long; `truncated` if the token limit cut it off.
     pub fn new(text: &'a str, n_tokens: usize, truncated: bool) -> Self {
-        Self { text, n_tokens, truncated, prompt: None, token_ids: None, think_prefilled: false }
+        Self {
+            text,
+            n_tokens,
+            truncated,
+            prompt: None,
+            token_ids: None,
+            n_thinking_tokens: None,
+            think_prefilled: false,
+        }
     }
 
     /// The same view, with the prompt as the policy read it.
@@ -39,6 +49,13 @@ impl<'a> CompletionView<'a> {
     #[must_use]
     pub fn with_token_ids(mut self, token_ids: &'a [i64]) -> Self {
         self.token_ids = Some(token_ids);
+        self
+    }
+
+    /// The same view, with the length of its thoughts in tokens.
+    #[must_use]
+    pub fn with_thinking_tokens(mut self, n_thinking_tokens: usize) -> Self {
+        self.n_thinking_tokens = Some(n_thinking_tokens);
         self
     }
 

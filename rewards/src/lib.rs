@@ -22,6 +22,7 @@ mod completion;
 mod countdown;
 mod exact;
 mod excerpt;
+mod expression;
 mod format;
 mod formats;
 mod language;
@@ -39,6 +40,7 @@ pub use choice::{Choice, ChoiceOptions};
 pub use completion::CompletionView;
 pub use countdown::{Countdown, InvalidPartial, MAX_ANSWER_BYTES, MAX_NUMBERS};
 pub use exact::{Exact, ExactOptions};
+pub use expression::{Expression, ExpressionError, FEATURES};
 pub use format::R1Format;
 pub use formats::{CodeFormat, CodeFormatOptions, OpenR1Format, ReasoningSteps, TagCount, ThinkFormat};
 pub use language::{LanguageConsistency, LanguageConsistencyOptions, LanguageOver};
@@ -47,7 +49,7 @@ pub use option::InvalidOption;
 pub use problem::{Gold, Problem};
 pub use regex_match::{MatchOver, RegexMatch, RegexMatchOptions};
 pub use reward_fn::{GoldError, RewardFn};
-pub use rubric::{Component, Judgement, Rubric, RubricError, Weighted};
+pub use rubric::{Component, JudgedGroup, Judgement, Rubric, RubricError, Weight, Weighted};
 pub use shaping::{
     As, Cosine, CosineOptions, KimiLength, KimiLengthOptions, LengthLimits, LengthLimitsOptions, NgramUnit, Repetition,
     RepetitionOptions, SoftOverlong, SoftOverlongOptions,

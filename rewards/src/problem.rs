@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::GoldError;
+
 /// A question `q` with its gold answer: one row of a data set.
 ///
 /// As JSON, the gold's fields lie beside `id` and `question`:
@@ -46,6 +48,25 @@ impl Gold {
     /// A gold answer given as text.
     pub fn text(text: impl Into<String>) -> Self {
         Self { text: Some(text.into()), ..Self::default() }
+    }
+}
+
+impl Problem {
+    /// The names of the rewards that judge this problem, from the field `rewards` of its row; `None` means all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`GoldError::Selection`] if the field is not a list of names.
+    pub fn selected_rewards(&self) -> Result<Option<Vec<&str>>, GoldError> {
+        let Some(value) = self.gold.fields.get("rewards").filter(|value| !value.is_null()) else { return Ok(None) };
+        let names = value.as_array().and_then(|names| names.iter().map(Value::as_str).collect());
+        let reason = || format!("is {value}: it must be a list of names of rewards");
+        names.map(Some).ok_or_else(|| GoldError::Selection { reason: reason() })
+    }
+
+    /// Whether the reward `name` judges this problem.
+    pub fn selects(&self, name: &str) -> bool {
+        self.selected_rewards().ok().flatten().is_none_or(|names| names.contains(&name))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The trait that every rule implements, and what may be wrong with a gold answer.
 
+use rayon::prelude::*;
+
 use crate::{CompletionView, Problem, Verdict};
 
 /// One rule that judges completions.
@@ -28,10 +30,10 @@ pub trait RewardFn: Send + Sync {
         completions.iter().map(|completion| self.judge(problem, completion)).collect()
     }
 
-    /// The verdicts on several groups, in their order. Only a rule that compares completions of different problems does
-    /// it itself; by default each group is judged by itself.
+    /// The verdicts on several groups, in their order. Only a rule that compares completions of different problems, or has
+    /// workers of its own, does it itself; by default each group is judged by itself, on all threads.
     fn judge_batch(&self, groups: &[(&Problem, &[CompletionView<'_>])]) -> Vec<Vec<Verdict>> {
-        groups.iter().map(|(problem, completions)| self.judge_group(problem, completions)).collect()
+        groups.par_iter().map(|(problem, completions)| self.judge_group(problem, completions)).collect()
     }
 }
 
@@ -46,6 +48,12 @@ pub enum GoldError {
         reward: String,
         /// The field of the data row.
         field: &'static str,
+    },
+    /// The problem's list of rewards cannot be used.
+    #[error("the field `rewards` {reason}")]
+    Selection {
+        /// What is wrong with it, as the rest of a sentence.
+        reason: String,
     },
     /// The problem has the field, with a content the rule cannot use.
     #[error("reward `{reward}` cannot use the field `{field}`: {reason}")]

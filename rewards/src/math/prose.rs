@@ -1,0 +1,209 @@
+//! Finds answers in sentences: behind "the answer is", as the last value, as the only value.
+
+use std::borrow::Cow;
+
+/// Most mentions of "answer" that are looked at, from the end.
+const MAX_MENTIONS: usize = 64;
+/// How far behind "answer" its "is" may stand, in bytes.
+const MAX_CUE_BYTES: usize = 96;
+/// Longest last line that may as a whole be the answer, in bytes.
+const MAX_LINE_BYTES: usize = 512;
+
+/// What follows the last "answer is", "answer:" or 答案 that something follows.
+pub(super) fn after_cue(region: &str) -> Option<&str> {
+    let mut end = region.len();
+    for _ in 0..MAX_MENTIONS {
+        let english = region[..end].rfind("nswer");
+        let chinese = region[..end].rfind("答案");
+        let at = english.max(chinese)?;
+        let behind = if Some(at) == chinese && english != chinese {
+            chinese_cue(&region[at + "答案".len()..])
+        } else {
+            english_cue(&region[at + "nswer".len()..])
+        };
+        if let Some(statement) = behind.map(statement)
+            && !statement.is_empty()
+        {
+            return Some(statement);
+        }
+        end = at;
+    }
+    None
+}
+
+/// What follows the "is" or the colon of an answer; `rest` begins behind the word "answer".
+fn english_cue(rest: &str) -> Option<&str> {
+    let rest = rest.strip_prefix('s').unwrap_or(rest);
+    let near = &rest[..floor_boundary(rest, MAX_CUE_BYTES)];
+    let sentence = &near[..near.find(['\n', '.', '?', ',']).unwrap_or(near.len())];
+    let verbs = [" is ", " are ", " is:", " are:", " is\n", ":", "：", " would be ", " will be ", " should be ", " = "];
+    // The verb may be the last word of its line.
+    let whole_line = near.find('\n').filter(|&at| near[..at].ends_with(" is") || near[..at].ends_with(" is:"));
+    let found = verbs.into_iter().filter_map(|verb| sentence.find(verb).map(|at| (at, at + verb.len()))).min();
+    let end = match (found, whole_line) {
+        (Some((_, end)), _) => end,
+        (None, Some(end)) => end,
+        (None, None) => return None,
+    };
+    let mut behind = rest[end..].trim_start_matches([' ', ':', '*', '_', '\n', '\r', '：', '>']);
+    for filler in ["therefore ", "thus ", "simply ", "just ", "equal to ", "exactly ", "then ", "hence ", "given by ", "option ", "choice "]
+    {
+        behind = behind.strip_prefix(filler).unwrap_or(behind).trim_start_matches([':', ' ']);
+    }
+    Some(behind)
+}
+
+fn chinese_cue(rest: &str) -> Option<&str> {
+    let behind = rest.trim_start_matches(['是', '为', '：', ':', ' ', '*', '\n']);
+    (behind.len() < rest.len()).then_some(behind)
+}
+
+/// The first statement of `text`: its first line or sentence, formulas kept whole.
+fn statement(text: &str) -> &str {
+    let text = text.trim_start();
+    for (open, close) in [("$$", "$$"), ("\\[", "\\]")] {
+        if let Some(inner) = text.strip_prefix(open) {
+            return inner.find(close).map_or(inner, |end| &inner[..end]).trim();
+        }
+    }
+    let mut in_formula = false;
+    for (at, c) in text.char_indices() {
+        let next = text[at + c.len_utf8()..].chars().next();
+        match c {
+            '$' => in_formula = !in_formula,
+            '\n' => return text[..at].trim(),
+            '。' => return text[..at].trim(),
+            '.' | '!' if !in_formula && next.is_none_or(char::is_whitespace) && !text[..at].ends_with('.') => {
+                return text[..at].trim_end_matches('*').trim();
+            }
+            _ => {}
+        }
+    }
+    text.trim()
+}
+
+/// `text` up to where a subordinate clause begins.
+pub(super) fn main_clause(text: &str) -> &str {
+    let stops = [
+        ", which", ", because", ", since", ", so ", ", as ", ", where", ", when", ", with ", ", for ", ", i.e.", " because ",
+        " since ", " which ", " when ", " where ", " (since", " (because", " as required", " as desired", ", if ", " if ",
+        ", that", ", not ", ", rather", " after ", " for the ", " in total", ", and the", ", and this", " instead", " (approx",
+    ];
+    let end = stops.into_iter().filter_map(|stop| text.find(stop)).min();
+    text[..end.unwrap_or(text.len())].trim_end_matches([',', ' '])
+}
+
+/// The only value in `text`, if there is one and nothing speaks against it.
+pub(super) fn only_value(text: &str) -> Option<&str> {
+    let words = || text.split(|c: char| !c.is_alphabetic());
+    if words().any(|word| matches!(word.to_lowercase().as_str(), "not" | "or" | "either" | "isn" | "neither" | "nor" | "maybe")) {
+        return None;
+    }
+    if text.contains('$') {
+        let parts: Vec<&str> = text.split('$').collect();
+        let plain_digits = parts.iter().step_by(2).any(|part| part.bytes().any(|b| b.is_ascii_digit()));
+        return (parts.len() == 3 && !plain_digits).then(|| parts[1]);
+    }
+    let (start, end) = last_number(text)?;
+    (!text[..start].bytes().any(|b| b.is_ascii_digit())).then(|| &text[start..end])
+}
+
+/// The last value of `region`: its last line if that is short, what its last sentence ends on, its last formula or number.
+/// The caller reads what it is given as a whole, so every candidate here is one piece of text.
+pub(super) fn last_value(region: &str) -> Option<Cow<'_, str>> {
+    let line = region.lines().rev().find(|line| line.chars().any(char::is_alphanumeric))?.trim();
+    let formula = last_formula(region);
+    let number = last_number(region);
+    let line_start = line.as_ptr() as usize - region.as_ptr() as usize;
+    if line.len() <= MAX_LINE_BYTES && plain_answer(line) {
+        return Some(Cow::Borrowed(line));
+    }
+    let candidate = match (formula, number) {
+        (Some((_, end)), Some((start, number_end))) if start >= end => (start, number_end),
+        (Some(formula), _) => formula,
+        (None, Some(number)) => number,
+        (None, None) => return Some(Cow::Borrowed(&line[..floor_boundary(line, MAX_LINE_BYTES)])),
+    };
+    // What the last sentence says behind its verb, if the candidate is in it: "the solutions are 2 and 3".
+    if candidate.0 >= line_start && line.len() <= MAX_LINE_BYTES {
+        let verbs = [" is ", " are ", " be ", ": ", " equals "];
+        if let Some(at) = verbs.into_iter().filter_map(|verb| line.rfind(verb).map(|at| at + verb.len())).max()
+            && line_start + at <= candidate.0
+        {
+            return Some(Cow::Borrowed(line[at..].trim()));
+        }
+    }
+    // One of several values joined by "or" is no answer.
+    let before = region[..candidate.0].trim_end_matches([' ', '$', '\\', '(']);
+    let start = if before.ends_with(" or") || before.ends_with(" and") {
+        before.len() - 3 - before[..before.len() - 3].len().min(MAX_CUE_BYTES)
+    } else {
+        candidate.0
+    };
+    let start = (start..=candidate.0).find(|&at| region.is_char_boundary(at))?;
+    Some(Cow::Borrowed(region[start..candidate.1].trim()))
+}
+
+/// Whether a line is an answer by itself rather than a sentence: no run of words.
+fn plain_answer(line: &str) -> bool {
+    let formula_free: String = line.split('$').step_by(2).collect::<Vec<_>>().join(" ");
+    let words = formula_free.split_whitespace().filter(|word| {
+        word.len() > 2 && word.bytes().all(|b| b.is_ascii_alphabetic()) && !matches!(*word, "and" | "sqrt" | "the")
+    });
+    words.count() <= 2
+}
+
+/// Where the last closed formula of `text` starts and ends, delimiters included.
+fn last_formula(text: &str) -> Option<(usize, usize)> {
+    let dollars = || {
+        let end = text.rfind('$')?;
+        let double = text[..end].ends_with('$');
+        let (inner_end, mark) = if double { (end - 1, "$$") } else { (end, "$") };
+        let start = text[..inner_end].rfind(mark)?;
+        let inner = &text[start + mark.len()..inner_end];
+        (inner.len() <= 2048 && !inner.trim().is_empty() && (double || !inner.contains('\n'))).then_some((start, end + 1))
+    };
+    let pair = |open: &str, close: &str| {
+        let end = text.rfind(close)?;
+        let start = text[..end].rfind(open)?;
+        (end - start <= 4096).then_some((start, end + close.len()))
+    };
+    [dollars(), pair("\\(", "\\)"), pair("\\[", "\\]")].into_iter().flatten().max_by_key(|&(_, end)| end)
+}
+
+/// Where the last number of `text` starts and ends, with its sign, currency, fraction and percent.
+fn last_number(text: &str) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let last_digit = bytes.iter().rposition(u8::is_ascii_digit)?;
+    let mut end = last_digit + 1;
+    let mut start = last_digit;
+    while start > 0 && (bytes[start - 1].is_ascii_digit() || (b".,/".contains(&bytes[start - 1]) && start >= 2 && bytes[start - 2].is_ascii_digit()))
+    {
+        start -= 1;
+    }
+    if text[..start].ends_with('.') {
+        start -= 1;
+    }
+    // A letter directly in front makes it part of a name, such as `x2`.
+    if text[..start].ends_with('$') {
+        start -= 1;
+    }
+    let minus = text[..start].chars().next_back().filter(|c| "-−".contains(*c));
+    if let Some(minus) = minus {
+        let before = text[..start - minus.len_utf8()].chars().next_back();
+        if before.is_none_or(|c| c.is_whitespace() || "=($:".contains(c)) {
+            start -= minus.len_utf8();
+        }
+    }
+    if text[end..].starts_with('%') {
+        end += 1;
+    } else if text[end..].starts_with("\\%") {
+        end += 2;
+    }
+    Some((start, end))
+}
+
+/// The largest character boundary of `text` up to `at`.
+fn floor_boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}

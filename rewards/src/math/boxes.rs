@@ -60,6 +60,21 @@ pub(super) fn boxes(text: &str) -> Vec<Boxed<'_>> {
     found
 }
 
+/// Whether the last box of `text` is never closed, as where the completion was cut off in it.
+pub(super) fn ends_in_open_box(text: &str) -> bool {
+    let Some(at) = text.rfind("\\boxed{") else { return false };
+    let mut depth = 0_usize;
+    for byte in text[at..].bytes() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 1 => return false,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+    }
+    true
+}
+
 /// Adds a box, which takes the place of those inside of it.
 fn push<'a>(found: &mut Vec<Boxed<'a>>, new: Boxed<'a>) {
     if new.content.trim().is_empty() {

@@ -111,7 +111,7 @@ fn item(tokens: &[Token], depth: usize, budget: &Budget) -> Result<Value, Unread
         let values = parts.iter().map(|part| item(part, depth + 1, budget)).collect::<Result<Vec<_>, _>>()?;
         return combine::set_operations(values, &operators, budget);
     }
-    let (parts, _) = split(tokens, &|token| *token == Token::Colon)?;
+    let (parts, _) = split(tokens, &|token| *token == Token::Colon || *token == Token::Word("to".to_owned()))?;
     if parts.len() > 1 {
         let terms = parts.iter().map(|part| expression(part)).collect::<Result<Vec<_>, _>>()?;
         return Ok(Value::Ratio(terms));
@@ -120,6 +120,10 @@ fn item(tokens: &[Token], depth: usize, budget: &Budget) -> Result<Value, Unread
         [Token::EmptySet] => return Ok(Value::Set(vec![])),
         [Token::Reals] => return Ok(Value::Spans(vec![Span::everything()])),
         [Token::Begin, inner @ .., Token::End] if levels(inner).is_ok() => return matrix(inner),
+        [factor @ .., Token::End] if let Some(at) = factor.iter().position(|token| *token == Token::Begin) => {
+            let (factor, inner) = factor.split_at(at);
+            return multiplied(factor, matrix(&inner[1..])?);
+        }
         [Token::Open(open), inner @ .., Token::Close(close)] if levels(inner).is_ok() => {
             if let Some(value) = collection(*open, inner, *close, depth, budget)? {
                 return Ok(value);
@@ -249,6 +253,19 @@ fn collection(open: Bracket, inner: &[Token], close: Bracket, depth: usize, budg
         }
         _ => return Err(Unread),
     }))
+}
+
+/// A matrix with a factor in front.
+fn multiplied(factor: &[Token], value: Value) -> Result<Value, Unread> {
+    let Value::Matrix(mut rows) = value else { return Err(Unread) };
+    let factor = match factor {
+        [Token::Minus] => Expr::integer(-1),
+        [factor @ .., Token::Times] | factor => expression(factor)?,
+    };
+    for entry in rows.iter_mut().flatten() {
+        *entry = Scalar::plain(Expr::Product(vec![factor.clone(), entry.expr.clone()]));
+    }
+    Ok(Value::Matrix(rows))
 }
 
 fn matrix(inner: &[Token]) -> Result<Value, Unread> {

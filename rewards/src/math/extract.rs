@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::boxes::{Boxed, boxes};
+use super::boxes::{Boxed, boxes, ends_in_open_box};
 use super::options::AccuracyOptions;
 use super::prose;
 use crate::CompletionView;
@@ -83,6 +83,10 @@ pub(super) fn answer<'a>(region: &'a str, options: &AccuracyOptions) -> Result<F
         && let Some(text) = prose::after_cue(region)
     {
         return found(text, "cue");
+    }
+    // What is left of a box that the end of the completion cut off may be half a number.
+    if options.boxed && ends_in_open_box(region) {
+        return Err(("no_answer", "the box is never closed"));
     }
     if options.last_value
         && let Some(text) = prose::last_value(region)

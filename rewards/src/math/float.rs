@@ -33,7 +33,7 @@ pub(super) struct Work<'a> {
 impl<'a> Work<'a> {
     /// An evaluation to `bits` bits, paid from `budget`.
     pub(super) fn new(bits: u64, budget: &'a Budget) -> Self {
-        Self { bits, budget, absorbed: false, top: i64::MIN }
+        Self { bits, budget, absorbed: false, top: i64::MIN / 4 }
     }
 
     /// Takes `words` from the budget; `None` once it is spent.

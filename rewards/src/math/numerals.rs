@@ -162,9 +162,10 @@ pub(super) fn with_base(source: &str) -> Option<(String, u32)> {
         let at = source.find("base")?;
         (&source[..at], &source[at..])
     };
+    // Only wrappings are taken off: `\frac{1}{\log_3 2}` is no numeral.
     let strip = |text: &str| -> String {
         let plain = text.replace("\\text", "").replace("\\mathrm", "").replace("\\left", "").replace("\\right", "");
-        plain.chars().filter(|c| !" ,(){}\\[]".contains(*c)).collect()
+        plain.trim_matches([' ', '(', ')', '{', '}', ',']).replace("{,}", "").replace([' ', ','], "")
     };
     let base = strip(base);
     let base = match base.trim_start_matches("base").trim_start_matches('-') {

@@ -150,7 +150,8 @@ fn plain_answer(line: &str) -> bool {
     let words = formula_free.split_whitespace().filter(|word| {
         word.len() > 2 && word.bytes().all(|b| b.is_ascii_alphabetic()) && !matches!(*word, "and" | "sqrt" | "the")
     });
-    words.count() <= 2
+    // "72 square inches", but not "The total is 72".
+    words.count() <= if line.starts_with(|c: char| c.is_ascii_digit()) { 3 } else { 1 }
 }
 
 /// Where the last closed formula of `text` starts and ends, delimiters included.

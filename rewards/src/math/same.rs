@@ -147,13 +147,13 @@ fn equal_at(gold: &Expr, answer: &Expr, point: &Point, work: &mut Work) -> Optio
         return Some(gold == answer);
     }
     work.bits = FIRST_BITS;
-    work.top = i64::MIN;
+    work.top = i64::MIN / 4;
     let first = difference(gold, answer, point, work)?;
     // Above the rounding of every number that occurred: different beyond doubt.
     if first.size.top() > first.scale - 64 && first.size.top() > work.top - FIRST_BITS as i64 + 64 {
         return Some(false);
     }
-    (work.bits, work.top, work.absorbed) = (LAST_BITS, i64::MIN, false);
+    (work.bits, work.top, work.absorbed) = (LAST_BITS, i64::MIN / 4, false);
     let last = difference(gold, answer, point, work)?;
     if work.absorbed {
         return Some(false);

@@ -163,7 +163,8 @@ fn unit(tokens: &[Token]) -> Result<String, Unread> {
                     "per" => unit.push('/'),
                     _ => {
                         n_words += 1;
-                        if n_words > MAX_UNIT_WORDS || words::ends_a_value(&lower) || words::scale(&lower).is_some() {
+                        let inches = lower == "in" && matches!(rest, [] | [Token::Caret, ..]);
+                        if n_words > MAX_UNIT_WORDS || (words::ends_a_value(&lower) && !inches) || words::scale(&lower).is_some() {
                             return Err(Unread);
                         }
                         if !unit.is_empty() && !unit.ends_with('/') {

@@ -21,11 +21,17 @@ struct Case {
 
 fn cases(path: &str) -> Vec<Case> {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    // A hostile table stores its completions as pieces with how often each is repeated.
+    let pieces = |row: &Value| -> Option<String> {
+        let piece = |piece: &Value| Some(piece[0].as_str()?.repeat(piece[1].as_u64()? as usize));
+        row["pieces"].as_array()?.iter().map(piece).collect()
+    };
     let case = |line: &str| {
         let row: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:.200}: {error}"));
         let field = |name: &str| row[name].as_str().unwrap_or_else(|| panic!("{line:.200}: no `{name}`")).to_owned();
         let problem = Problem { id: String::new(), question: String::new(), gold: Gold::text(field("gold")) };
-        Case { problem, completion: field("completion"), expected: row["expected"].as_bool() }
+        let completion = pieces(&row).unwrap_or_else(|| field("completion"));
+        Case { problem, completion, expected: row["expected"].as_bool() }
     };
     text.lines().map(case).collect()
 }

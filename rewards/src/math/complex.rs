@@ -29,7 +29,7 @@ impl Complex {
         self.im.is_zero()
     }
 
-    fn is_zero(&self) -> bool {
+    pub(super) fn is_zero(&self) -> bool {
         self.re.is_zero() && self.im.is_zero()
     }
 
@@ -215,10 +215,18 @@ impl Complex {
 fn factorial(n: i64, work: &mut Work) -> Option<Complex> {
     let n = u32::try_from(n).ok().filter(|&n| n <= 5_000)?;
     let mut product = Float::one();
-    for i in 2..=n {
-        product = product.mul(&Float { mantissa: i.into(), exponent: 0 }, work)?;
+    // Factors are gathered in a machine word first.
+    let mut gathered = 1_u64;
+    for i in 2..=u64::from(n) {
+        gathered = match gathered.checked_mul(i) {
+            Some(more) => more,
+            None => {
+                product = product.mul(&Float { mantissa: gathered.into(), exponent: 0 }, work)?;
+                i
+            }
+        };
     }
-    Some(product.into())
+    Some(product.mul(&Float { mantissa: gathered.into(), exponent: 0 }, work)?.into())
 }
 
 /// The value of `expr` with the symbols at `point`; `None` where it is not defined, or not within the budget.

@@ -86,7 +86,7 @@ pub(super) fn exp(x: &Float, work: &mut Work) -> Option<Float> {
 /// The natural logarithm; `None` unless `x` is positive.
 pub(super) fn ln(x: &Float, work: &mut Work) -> Option<Float> {
     /// Square roots taken before the series; each halves the logarithm.
-    const ROOTS: u64 = 5;
+    const ROOTS: u64 = 2;
     if x.is_zero() || x.is_negative() {
         return None;
     }
@@ -168,7 +168,7 @@ pub(super) fn sin_cos(x: &Float, work: &mut Work) -> Option<(Float, Float)> {
 /// The angle in `(-pi/2, pi/2)` whose tangent is `x`.
 pub(super) fn atan(x: &Float, work: &mut Work) -> Option<Float> {
     /// Halvings of the angle before the series.
-    const HALVINGS: u64 = 5;
+    const HALVINGS: u64 = 3;
     work.spend(work.bits * work.bits / 32)?;
     if x.top() > 1 {
         let inverse = Float::one().div(x, work)?;

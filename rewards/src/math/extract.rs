@@ -71,6 +71,13 @@ pub(super) fn answer<'a>(region: &'a str, options: &AccuracyOptions) -> Result<F
     {
         return found(content, "answer_tag");
     }
+    // What the end of the completion cut off may be half an answer, and reads as a whole one.
+    if options.answer_tag
+        && let Some(at) = region.rfind("<answer>")
+        && !region[at..].contains("</answer>")
+    {
+        return Err(("no_answer", "<answer> is never closed"));
+    }
     if options.hashes
         && let Some(at) = region.rfind("####")
     {
@@ -84,12 +91,11 @@ pub(super) fn answer<'a>(region: &'a str, options: &AccuracyOptions) -> Result<F
     {
         return found(text, "cue");
     }
-    // What is left of a box that the end of the completion cut off may be half a number.
     if options.boxed && ends_in_open_box(region) {
         return Err(("no_answer", "the box is never closed"));
     }
     if options.last_value
-        && let Some(text) = prose::last_value(region)
+        && let Some(text) = prose::last_value(region.trim_end().trim_end_matches("</answer>"))
     {
         return Ok(Found { text, rule: "last_value", boxes: Vec::new() });
     }

@@ -134,7 +134,7 @@ impl<'a> Lexer<'a> {
             self.tokens.last(),
             Some(Token::Number(..) | Token::Vulgar(_) | Token::Close(_) | Token::Slash | Token::Word(_))
         );
-        if (after_number && words::unit(run).is_some()) || words::is_short_word(run) {
+        if (after_number && (words::unit(run).is_some() || matches!(run, "sq" | "cu"))) || words::is_short_word(run) {
             self.push(Token::Word(run.to_owned()), length);
             return Ok(());
         }

@@ -122,7 +122,7 @@ impl Accuracy {
             GoldKind::Value(value) => self.compare_value(value, gold, found),
             GoldKind::Text => {
                 let gold = clean::normalised(&gold.text);
-                let same = readings(&found.text).any(|text| clean::normalised(text) == gold);
+                let same = readings(found).any(|text| clean::normalised(text) == gold);
                 if same { Ok("the same words".to_owned()) } else { Err("other words than the gold".to_owned()) }
             }
             GoldKind::Unreadable => {
@@ -140,7 +140,7 @@ impl Accuracy {
 
     /// `Ok` with the reason where the answer is right, `Err` where it is wrong.
     fn compare_option(&self, letter: char, content: Option<&Value>, gold: &GoldAnswer, found: &Found<'_>) -> Result<String, String> {
-        for text in readings(&found.text) {
+        for text in readings(found) {
             match gold::option(text) {
                 Some((answer, _)) if answer == letter => return Ok(format!("option {letter}")),
                 Some((answer, _)) => return Err(format!("option {answer}, not {letter}")),
@@ -160,7 +160,7 @@ impl Accuracy {
         if clean::undelimited(&found.text) == clean::undelimited(&gold.text) {
             return Ok(format!("written as the gold, a {}", value.kind()));
         }
-        let Some(answer) = readings(&found.text).find_map(|text| read(text, &budget).ok()) else {
+        let Some(answer) = readings(found).find_map(|text| read(text, &budget).ok()) else {
             return Err(format!("not understood as mathematics, where the gold is a {}", value.kind()));
         };
         if equal::equal(value, &answer, rules) {
@@ -175,13 +175,15 @@ impl Accuracy {
     }
 }
 
-/// What `text` may say, from the whole of it to its main clause to the only value in it. The first that can be read counts.
-fn readings(text: &str) -> impl Iterator<Item = &str> {
-    let text = text.trim();
+/// What the answer found may say, from the whole of it to its main clause to the only value in it. The first that can be read
+/// counts. A box holds no sentence: there the whole counts, or what it says behind "the answer is".
+fn readings<'a>(found: &'a Found<'_>) -> impl Iterator<Item = &'a str> {
+    let text = found.text.trim();
+    let sentence = found.rule != "boxed";
     let cue = if text.len() > 8 { prose::after_cue(text) } else { None };
     let clause = prose::main_clause(text);
     let shorter = (clause.len() < text.len()).then_some(clause);
-    let only = std::iter::once_with(move || prose::only_value(cue.unwrap_or(text))).flatten();
+    let only = std::iter::once_with(move || if sentence { prose::only_value(cue.unwrap_or(text)) } else { None }).flatten();
     [Some(text), cue, cue.map(prose::main_clause), shorter].into_iter().flatten().chain(only)
 }
 

@@ -10,7 +10,7 @@ use super::token::{Bracket, Token};
 
 /// Deepest nesting of brackets, fractions, signs and exponents. The parser and everything that walks an expression recurse
 /// at most a few calls for each, so that no answer reaches the end of a thread's stack.
-const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 200;
 
 /// The expression that `tokens` are, with nothing left over.
 pub(super) fn expression(tokens: &[Token]) -> Result<Expr, Unread> {

@@ -21,7 +21,7 @@ pub(super) fn after_cue(region: &str) -> Option<&str> {
         } else {
             english_cue(&region[at + "nswer".len()..])
         };
-        if let Some(statement) = behind.map(statement)
+        if let Some(statement) = behind.map(|behind| statement(behind).trim_end_matches('*'))
             && !statement.is_empty()
         {
             return Some(statement);
@@ -93,19 +93,23 @@ pub(super) fn main_clause(text: &str) -> &str {
     text[..end.unwrap_or(text.len())].trim_end_matches([',', ' '])
 }
 
-/// The only value in `text`, if there is one and nothing speaks against it.
+/// The only value in `text`, if that is a sentence with one value in it and nothing speaks against it. Outside of the value
+/// there may be words only: what is not understood of a formula must not be left out.
 pub(super) fn only_value(text: &str) -> Option<&str> {
+    let prose = |text: &str| text.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || ",.:;'’!?-*".contains(c));
     let words = || text.split(|c: char| !c.is_alphabetic());
     if words().any(|word| matches!(word.to_lowercase().as_str(), "not" | "or" | "either" | "isn" | "neither" | "nor" | "maybe")) {
         return None;
     }
     if text.contains('$') {
         let parts: Vec<&str> = text.split('$').collect();
-        let plain_digits = parts.iter().step_by(2).any(|part| part.bytes().any(|b| b.is_ascii_digit()));
-        return (parts.len() == 3 && !plain_digits).then(|| parts[1]);
+        if parts.len() == 3 && prose(parts[0]) && prose(parts[2]) && !parts[1].trim().is_empty() {
+            return Some(parts[1]);
+        }
     }
     let (start, end) = last_number(text)?;
-    (!text[..start].bytes().any(|b| b.is_ascii_digit())).then(|| &text[start..end])
+    let in_sentence = text[..start].contains(' ') && (text[end..].is_empty() || !text[end..].starts_with(char::is_alphabetic));
+    (in_sentence && prose(&text[..start]) && prose(&text[end..])).then(|| &text[start..end])
 }
 
 /// The last value of `region`: its last line if that is short, what its last sentence ends on, its last formula or number.

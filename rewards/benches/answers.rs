@@ -62,9 +62,14 @@ fn main() {
 
     let (mut n_right, mut n_positive, mut slowest) = (0, 0, (Duration::ZERO, 0));
     for (i, case) in cases.iter().enumerate() {
-        let start = Instant::now();
-        let right = judge(&reward, case);
-        slowest = slowest.max((start.elapsed(), i));
+        // The best of three: a verdict's own time, not that of whatever else the machine did meanwhile.
+        let timed = || {
+            let start = Instant::now();
+            let right = judge(&reward, case);
+            (start.elapsed(), right)
+        };
+        let (time, right) = [timed(), timed(), timed()].into_iter().min().expect("three were made");
+        slowest = slowest.max((time, i));
         n_right += usize::from(case.expected == Some(right));
         n_positive += usize::from(right && case.expected == Some(false));
     }

@@ -55,9 +55,9 @@ CASES = [
     ("megabyte of backslashes", "5", [["\\", MEGA], ["5", 1]], True),
     ("megabyte of commas", "5", boxed([",", MEGA]), False),
     ("hundred thousand values", "5", boxed(["5,", 100_000], ["5", 1]), False),
-    ("megabyte of full stops", "5", [["5", 1], [".", MEGA]], True),
+    ("megabyte of full stops", "5", [["5", 1], [".", MEGA]], False),
     ("megabyte of quotes", "Tuesday", [["<answer>", 1], ["\"", MEGA], ["</answer>", 1]], False),
-    ("megabyte of emphasis", "5", [["*", MEGA], ["5", 1], ["*", MEGA]], True),
+    ("megabyte of emphasis", "5", [["*", MEGA], ["5", 1], ["*", MEGA]], False),
     ("end markers", "5", [["\\boxed{5}", 1], ["<|im_end|>", 50_000], ["\\boxed{6}", 1]], True),
     # Nesting.
     ("ten thousand braces", "5", boxed(["{", 10_000], ["5", 1], ["}", 10_000]), False),

@@ -42,8 +42,9 @@ pub(super) fn region<'a>(question: &str, completion: &CompletionView<'a>) -> Res
             text = rest;
         }
     }
-    for marker in END_OF_TURN {
-        text = text.split(marker).next().unwrap_or(text);
+    let ends = text.match_indices('<').map(|(at, _)| at);
+    if let Some(end) = ends.into_iter().find(|&at| END_OF_TURN.iter().any(|marker| text[at..].starts_with(marker))) {
+        text = &text[..end];
     }
     let behind = match text.rfind("</think>") {
         Some(at) => &text[at + "</think>".len()..],

@@ -117,7 +117,12 @@ impl Accuracy {
     }
 
     fn compare(&self, gold: &GoldAnswer, found: &Found<'_>) -> Verdict {
+        let text = found.text.trim();
         let outcome = match &gold.kind {
+            _ if text.len() > lex::MAX_BYTES => {
+                let reason = format!("{} bytes long, at most {} are read", text.len(), lex::MAX_BYTES);
+                if text == gold.text { Ok(format!("written as the gold; {reason}")) } else { Err(reason) }
+            }
             GoldKind::Choice(letter, content) => self.compare_option(*letter, content.as_ref(), gold, found),
             GoldKind::Value(value) => self.compare_value(value, gold, found),
             GoldKind::Text => {
@@ -135,7 +140,7 @@ impl Accuracy {
             Ok(reason) => Verdict::scored(1.0, found.rule, reason),
             Err(reason) => Verdict::scored(0.0, found.rule, reason),
         };
-        verdict.with_extracted(excerpt(found.text.trim(), EXTRACT_CHARS))
+        verdict.with_extracted(excerpt(text, EXTRACT_CHARS))
     }
 
     /// `Ok` with the reason where the answer is right, `Err` where it is wrong.

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 const MAX_MENTIONS: usize = 64;
 /// How far behind "answer" its "is" may stand, in bytes.
 const MAX_CUE_BYTES: usize = 96;
+/// How much of a completion's end is searched for its last value, in bytes.
+const MAX_TAIL_BYTES: usize = 16_384;
 /// Longest last line that may as a whole be the answer, in bytes.
 const MAX_LINE_BYTES: usize = 512;
 
@@ -115,6 +117,7 @@ pub(super) fn only_value(text: &str) -> Option<&str> {
 /// The last value of `region`: its last line if that is short, what its last sentence ends on, its last formula or number.
 /// The caller reads what it is given as a whole, so every candidate here is one piece of text.
 pub(super) fn last_value(region: &str) -> Option<Cow<'_, str>> {
+    let region = &region[floor_boundary(region, region.len().saturating_sub(MAX_TAIL_BYTES))..];
     let line = region.lines().rev().find(|line| line.chars().any(char::is_alphanumeric))?.trim();
     let formula = last_formula(region);
     let number = last_number(region);

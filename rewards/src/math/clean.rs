@@ -103,8 +103,9 @@ pub(super) fn squeezed(text: &str) -> String {
     undelimited(text).chars().filter(|c| !c.is_whitespace()).collect()
 }
 
-/// Whether `text` holds words and nothing else, so that it is meant as text.
+/// Whether `text` holds words, dates or times and nothing else, so that it is meant as text.
 pub(super) fn is_words(text: &str) -> bool {
     let text = normalised(text);
-    text.chars().any(char::is_alphabetic) && text.chars().all(|c| c.is_alphabetic() || " -.,&".contains(c))
+    let word = text.split(|c: char| !c.is_alphabetic()).any(|word| word.chars().count() > 1) || text.contains("p.m") || text.contains("a.m");
+    word && text.chars().all(|c| c.is_alphanumeric() || " -.,&:".contains(c))
 }

@@ -26,7 +26,7 @@ pub(super) fn read(source: &str, budget: &Budget) -> Result<Value, Unread> {
         return Ok(Value::Based(numeral, base));
     }
     if clean::says_all_reals(&source) {
-        return Ok(Value::Spans(vec![Span::everything()]));
+        return Ok(Value::Spans(vec![Span::everything()], false));
     }
     list(&lex(&source)?, 0, budget)
 }
@@ -68,7 +68,7 @@ fn split<'a>(tokens: &'a [Token], cuts: &dyn Fn(&Token) -> bool) -> Result<(Vec<
 
 /// Values separated by commas, "and", "or".
 fn list(tokens: &[Token], depth: usize, budget: &Budget) -> Result<Value, Unread> {
-    let separates = |token: &Token| matches!(token, Token::Comma | Token::Semicolon | Token::And | Token::Or);
+    let separates = |token: &Token| matches!(token, Token::Comma | Token::Semicolon | Token::And | Token::Or | Token::RowBreak);
     let (parts, separators) = split(tokens, &separates)?;
     if parts.len() == 1 {
         return combine::expanded(item(tokens, depth, budget)?);
@@ -118,11 +118,17 @@ fn item(tokens: &[Token], depth: usize, budget: &Budget) -> Result<Value, Unread
     }
     match tokens {
         [Token::EmptySet] => return Ok(Value::Set(vec![])),
-        [Token::Reals] => return Ok(Value::Spans(vec![Span::everything()])),
+        [Token::Reals] => return Ok(Value::Spans(vec![Span::everything()], false)),
         [Token::Begin, inner @ .., Token::End] if levels(inner).is_ok() => return matrix(inner),
         [factor @ .., Token::End] if let Some(at) = factor.iter().position(|token| *token == Token::Begin) => {
             let (factor, inner) = factor.split_at(at);
             return multiplied(factor, matrix(&inner[1..])?);
+        }
+        // A point with its name: `P(1, 2)`.
+        [Token::Symbol(name), Token::Open(Bracket::Paren), inner @ .., Token::Close(Bracket::Paren)]
+            if name.starts_with(|c: char| c.is_ascii_uppercase()) && inner.contains(&Token::Comma) && levels(inner).is_ok() =>
+        {
+            return collection(Bracket::Paren, inner, Bracket::Paren, depth, budget)?.ok_or(Unread);
         }
         [Token::Open(open), inner @ .., Token::Close(close)] if levels(inner).is_ok() => {
             if let Some(value) = collection(*open, inner, *close, depth, budget)? {
@@ -158,7 +164,7 @@ fn is_name(tokens: &[Token]) -> bool {
             Token::Close(_) if level > 0 => level -= 1,
             _ if level > 0 => {}
             Token::Symbol(_) | Token::Word(_) => any = true,
-            Token::Open(_) | Token::Close(_) | Token::Comma | Token::Plus | Token::Minus => {}
+            Token::Open(_) | Token::Close(_) | Token::Bar | Token::Comma | Token::Plus | Token::Minus => {}
             Token::Imaginary | Token::Euler => {}
             _ => return false,
         }
@@ -227,7 +233,7 @@ fn collection(open: Bracket, inner: &[Token], close: Bracket, depth: usize, budg
         // Redundant brackets around a whole value; those of a scalar are the expression's own.
         let value = if open == close && open != Bracket::Angle && !inner.is_empty() { list(inner, depth + 1, budget) } else { Err(Unread) };
         return Ok(match value {
-            Ok(value @ (Value::Tuple(..) | Value::Set(_) | Value::Spans(_) | Value::Matrix(_) | Value::List(_) | Value::Ratio(_)))
+            Ok(value @ (Value::Tuple(..) | Value::Set(_) | Value::Spans(..) | Value::Matrix(_) | Value::List(_) | Value::Ratio(_)))
                 if open != Bracket::Square =>
             {
                 Some(value)

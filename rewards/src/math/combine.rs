@@ -37,14 +37,14 @@ pub(super) fn assignment(value: &Value) -> Option<(&str, &Scalar)> {
 
 /// Several values side by side, as one.
 pub(super) fn combined(values: Vec<Value>, any_or: bool, budget: &Budget) -> Result<Value, Unread> {
-    if values.iter().all(|value| matches!(value, Value::Inequality(_) | Value::Spans(_)))
+    if values.iter().all(|value| matches!(value, Value::Inequality(_) | Value::Spans(..)))
         && values.iter().any(|value| matches!(value, Value::Inequality(_)))
     {
         return inequalities(&values, any_or, budget);
     }
     if any_or && values.iter().all(|value| interval::spans(value).is_some()) {
         let spans = values.iter().filter_map(interval::spans).flatten().collect();
-        return Ok(Value::Spans(spans));
+        return Ok(Value::Spans(spans, false));
     }
     let first_name = assignment(&values[0]).map(|(name, _)| name.to_owned());
     let mut items = Vec::with_capacity(values.len());
@@ -78,10 +78,10 @@ fn inequalities(values: &[Value], any_or: bool, budget: &Budget) -> Result<Value
         if let Some(common) = common
             && !common.is_empty()
         {
-            return Ok(Value::Spans(common));
+            return Ok(Value::Spans(common, true));
         }
     }
-    Ok(Value::Spans(solved.into_iter().flatten().collect()))
+    Ok(Value::Spans(solved.into_iter().flatten().collect(), true))
 }
 
 fn solved(value: &Value, budget: &Budget) -> Option<Vec<Span>> {
@@ -101,15 +101,15 @@ pub(super) fn set_operations(values: Vec<Value>, operators: &[&Token], budget: &
             (Token::Cup, left, right) => {
                 let mut spans = interval::spans(left).ok_or(Unread)?;
                 spans.extend(interval::spans(&right).ok_or(Unread)?);
-                Value::Spans(spans)
+                Value::Spans(spans, false)
             }
             (Token::Cap, left, right) => {
                 let (left, right) = (interval::spans(left).ok_or(Unread)?, interval::spans(&right).ok_or(Unread)?);
-                Value::Spans(interval::intersection(&left, &right, budget).ok_or(Unread)?)
+                Value::Spans(interval::intersection(&left, &right, budget).ok_or(Unread)?, false)
             }
             (Token::Setminus, left, Value::Set(points)) => {
                 let spans = interval::spans(left).ok_or(Unread)?;
-                Value::Spans(interval::without(spans, &points, budget).ok_or(Unread)?)
+                Value::Spans(interval::without(spans, &points, budget).ok_or(Unread)?, false)
             }
             _ => return Err(Unread),
         };

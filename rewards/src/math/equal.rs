@@ -26,7 +26,7 @@ pub(super) fn equal(gold: &Value, answer: &Value, rules: Rules<'_>) -> bool {
         Value::List(items) => list(items, answer, rules),
         Value::Set(items) => set(items, answer, rules),
         Value::Tuple(open, items, close) => tuple(gold, (*open, items, *close), answer, rules),
-        Value::Spans(_) => spans(gold, answer, rules),
+        Value::Spans(..) => spans(gold, answer, rules),
         Value::Matrix(rows) => matrix(rows, answer, rules),
         Value::Equation(chain) => equation(chain, answer, rules),
         Value::Inequality(chain) => inequality(chain, answer, rules),
@@ -39,7 +39,9 @@ fn scalar(gold: &Scalar, answer: &Value, rules: Rules<'_>) -> bool {
     match answer {
         Value::Scalar(answer) => number::agree(gold, answer, rules.budget),
         Value::Equation(chain) => stated_value(gold, chain, rules),
-        Value::List(items) | Value::Set(items) => matches!(&items[..], [only] if scalar(gold, only, rules)),
+        // The same value written several times is no hedge: `1/2 or 0.5`.
+        Value::List(items) => !items.is_empty() && items.iter().all(|item| scalar(gold, item, rules)),
+        Value::Set(items) => matches!(&items[..], [only] if scalar(gold, only, rules)),
         Value::Ratio(terms) => match &terms[..] {
             [left, right] => !gold.expr.has_symbols() && same::equal(&gold.expr, &Expr::quotient(left.clone(), right.clone()), rules.budget),
             _ => false,
@@ -127,7 +129,7 @@ fn values_of(items: &[Value]) -> Vec<Value> {
 fn set(golds: &[Value], answer: &Value, rules: Rules<'_>) -> bool {
     let answers = match answer {
         Value::Set(answers) | Value::List(answers) => answers.clone(),
-        Value::Spans(_) => return false,
+        Value::Spans(..) => return false,
         single => vec![single.clone()],
     };
     one_to_one(&distinct(golds, rules), &distinct(&answers, rules), rules)
@@ -159,10 +161,12 @@ fn tuple(gold: &Value, parts: (Bracket, &[Value], Bracket), answer: &Value, rule
 }
 
 fn spans(gold: &Value, answer: &Value, rules: Rules<'_>) -> bool {
+    let inequality_for_interval = rules.inequality_for_interval || matches!(gold, Value::Spans(_, true));
     let Some(gold) = interval::spans(gold) else { return false };
     let answer = match answer {
-        Value::Inequality(chain) if rules.inequality_for_interval => interval::solution(chain, rules.budget),
-        answer @ (Value::Spans(_) | Value::Tuple(..)) => interval::spans(answer),
+        Value::Inequality(_) | Value::Spans(_, true) if !inequality_for_interval => None,
+        Value::Inequality(chain) => interval::solution(chain, rules.budget),
+        answer @ (Value::Spans(..) | Value::Tuple(..)) => interval::spans(answer),
         _ => None,
     };
     answer.is_some_and(|answer| interval::equal(&gold, &answer, rules.budget))

@@ -32,8 +32,11 @@ impl GoldAnswer {
     pub(super) fn read(source: &str, budget: &Budget) -> Self {
         let text = statement(source).trim().to_owned();
         let kind = match option(&text) {
-            Some((letter, rest)) => GoldKind::Choice(letter, read(rest, budget).ok()),
-            None => match read(&text, budget) {
+            // A small letter is a symbol unless it stands in brackets.
+            Some((letter, rest)) if letter.is_ascii_uppercase() || text.contains('(') => {
+                GoldKind::Choice(letter.to_ascii_uppercase(), read(rest, budget).ok())
+            }
+            _ => match read(&text, budget) {
                 Ok(value) => GoldKind::Value(value),
                 Err(_) if clean::is_words(&text) => GoldKind::Text,
                 Err(_) => GoldKind::Unreadable,
@@ -54,7 +57,7 @@ fn statement(source: &str) -> &str {
     last_answer(source).unwrap_or(source)
 }
 
-/// The one option that `text` names, as an upper-case letter, and what stands behind it: `B`, `(B)`, `B. 12`,
+/// The one option that `text` names, as its letter, and what stands behind it: `B`, `(B)`, `B. 12`,
 /// `\textbf{(B)}\ 12`, `option B`. `None` where it names none or several.
 pub(super) fn option(text: &str) -> Option<(char, &str)> {
     let mut rest = text.trim().trim_matches(['$', '*', '"', '\'', '`', ' ']);
@@ -90,8 +93,23 @@ pub(super) fn option(text: &str) -> Option<(char, &str)> {
         behind = behind.trim_start().strip_prefix('}').unwrap_or(behind);
     }
     let behind = behind.trim_matches([' ', '~', '\\', '*', '$', ':', '.']).trim_matches(['}', '{']);
-    let letter = letter.to_ascii_uppercase();
-    (('A'..='H').contains(&letter) && !names_another(behind)).then_some((letter, behind))
+    (is_letter(letter) && !names_another(behind)).then_some((letter, behind))
+}
+
+fn is_letter(letter: char) -> bool {
+    ('A'..='H').contains(&letter.to_ascii_uppercase())
+}
+
+/// The option that a sentence ends on, if it names no other and does not hedge: "Therefore, the correct choice is (D)."
+pub(super) fn final_option(sentence: &str) -> Option<char> {
+    let bare = |word: &str| word.trim_matches(['(', ')', '.', ':', ',', '*', '$', '"', '\'']).to_owned();
+    let words: Vec<String> = sentence.split_whitespace().map(bare).collect();
+    let (last, before) = words.split_last()?;
+    let single = |word: &str| word.len() == 1 && word.chars().all(|c| ('A'..='H').contains(&c));
+    let hedges = |word: &str| matches!(word.to_lowercase().as_str(), "not" | "or" | "either" | "neither" | "nor" | "isn't" | "and");
+    let article = |i: usize, word: &str| word == "A" && i == 0;
+    let clear = before.iter().enumerate().all(|(i, word)| (!single(word) || article(i, word)) && !hedges(word));
+    if single(last) && clear && !before.is_empty() { last.chars().next() } else { None }
 }
 
 /// Whether further options are named in `text`: "(B)", "or C".

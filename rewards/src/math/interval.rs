@@ -12,7 +12,7 @@ use super::value::{Chain, Scalar, Span, Value};
 /// The intervals that `value` may be read as: brackets around two numbers, a union, a set of points.
 pub(super) fn spans(value: &Value) -> Option<Vec<Span>> {
     match value {
-        Value::Spans(spans) => Some(spans.clone()),
+        Value::Spans(spans, _) => Some(spans.clone()),
         Value::Tuple(open, items, close) => match &items[..] {
             [Value::Scalar(low), Value::Scalar(high)] => Some(vec![Span {
                 low: low.expr.clone(),

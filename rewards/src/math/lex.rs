@@ -49,6 +49,8 @@ impl<'a> Lexer<'a> {
             }
             match first {
                 '\\' => commands::command(self)?,
+                // The full stop of an abbreviation: "12 in."
+                '.' if self.text_depth > 0 && !self.rest()[1..].starts_with(|c: char| c.is_ascii_digit()) => self.at += 1,
                 '0'..='9' | '.' => numerals::number(self)?,
                 'a'..='z' | 'A'..='Z' => self.letters()?,
                 _ => self.sign(first)?,

@@ -147,10 +147,16 @@ impl Accuracy {
     fn compare_option(&self, letter: char, content: Option<&Value>, gold: &GoldAnswer, found: &Found<'_>) -> Result<String, String> {
         for text in readings(found) {
             match gold::option(text) {
-                Some((answer, _)) if answer == letter => return Ok(format!("option {letter}")),
+                Some((answer, _)) if answer.eq_ignore_ascii_case(&letter) => return Ok(format!("option {letter}")),
                 Some((answer, _)) => return Err(format!("option {answer}, not {letter}")),
                 None => {}
             }
+        }
+        if found.rule != "boxed"
+            && let Some(answer) = gold::final_option(&found.text)
+        {
+            let reason = format!("a sentence that ends on option {answer}");
+            return if answer == letter { Ok(reason) } else { Err(reason) };
         }
         match content {
             Some(value) => self.compare_value(value, gold, found),
@@ -163,20 +169,20 @@ impl Accuracy {
         let rules =
             Rules { inequality_for_interval: self.options.inequality_answers_interval, budget: &budget };
         if clean::undelimited(&found.text) == clean::undelimited(&gold.text) {
-            return Ok(format!("written as the gold, a {}", value.kind()));
+            return Ok(format!("written as the gold, {}", value.kind()));
         }
         let Some(answer) = readings(found).find_map(|text| read(text, &budget).ok()) else {
-            return Err(format!("not understood as mathematics, where the gold is a {}", value.kind()));
+            return Err(format!("not understood as mathematics, where the gold is {}", value.kind()));
         };
         if equal::equal(value, &answer, rules) {
-            return Ok(format!("equal to the gold as a {}", value.kind()));
+            return Ok(format!("equal to the gold, {}", value.kind()));
         }
         if let Some(answer) = boxed_one_by_one(value, found, &budget)
             && equal::equal(value, &answer, rules)
         {
-            return Ok(format!("equal to the gold as a {}, boxed value by value", value.kind()));
+            return Ok(format!("equal to the gold, {}, boxed value by value", value.kind()));
         }
-        Err(format!("a {} that is not the gold {}", answer.kind(), value.kind()))
+        Err(format!("{}, not equal to the gold, {}", answer.kind(), value.kind()))
     }
 }
 

@@ -39,6 +39,9 @@ pub(super) fn scalar(tokens: &[Token]) -> Result<Scalar, Unread> {
     {
         return with_unit(number(&tokens[..at])?, unit(&tokens[at..])?);
     }
+    if let Some(fraction) = unit_fraction(tokens) {
+        return fraction;
+    }
     let Some(at) = tokens.iter().position(|token| matches!(token, Token::Word(_))).filter(|&at| at > 0) else {
         let value = number(tokens)?;
         let measured = measured(tokens).map(Box::new);
@@ -130,6 +133,18 @@ fn scaled(value: Scalar, power: u32) -> Scalar {
     Scalar { expr: Expr::Product(vec![value.expr, factor]), decimal, ..value }
 }
 
+/// A number and `\frac{\text{m}}{\text{s}}`.
+fn unit_fraction(tokens: &[Token]) -> Option<Result<Scalar, Unread>> {
+    let at = tokens.iter().rposition(|token| *token == Token::Frac).filter(|&at| at > 0)?;
+    let [Token::Frac, Token::Open(Bracket::Group), words @ .., Token::Close(Bracket::Group)] = &tokens[at..] else { return None };
+    let between = words.windows(2).position(|pair| pair == [Token::Close(Bracket::Group), Token::Open(Bracket::Group)])?;
+    let (above, below) = (&words[..between], &words[between + 2..]);
+    matches!((above, below), ([Token::Word(_), ..], [Token::Word(_), ..])).then(|| {
+        let unit = format!("{}/{}", unit(above)?, unit(below)?);
+        with_unit(number(&tokens[..at])?, unit)
+    })
+}
+
 /// A number followed by letters that are all names of units: `5 m`, `3 m/s^2`.
 fn measured(tokens: &[Token]) -> Option<Scalar> {
     let at = tokens.iter().position(|token| matches!(token, Token::Symbol(_)))?;
@@ -158,6 +173,7 @@ fn unit(tokens: &[Token]) -> Result<String, Unread> {
                 match lower.as_str() {
                     "square" | "sq" => power = Some("^2"),
                     "cubic" | "cu" => power = Some("^3"),
+                    "squared" | "cubed" if unit.is_empty() => return Err(Unread),
                     "squared" => unit.push_str("^2"),
                     "cubed" => unit.push_str("^3"),
                     "per" => unit.push('/'),
@@ -179,15 +195,28 @@ fn unit(tokens: &[Token]) -> Result<String, Unread> {
             Token::Slash => unit.push('/'),
             Token::Times => unit.push(' '),
             Token::Caret => {
-                let (digits, after) = match rest {
-                    [Token::Number(digits, None), after @ ..] => (digits, after),
+                let (negative, digits, after) = match rest {
+                    [Token::Number(digits, None), after @ ..] => (false, digits, after),
+                    [Token::Minus, Token::Number(digits, None), after @ ..] => (true, digits, after),
                     [Token::Open(Bracket::Group), Token::Number(digits, None), Token::Close(Bracket::Group), after @ ..] => {
-                        (digits, after)
+                        (false, digits, after)
+                    }
+                    [Token::Open(Bracket::Group), Token::Minus, Token::Number(digits, None), Token::Close(Bracket::Group), after @ ..] => {
+                        (true, digits, after)
                     }
                     _ => return Err(Unread),
                 };
-                unit.push('^');
-                unit.push_str(&digits.to_string());
+                let digits = digits.to_string();
+                // `m s^{-1}` is `m/s`.
+                if let Some(at) = unit.rfind(' ').filter(|_| negative) {
+                    unit.replace_range(at..=at, "/");
+                } else if negative {
+                    unit.insert(0, '/');
+                }
+                if digits != "1" {
+                    unit.push('^');
+                    unit.push_str(&digits);
+                }
                 rest = after;
             }
             _ => return Err(Unread),

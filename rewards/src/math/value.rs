@@ -55,8 +55,8 @@ pub(super) enum Value {
     Set(Vec<Value>),
     /// Values in brackets, in order; two of them may also be an interval.
     Tuple(Bracket, Vec<Value>, Bracket),
-    /// A union of intervals.
-    Spans(Vec<Span>),
+    /// A union of intervals, and whether it was written as inequalities.
+    Spans(Vec<Span>, bool),
     Matrix(Vec<Vec<Scalar>>),
     /// Sides joined by `=` only.
     Equation(Chain),
@@ -68,28 +68,28 @@ pub(super) enum Value {
 }
 
 impl Value {
-    /// What kind of answer this is, in words.
+    /// What kind of answer this is, in words, with its article.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Value::Scalar(scalar) if scalar.percent => "percentage",
-            Value::Scalar(scalar) if scalar.unit.is_some() => "quantity with a unit",
-            Value::Scalar(scalar) if scalar.decimal.is_some() => "decimal",
+            Value::Scalar(scalar) if scalar.percent => "a percentage",
+            Value::Scalar(scalar) if scalar.unit.is_some() => "a quantity with a unit",
+            Value::Scalar(scalar) if scalar.decimal.is_some() => "a decimal",
             Value::Scalar(Scalar { expr, .. }) => match expr {
-                Expr::Number(_) => "number",
-                Expr::Negative(inner) if matches!(**inner, Expr::Number(_)) => "number",
-                Expr::Quotient(_) => "fraction",
-                expr if expr.has_symbols() => "symbolic expression",
-                _ => "expression",
+                Expr::Number(_) => "a number",
+                Expr::Negative(inner) if matches!(**inner, Expr::Number(_)) => "a number",
+                Expr::Quotient(_) => "a fraction",
+                expr if expr.has_symbols() => "a symbolic expression",
+                _ => "an expression",
             },
-            Value::List(_) => "list",
-            Value::Set(_) => "set",
-            Value::Tuple(..) => "tuple or interval",
-            Value::Spans(_) => "interval",
-            Value::Matrix(_) => "matrix",
-            Value::Equation(_) => "equation",
-            Value::Inequality(_) => "inequality",
-            Value::Ratio(_) => "ratio",
-            Value::Based(..) => "numeral with a base",
+            Value::List(_) => "a list",
+            Value::Set(_) => "a set",
+            Value::Tuple(..) => "a tuple or interval",
+            Value::Spans(..) => "an interval",
+            Value::Matrix(_) => "a matrix",
+            Value::Equation(_) => "an equation",
+            Value::Inequality(_) => "an inequality",
+            Value::Ratio(_) => "a ratio",
+            Value::Based(..) => "a numeral with a base",
         }
     }
 }

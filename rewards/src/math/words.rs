@@ -46,12 +46,13 @@ pub(super) fn greek(name: &str) -> Option<&'static str> {
 /// Words that, behind a number, are not what is counted: they say that a sentence goes on, or that more than one answer is
 /// meant.
 pub(super) fn ends_a_value(word: &str) -> bool {
-    const WORDS: [&str; 58] = [
+    const WORDS: [&str; 76] = [
         "or", "and", "not", "but", "nor", "either", "maybe", "perhaps", "possibly", "is", "are", "was", "be", "equals",
         "equal", "plus", "minus", "times", "divided", "over", "to", "through", "from", "than", "more", "less", "at", "the",
         "a", "if", "when", "while", "where", "because", "since", "so", "then", "that", "this", "which", "it", "as", "with",
         "for", "by", "in", "on", "wrong", "incorrect", "false", "instead", "also", "other", "answer", "correct", "right",
-        "mod", "base",
+        "mod", "base", "modulo", "dozen", "half", "halves", "third", "thirds", "quarter", "quarters", "fourths", "fifths", "tenths",
+        "hundredths", "thousandths", "factorial", "below", "above", "squares", "negative",
     ];
     WORDS.contains(&word)
 }

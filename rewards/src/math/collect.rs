@@ -234,7 +234,7 @@ fn collection(open: Bracket, inner: &[Token], close: Bracket, depth: usize, budg
         let value = if open == close && open != Bracket::Angle && !inner.is_empty() { list(inner, depth + 1, budget) } else { Err(Unread) };
         return Ok(match value {
             Ok(value @ (Value::Tuple(..) | Value::Set(_) | Value::Spans(..) | Value::Matrix(_) | Value::List(_) | Value::Ratio(_)))
-                if open != Bracket::Square =>
+                if open != Bracket::Square || matches!(value, Value::Matrix(_)) =>
             {
                 Some(value)
             }

@@ -35,6 +35,12 @@ pub(super) fn assignment(value: &Value) -> Option<(&str, &Scalar)> {
     }
 }
 
+/// Whether two names are one unknown: `x` and `x`, and its solutions `x_1` and `x_2`.
+fn same_unknown(name: &str, other: &str) -> bool {
+    let solution = |name: &str| name.split_once('_').is_some_and(|(base, _)| base == "x");
+    name == other || (solution(name) && solution(other))
+}
+
 /// Several values side by side, as one.
 pub(super) fn combined(values: Vec<Value>, any_or: bool, budget: &Budget) -> Result<Value, Unread> {
     if values.iter().all(|value| matches!(value, Value::Inequality(_) | Value::Spans(..)))
@@ -52,7 +58,7 @@ pub(super) fn combined(values: Vec<Value>, any_or: bool, budget: &Budget) -> Res
     let one_name = first_name.as_ref().is_some_and(|name| {
         values.iter().all(|value| match value {
             Value::Scalar(_) => true,
-            value => assignment(value).is_some_and(|(other, _)| other == name),
+            value => assignment(value).is_some_and(|(other, _)| same_unknown(name, other)),
         })
     });
     for value in values {

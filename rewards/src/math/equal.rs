@@ -100,7 +100,12 @@ fn distinct(items: &[Value], rules: Rules<'_>) -> Vec<Value> {
 }
 
 fn list(golds: &[Value], answer: &Value, rules: Rules<'_>) -> bool {
+    let assigns = |items: &[Value]| items.iter().all(|item| assignment(item).is_some());
     match answer {
+        // Values for several unknowns, without their names: in order.
+        Value::List(answers) if assigns(golds) && !assigns(answers) => {
+            in_order(&values_of(golds), &values_of(answers), rules)
+        }
         Value::List(answers) => {
             one_to_one(golds, answers, rules)
                 || one_to_one(&distinct(golds, rules), &distinct(answers, rules), rules)
@@ -108,8 +113,7 @@ fn list(golds: &[Value], answer: &Value, rules: Rules<'_>) -> bool {
         Value::Set(answers) => one_to_one(&distinct(golds, rules), &distinct(answers, rules), rules),
         // Two values in brackets are a point or an interval; more are a list in brackets.
         Value::Tuple(Bracket::Paren, answers, Bracket::Paren) => {
-            let labelled = golds.iter().all(|gold| assignment(gold).is_some());
-            (answers.len() > 2 || labelled) && in_order(&values_of(golds), answers, rules)
+            (answers.len() > 2 || assigns(golds)) && in_order(&values_of(golds), answers, rules)
         }
         Value::Tuple(Bracket::Square, answers, Bracket::Square) => {
             answers.len() > 2 && one_to_one(golds, answers, rules)

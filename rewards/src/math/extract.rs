@@ -57,7 +57,9 @@ pub(super) fn region<'a>(question: &str, completion: &CompletionView<'a>) -> Res
 }
 
 /// The answer in `region`, by the first rule that finds one.
-pub(super) fn answer<'a>(region: &'a str, options: &AccuracyOptions) -> Result<Found<'a>, Missing> {
+///
+/// Where the gold is words or an option (`words`), the last value is the whole last line.
+pub(super) fn answer<'a>(region: &'a str, words: bool, options: &AccuracyOptions) -> Result<Found<'a>, Missing> {
     let found = |text: &'a str, rule| Ok(Found { text: Cow::Borrowed(text), rule, boxes: Vec::new() });
     if options.boxed {
         let boxes = boxes(region);
@@ -96,7 +98,8 @@ pub(super) fn answer<'a>(region: &'a str, options: &AccuracyOptions) -> Result<F
         return Err(("no_answer", "the box is never closed"));
     }
     if options.last_value
-        && let Some(text) = prose::last_value(region.trim_end().trim_end_matches("</answer>"))
+        && let region = region.trim_end().trim_end_matches("</answer>")
+        && let Some(text) = if words { prose::last_line(region).map(Cow::Borrowed) } else { prose::last_value(region) }
     {
         return Ok(Found { text, rule: "last_value", boxes: Vec::new() });
     }

@@ -79,7 +79,7 @@ pub(super) fn option(text: &str) -> Option<(char, &str)> {
         None => (false, rest),
     };
     let letter = inner.chars().next().filter(char::is_ascii_alphabetic)?;
-    let mut behind = &inner[1..];
+    let mut behind = inner[1..].trim_start_matches('*');
     let closed = behind.trim_start().strip_prefix([')', ']']);
     let marked = behind.strip_prefix(['.', ':']).filter(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
     if paren || closed.is_some() {

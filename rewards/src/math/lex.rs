@@ -136,7 +136,10 @@ impl<'a> Lexer<'a> {
             self.tokens.last(),
             Some(Token::Number(..) | Token::Vulgar(_) | Token::Close(_) | Token::Slash | Token::Word(_))
         );
-        if (after_number && (words::unit(run).is_some() || matches!(run, "sq" | "cu"))) || words::is_short_word(run) {
+        // `mg` and `ms` are as often products of two symbols.
+        let spaced = self.source[..self.at].ends_with([' ', '~']);
+        let product = matches!(run, "mg" | "ms") && !(spaced && matches!(self.tokens[..], [Token::Number(..)] | [Token::Minus, Token::Number(..)]));
+        if (after_number && !product && (words::unit(run).is_some() || matches!(run, "sq" | "cu"))) || words::is_short_word(run) {
             self.push(Token::Word(run.to_owned()), length);
             return Ok(());
         }

@@ -108,8 +108,9 @@ impl Accuracy {
         if gold.kind == GoldKind::Unreadable && self.options.on_unreadable_gold == OnUnreadableGold::Skip {
             return Verdict::not_applicable("gold", "the gold answer is not understood");
         }
+        let words = !matches!(gold.kind, GoldKind::Value(_));
         let found = extract::region(&problem.question, completion)
-            .and_then(|region| extract::answer(region, &self.options));
+            .and_then(|region| extract::answer(region, words, &self.options));
         match found {
             Ok(found) => self.compare(gold, &found),
             Err((rule, reason)) => Verdict::scored(0.0, rule, reason),
@@ -127,7 +128,8 @@ impl Accuracy {
             GoldKind::Value(value) => self.compare_value(value, gold, found),
             GoldKind::Text => {
                 let gold = clean::normalised(&gold.text);
-                let same = readings(found).any(|text| clean::normalised(text) == gold);
+                let last_words = if found.rule == "last_value" { prose::after_verb(text) } else { None };
+                let same = readings(found).chain(last_words).any(|text| clean::normalised(text) == gold);
                 if same { Ok("the same words".to_owned()) } else { Err("other words than the gold".to_owned()) }
             }
             GoldKind::Unreadable => {

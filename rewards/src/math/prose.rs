@@ -100,7 +100,7 @@ pub(super) fn main_clause(text: &str) -> &str {
 pub(super) fn only_value(text: &str) -> Option<&str> {
     let prose = |text: &str| text.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || ",.:;'’!?-*".contains(c));
     let words = || text.split(|c: char| !c.is_alphabetic());
-    if words().any(|word| matches!(word.to_lowercase().as_str(), "not" | "or" | "either" | "isn" | "neither" | "nor" | "maybe")) {
+    if words().any(|word| unsure(&word.to_lowercase())) {
         return None;
     }
     if text.contains('$') {
@@ -112,6 +112,25 @@ pub(super) fn only_value(text: &str) -> Option<&str> {
     let (start, end) = last_number(text)?;
     let in_sentence = text[..start].contains(' ') && (text[end..].is_empty() || !text[end..].starts_with(char::is_alphabetic));
     (in_sentence && prose(&text[..start]) && prose(&text[end..])).then(|| &text[start..end])
+}
+
+/// The last line of `region` with a letter or a digit in it, shortened where it is long.
+pub(super) fn last_line(region: &str) -> Option<&str> {
+    let line = region.lines().rev().find(|line| line.chars().any(char::is_alphanumeric))?.trim();
+    Some(&line[..floor_boundary(line, MAX_LINE_BYTES)])
+}
+
+/// What `sentence` says behind its last verb.
+pub(super) fn after_verb(sentence: &str) -> Option<&str> {
+    [" is ", " are ", " = ", ": "].into_iter().filter_map(|verb| sentence.rfind(verb).map(|at| &sentence[at + verb.len()..])).min_by_key(|rest| rest.len())
+}
+
+/// Words with which a sentence does not state the value in it as the answer.
+fn unsure(word: &str) -> bool {
+    const WORDS: [&str; 15] = [
+        "not", "or", "either", "isn", "neither", "nor", "maybe", "most", "least", "than", "between", "up", "above", "below", "never",
+    ];
+    WORDS.contains(&word)
 }
 
 /// The last value of `region`: its last line if that is short, what its last sentence ends on, its last formula or number.
@@ -140,6 +159,10 @@ pub(super) fn last_value(region: &str) -> Option<Cow<'_, str>> {
             return Some(Cow::Borrowed(line[at..].trim()));
         }
     }
+    // What a sentence denies is not its answer; the whole sentence is, which is no value.
+    if denies(&region[..candidate.0]) {
+        return Some(Cow::Borrowed(&line[..floor_boundary(line, MAX_LINE_BYTES)]));
+    }
     // One of several values joined by "or" is no answer.
     let before = region[..candidate.0].trim_end_matches([' ', '$', '\\', '(']);
     let start = if before.ends_with(" or") || before.ends_with(" and") {
@@ -151,14 +174,27 @@ pub(super) fn last_value(region: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(region[start..candidate.1].trim()))
 }
 
+/// Whether the sentence that `before` ends in says that something is not so.
+fn denies(before: &str) -> bool {
+    let start = before.rfind(['\n', '.', '?', ';', ',']).map_or(0, |at| at + 1);
+    let sentence = before[start..].to_lowercase();
+    let words = [
+        "n't ", "not ", "never ", "neither ", "instead of ", " than ", "cannot ", "except ", "at most ", "at least ", "between ",
+        "up to ",
+    ];
+    let sentence = format!(" {sentence}");
+    words.into_iter().any(|word| sentence.contains(word))
+}
+
 /// Whether a line is an answer by itself rather than a sentence: no run of words.
 fn plain_answer(line: &str) -> bool {
     let formula_free: String = line.split('$').step_by(2).collect::<Vec<_>>().join(" ");
-    let words = formula_free.split_whitespace().filter(|word| {
-        word.len() > 2 && word.bytes().all(|b| b.is_ascii_alphabetic()) && !matches!(*word, "and" | "sqrt" | "the")
+    let words = formula_free.split(|c: char| !c.is_alphabetic()).filter(|word| {
+        let known = ["and", "or", "sqrt", "pi", "sin", "cos", "tan", "log", "ln", "frac", "infinity", "text", "left", "right"];
+        word.chars().count() > 1 && !known.contains(word) && !line.contains(&format!("\\{word}"))
     });
     // "72 square inches", but not "The total is 72".
-    words.count() <= if line.starts_with(|c: char| c.is_ascii_digit()) { 3 } else { 1 }
+    words.count() <= if line.starts_with(|c: char| c.is_ascii_digit()) { 3 } else { 0 }
 }
 
 /// Where the last closed formula of `text` starts and ends, delimiters included.

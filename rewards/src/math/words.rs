@@ -110,6 +110,8 @@ pub(super) fn unit(word: &str) -> Option<&'static str> {
         "Pa" | "pascal" | "pascals" => "Pa",
         "kPa" => "kPa",
         "atm" => "atm",
+        "celsius" => "C",
+        "fahrenheit" => "F",
         "K" | "kelvin" | "kelvins" => "K",
         "mol" | "mole" | "moles" => "mol",
         "eV" => "eV",

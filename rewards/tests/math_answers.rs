@@ -40,7 +40,10 @@ fn the_table_is_judged_right() {
         kind.1 += usize::from(as_expected);
         if !as_expected {
             let misses = if right { &mut false_positives } else { &mut false_negatives };
-            misses.push(format!("{} gold {:?} completion {:?}: {verdict:?} ({})", row.id, row.gold, row.completion, row.source));
+            misses.push(format!(
+                "{} gold {:?} completion {:?}: {verdict:?} ({})",
+                row.id, row.gold, row.completion, row.source
+            ));
         }
     }
     for (kind, (all, right)) in &kinds {

@@ -38,7 +38,10 @@ pub(super) fn boxes(text: &str) -> Vec<Boxed<'_>> {
                     }
                     Some(next) if gap > 0 || next.is_ascii_digit() => {
                         let length = text[after..].find(['$', '\n']).unwrap_or(text.len() - after);
-                        push(&mut found, Boxed { start: at, end: after + length, content: &text[after..after + length] });
+                        push(
+                            &mut found,
+                            Boxed { start: at, end: after + length, content: &text[after..after + length] },
+                        );
                         at = after + length;
                     }
                     _ => at = after,

@@ -47,11 +47,8 @@ fn strip_once(text: &str) -> Option<&str> {
 /// Without the dollar signs that delimit formulas. An odd number, or signs directly before digits with no closing one behind
 /// them, are money.
 fn without_dollars(text: &str) -> String {
-    let signs: Vec<usize> = text
-        .match_indices('$')
-        .map(|(at, _)| at)
-        .filter(|&at| !text[..at].ends_with('\\'))
-        .collect();
+    let signs: Vec<usize> =
+        text.match_indices('$').map(|(at, _)| at).filter(|&at| !text[..at].ends_with('\\')).collect();
     if signs.len() % 2 == 1 {
         return text.to_owned();
     }
@@ -77,7 +74,9 @@ pub(super) fn normalised(text: &str) -> String {
     let undelimited = undelimited(text);
     let mut plain = undelimited.into_owned();
     if plain.contains('\\') {
-        for command in ["\\textbf", "\\textit", "\\textrm", "\\text", "\\mathrm", "\\mathbf", "\\mbox", "\\left", "\\right"] {
+        for command in
+            ["\\textbf", "\\textit", "\\textrm", "\\text", "\\mathrm", "\\mathbf", "\\mbox", "\\left", "\\right"]
+        {
             plain = plain.replace(command, "");
         }
         for space in ["\\ ", "\\,", "\\;", "\\!", "\\:", "\\quad", "~"] {
@@ -106,6 +105,8 @@ pub(super) fn squeezed(text: &str) -> String {
 /// Whether `text` holds words, dates or times and nothing else, so that it is meant as text.
 pub(super) fn is_words(text: &str) -> bool {
     let text = normalised(text);
-    let word = text.split(|c: char| !c.is_alphabetic()).any(|word| word.chars().count() > 1) || text.contains("p.m") || text.contains("a.m");
+    let word = text.split(|c: char| !c.is_alphabetic()).any(|word| word.chars().count() > 1)
+        || text.contains("p.m")
+        || text.contains("a.m");
     word && text.chars().all(|c| c.is_alphanumeric() || " -.,&:".contains(c))
 }

@@ -68,7 +68,8 @@ fn split<'a>(tokens: &'a [Token], cuts: &dyn Fn(&Token) -> bool) -> Result<(Vec<
 
 /// Values separated by commas, "and", "or".
 fn list(tokens: &[Token], depth: usize, budget: &Budget) -> Result<Value, Unread> {
-    let separates = |token: &Token| matches!(token, Token::Comma | Token::Semicolon | Token::And | Token::Or | Token::RowBreak);
+    let separates =
+        |token: &Token| matches!(token, Token::Comma | Token::Semicolon | Token::And | Token::Or | Token::RowBreak);
     let (parts, separators) = split(tokens, &separates)?;
     if parts.len() == 1 {
         return combine::expanded(item(tokens, depth, budget)?);
@@ -126,7 +127,9 @@ fn item(tokens: &[Token], depth: usize, budget: &Budget) -> Result<Value, Unread
         }
         // A point with its name: `P(1, 2)`.
         [Token::Symbol(name), Token::Open(Bracket::Paren), inner @ .., Token::Close(Bracket::Paren)]
-            if name.starts_with(|c: char| c.is_ascii_uppercase()) && inner.contains(&Token::Comma) && levels(inner).is_ok() =>
+            if name.starts_with(|c: char| c.is_ascii_uppercase())
+                && inner.contains(&Token::Comma)
+                && levels(inner).is_ok() =>
         {
             return collection(Bracket::Paren, inner, Bracket::Paren, depth, budget)?.ok_or(Unread);
         }
@@ -159,13 +162,21 @@ fn is_name(tokens: &[Token]) -> bool {
     let mut any = false;
     for (i, token) in tokens.iter().enumerate() {
         match token {
-            Token::Open(Bracket::Paren) if i > 0 && matches!(tokens[i - 1], Token::Symbol(_) | Token::Word(_)) => level += 1,
+            Token::Open(Bracket::Paren) if i > 0 && matches!(tokens[i - 1], Token::Symbol(_) | Token::Word(_)) => {
+                level += 1;
+            }
             Token::Open(_) if level > 0 => level += 1,
             Token::Close(_) if level > 0 => level -= 1,
             _ if level > 0 => {}
             Token::Symbol(_) | Token::Word(_) => any = true,
-            Token::Open(_) | Token::Close(_) | Token::Bar | Token::Comma | Token::Plus | Token::Minus => {}
-            Token::Imaginary | Token::Euler => {}
+            Token::Open(_)
+            | Token::Close(_)
+            | Token::Bar
+            | Token::Comma
+            | Token::Plus
+            | Token::Minus
+            | Token::Imaginary
+            | Token::Euler => {}
             _ => return false,
         }
     }
@@ -216,7 +227,13 @@ fn relation_of(parts: &[&[Token]], relations: &[Relation], equation: bool) -> Re
 }
 
 /// What brackets hold: a collection, or `None` where they only group.
-fn collection(open: Bracket, inner: &[Token], close: Bracket, depth: usize, budget: &Budget) -> Result<Option<Value>, Unread> {
+fn collection(
+    open: Bracket,
+    inner: &[Token],
+    close: Bracket,
+    depth: usize,
+    budget: &Budget,
+) -> Result<Option<Value>, Unread> {
     let is_set = open == Bracket::Set && close == Bracket::Set;
     if is_set {
         if inner.is_empty() {
@@ -231,13 +248,20 @@ fn collection(open: Bracket, inner: &[Token], close: Bracket, depth: usize, budg
     let (parts, _) = split(inner, &|token| matches!(token, Token::Comma | Token::Semicolon))?;
     if parts.len() == 1 && !is_set {
         // Redundant brackets around a whole value; those of a scalar are the expression's own.
-        let value = if open == close && open != Bracket::Angle && !inner.is_empty() { list(inner, depth + 1, budget) } else { Err(Unread) };
+        let value = if open == close && open != Bracket::Angle && !inner.is_empty() {
+            list(inner, depth + 1, budget)
+        } else {
+            Err(Unread)
+        };
         return Ok(match value {
-            Ok(value @ (Value::Tuple(..) | Value::Set(_) | Value::Spans(..) | Value::Matrix(_) | Value::List(_) | Value::Ratio(_)))
-                if open != Bracket::Square || matches!(value, Value::Matrix(_)) =>
-            {
-                Some(value)
-            }
+            Ok(
+                value @ (Value::Tuple(..)
+                | Value::Set(_)
+                | Value::Spans(..)
+                | Value::Matrix(_)
+                | Value::List(_)
+                | Value::Ratio(_)),
+            ) if open != Bracket::Square || matches!(value, Value::Matrix(_)) => Some(value),
             _ => None,
         });
     }

@@ -11,7 +11,8 @@ use super::value::{Chain, Scalar, Span, Value};
 pub(super) fn expanded(value: Value) -> Result<Value, Unread> {
     let has_both = |expr: &Expr| expr.any(&|part| matches!(part, Expr::PlusMinus(..)));
     let both = |scalar: &Scalar| {
-        [true, false].map(|plus| Value::Scalar(Scalar { expr: scalar.expr.with_sign(plus), measured: None, ..scalar.clone() }))
+        [true, false]
+            .map(|plus| Value::Scalar(Scalar { expr: scalar.expr.with_sign(plus), measured: None, ..scalar.clone() }))
     };
     match value {
         Value::Scalar(scalar) if has_both(&scalar.expr) => Ok(Value::List(both(&scalar).to_vec())),
@@ -77,7 +78,8 @@ pub(super) fn combined(values: Vec<Value>, any_or: bool, budget: &Budget) -> Res
 /// Inequalities of one unknown: joined by "or" their union, otherwise their intersection, or the union where nothing would
 /// be left.
 fn inequalities(values: &[Value], any_or: bool, budget: &Budget) -> Result<Value, Unread> {
-    let solved: Vec<Vec<Span>> = values.iter().map(|value| solved(value, budget)).collect::<Option<_>>().ok_or(Unread)?;
+    let solved: Vec<Vec<Span>> =
+        values.iter().map(|value| solved(value, budget)).collect::<Option<_>>().ok_or(Unread)?;
     if !any_or {
         let (first, rest) = solved.split_first().ok_or(Unread)?;
         let common = rest.iter().try_fold(first.clone(), |common, next| interval::intersection(&common, next, budget));

@@ -20,9 +20,10 @@ pub(super) fn command(lexer: &mut Lexer<'_>) -> Result<(), Unread> {
             lexer.at += usize::from(lexer.rest().starts_with('.'));
             Ok(())
         }
-        "displaystyle" | "textstyle" | "quad" | "qquad" | "limits" | "nolimits" | "boxed" | "fbox" | "rm" | "bf" | "thinspace"
-        | "mathstrut" | "overline" | "vec" | "hat" | "bar" | "overrightarrow" | "mathbf" | "boldsymbol" | "bm" | "mathit"
-        | "mathcal" | "underline" | "ensuremath" | "angle" | "triangle" | "therefore" | "space" | "hfill" => Ok(()),
+        "displaystyle" | "textstyle" | "quad" | "qquad" | "limits" | "nolimits" | "boxed" | "fbox" | "rm" | "bf"
+        | "thinspace" | "mathstrut" | "overline" | "vec" | "hat" | "bar" | "overrightarrow" | "mathbf"
+        | "boldsymbol" | "bm" | "mathit" | "mathcal" | "underline" | "ensuremath" | "angle" | "triangle"
+        | "therefore" | "space" | "hfill" => Ok(()),
         "text" | "textrm" | "mbox" | "textbf" | "textit" | "textnormal" | "hbox" | "textsf" | "texttt" | "emph" => {
             let content = lexer.group()?;
             lexer.text(content)
@@ -43,8 +44,8 @@ pub(super) fn command(lexer: &mut Lexer<'_>) -> Result<(), Unread> {
 /// A backslash with a sign behind it.
 fn escaped(lexer: &mut Lexer<'_>, sign: char) -> Result<(), Unread> {
     match sign {
-        '{' => lexer.open(Bracket::Set, 2),
-        '}' => lexer.close(Bracket::Set, 2),
+        '{' => return lexer.open(Bracket::Set, 2),
+        '}' => return lexer.close(Bracket::Set, 2),
         '%' => lexer.push(Token::Percent, 2),
         '$' => lexer.push(Token::Currency("dollar"), 2),
         '\\' => lexer.push(Token::RowBreak, 2),
@@ -58,20 +59,20 @@ fn escaped(lexer: &mut Lexer<'_>, sign: char) -> Result<(), Unread> {
 
 fn bracket_or_token(lexer: &mut Lexer<'_>, name: &str) -> Result<(), Unread> {
     let token = match name {
-        "lbrace" => return Ok(lexer.open(Bracket::Set, 0)),
-        "rbrace" => return Ok(lexer.close(Bracket::Set, 0)),
-        "langle" => return Ok(lexer.open(Bracket::Angle, 0)),
-        "rangle" => return Ok(lexer.close(Bracket::Angle, 0)),
-        "lbrack" => return Ok(lexer.open(Bracket::Square, 0)),
-        "rbrack" => return Ok(lexer.close(Bracket::Square, 0)),
-        "lparen" => return Ok(lexer.open(Bracket::Paren, 0)),
-        "rparen" => return Ok(lexer.close(Bracket::Paren, 0)),
-        "lfloor" => return Ok(lexer.open(Bracket::Floor, 0)),
-        "rfloor" => return Ok(lexer.close(Bracket::Floor, 0)),
-        "lceil" => return Ok(lexer.open(Bracket::Ceiling, 0)),
-        "rceil" => return Ok(lexer.close(Bracket::Ceiling, 0)),
-        "lvert" => return Ok(lexer.open(Bracket::Bars, 0)),
-        "rvert" => return Ok(lexer.close(Bracket::Bars, 0)),
+        "lbrace" => return lexer.open(Bracket::Set, 0),
+        "rbrace" => return lexer.close(Bracket::Set, 0),
+        "langle" => return lexer.open(Bracket::Angle, 0),
+        "rangle" => return lexer.close(Bracket::Angle, 0),
+        "lbrack" => return lexer.open(Bracket::Square, 0),
+        "rbrack" => return lexer.close(Bracket::Square, 0),
+        "lparen" => return lexer.open(Bracket::Paren, 0),
+        "rparen" => return lexer.close(Bracket::Paren, 0),
+        "lfloor" => return lexer.open(Bracket::Floor, 0),
+        "rfloor" => return lexer.close(Bracket::Floor, 0),
+        "lceil" => return lexer.open(Bracket::Ceiling, 0),
+        "rceil" => return lexer.close(Bracket::Ceiling, 0),
+        "lvert" => return lexer.open(Bracket::Bars, 0),
+        "rvert" => return lexer.close(Bracket::Bars, 0),
         "frac" | "dfrac" | "tfrac" | "cfrac" => Token::Frac,
         "binom" | "dbinom" | "tbinom" => Token::Binom,
         "over" => Token::Over,
@@ -125,7 +126,9 @@ fn upright(lexer: &mut Lexer<'_>) -> Result<(), Unread> {
     match name {
         "e" => lexer.tokens.push(Token::Euler),
         "i" => lexer.tokens.push(Token::Imaginary),
-        _ if name.len() == 1 && name.as_bytes()[0].is_ascii_alphabetic() && !after_number => return lexer.symbol(name, 0),
+        _ if name.len() == 1 && name.as_bytes()[0].is_ascii_alphabetic() && !after_number => {
+            return lexer.symbol(name, 0);
+        }
         _ => return lexer.text(content),
     }
     Ok(())
@@ -152,11 +155,10 @@ fn blackboard(lexer: &mut Lexer<'_>) -> Result<(), Unread> {
 fn environment(lexer: &mut Lexer<'_>, begins: bool) -> Result<(), Unread> {
     let name = lexer.group()?;
     match name.trim_end_matches('*') {
-        "pmatrix" | "bmatrix" | "matrix" | "Bmatrix" | "smallmatrix" => {}
         "array" if begins => {
             lexer.group()?;
         }
-        "array" => {}
+        "pmatrix" | "bmatrix" | "matrix" | "Bmatrix" | "smallmatrix" | "array" => {}
         _ => return Err(Unread),
     }
     lexer.tokens.push(if begins { Token::Begin } else { Token::End });

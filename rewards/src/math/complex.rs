@@ -190,13 +190,11 @@ impl Complex {
                 quarter.sub(&self.asin(work)?, work)
             }
             Function::Atan if self.is_real() => Some(elementary::atan(&self.re, work)?.into()),
-            Function::Atan => None,
             Function::Ln => self.ln(work),
             Function::Exp => self.exp(work),
             Function::Abs => Some(self.abs(work)?.into()),
-            // Rounding of what is not known exactly may fall on either side.
-            Function::Floor | Function::Ceiling => None,
-            Function::Factorial => None,
+            // Rounding of what is not known exactly may fall on either side, and the rest is not defined here.
+            Function::Atan | Function::Floor | Function::Ceiling | Function::Factorial => None,
         }
     }
 
@@ -274,12 +272,11 @@ pub(super) fn evaluate(expr: &Expr, point: &Point, work: &mut Work) -> Option<Co
             let base = evaluate(&pair.0, point, work)?.ln(work)?;
             evaluate(&pair.1, point, work)?.ln(work)?.div(&base, work)
         }
-        Expr::Binomial(_) => rational(expr, point, work),
         Expr::Apply(Function::Factorial, inner) => {
             let n = exact::evaluate(inner, point, work)?;
             factorial(exact::small(&n)?, work)
         }
-        Expr::Apply(Function::Floor | Function::Ceiling, _) => rational(expr, point, work),
+        Expr::Binomial(_) | Expr::Apply(Function::Floor | Function::Ceiling, _) => rational(expr, point, work),
         Expr::Apply(function, inner) => evaluate(inner, point, work)?.apply(*function, work),
     }
 }

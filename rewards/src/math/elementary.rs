@@ -22,7 +22,11 @@ fn inverse_series(n: u32, alternate: bool, bits: u64) -> BigInt {
     while power != BigInt::ZERO {
         power /= &square;
         let term = &power / (2 * k + 1);
-        if alternate && k % 2 == 1 { sum -= term } else { sum += term }
+        if alternate && k % 2 == 1 {
+            sum -= term;
+        } else {
+            sum += term;
+        }
         k += 1;
     }
     sum
@@ -115,7 +119,11 @@ fn odd_series(z: &BigInt, bits: u64, alternate: bool) -> BigInt {
     while power.bits() > 1 {
         power = (power * &square) >> bits;
         let term = &power / (2 * k + 1);
-        if alternate && k % 2 == 1 { sum -= term } else { sum += term }
+        if alternate && k % 2 == 1 {
+            sum -= term;
+        } else {
+            sum += term;
+        }
         k += 1;
     }
     sum

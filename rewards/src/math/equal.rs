@@ -43,7 +43,10 @@ fn scalar(gold: &Scalar, answer: &Value, rules: Rules<'_>) -> bool {
         Value::List(items) => !items.is_empty() && items.iter().all(|item| scalar(gold, item, rules)),
         Value::Set(items) => matches!(&items[..], [only] if scalar(gold, only, rules)),
         Value::Ratio(terms) => match &terms[..] {
-            [left, right] => !gold.expr.has_symbols() && same::equal(&gold.expr, &Expr::quotient(left.clone(), right.clone()), rules.budget),
+            [left, right] => {
+                !gold.expr.has_symbols()
+                    && same::equal(&gold.expr, &Expr::quotient(left.clone(), right.clone()), rules.budget)
+            }
             _ => false,
         },
         Value::Based(numeral, base) => numerals::value_in_base(numeral, *base)
@@ -62,10 +65,14 @@ fn stated_value(gold: &Scalar, chain: &Chain, rules: Rules<'_>) -> bool {
         return false;
     }
     if chain.relations.iter().all(exact) {
-        return number::agree(gold, last, rules.budget) && computed.iter().all(|side| same::equal(&side.expr, &last.expr, rules.budget));
+        return number::agree(gold, last, rules.budget)
+            && computed.iter().all(|side| same::equal(&side.expr, &last.expr, rules.budget));
     }
     // Of an approximation the exact side counts, or the approximate one where the gold is as approximate.
-    let near = |side: &Scalar| match (same::approximate(&side.expr, rules.budget), same::approximate(&last.expr, rules.budget)) {
+    let near = |side: &Scalar| match (
+        same::approximate(&side.expr, rules.budget),
+        same::approximate(&last.expr, rules.budget),
+    ) {
         (Some(exact), Some(last)) => (exact - last).abs() <= 0.01 * exact.abs().max(last.abs()),
         _ => false,
     };
@@ -107,8 +114,7 @@ fn list(golds: &[Value], answer: &Value, rules: Rules<'_>) -> bool {
             in_order(&values_of(golds), &values_of(answers), rules)
         }
         Value::List(answers) => {
-            one_to_one(golds, answers, rules)
-                || one_to_one(&distinct(golds, rules), &distinct(answers, rules), rules)
+            one_to_one(golds, answers, rules) || one_to_one(&distinct(golds, rules), &distinct(answers, rules), rules)
         }
         Value::Set(answers) => one_to_one(&distinct(golds, rules), &distinct(answers, rules), rules),
         // Two values in brackets are a point or an interval; more are a list in brackets.
@@ -181,7 +187,8 @@ fn matrix(golds: &[Vec<Scalar>], answer: &Value, rules: Rules<'_>) -> bool {
         Value::Matrix(answers) => {
             golds.len() == answers.len()
                 && golds.iter().zip(answers).all(|(gold, answer)| {
-                    gold.len() == answer.len() && gold.iter().zip(answer).all(|(gold, answer)| number::agree(gold, answer, rules.budget))
+                    gold.len() == answer.len()
+                        && gold.iter().zip(answer).all(|(gold, answer)| number::agree(gold, answer, rules.budget))
                 })
         }
         Value::Tuple(Bracket::Paren, items, Bracket::Paren) => {
@@ -219,7 +226,8 @@ fn equation(gold: &Chain, answer: &Value, rules: Rules<'_>) -> bool {
 fn inequality(gold: &Chain, answer: &Value, rules: Rules<'_>) -> bool {
     if let Some(gold) = interval::solution(gold, rules.budget) {
         return match answer {
-            Value::Inequality(answer) => interval::solution(answer, rules.budget).is_some_and(|answer| interval::equal(&gold, &answer, rules.budget)),
+            Value::Inequality(answer) => interval::solution(answer, rules.budget)
+                .is_some_and(|answer| interval::equal(&gold, &answer, rules.budget)),
             answer => interval::spans(answer).is_some_and(|answer| interval::equal(&gold, &answer, rules.budget)),
         };
     }
@@ -244,19 +252,22 @@ fn ratio(golds: &[Expr], answer: &Value, rules: Rules<'_>) -> bool {
         Value::Scalar(Scalar { expr, .. }) if golds.len() == 2 => vec![expr.clone(), Expr::integer(1)],
         _ => return false,
     };
-    if golds.len() != answers.len() || golds.iter().chain(&answers).any(|term| same::equal(term, &Expr::integer(0), rules.budget)) {
+    if golds.len() != answers.len()
+        || golds.iter().chain(&answers).any(|term| same::equal(term, &Expr::integer(0), rules.budget))
+    {
         return false;
     }
     let times = |left: &Expr, right: &Expr| Expr::Product(vec![left.clone(), right.clone()]);
-    golds.iter().zip(&answers).all(|(gold, answer)| same::equal(&times(gold, &answers[0]), &times(answer, &golds[0]), rules.budget))
+    golds
+        .iter()
+        .zip(&answers)
+        .all(|(gold, answer)| same::equal(&times(gold, &answers[0]), &times(answer, &golds[0]), rules.budget))
 }
 
 /// A numeral with a base: the same numeral without it, or another base that makes the same number.
 fn based(gold: &str, base: u32, answer: &Value) -> bool {
     match answer {
-        Value::Based(numeral, other) => {
-            numerals::value_in_base(gold, base) == numerals::value_in_base(numeral, *other)
-        }
+        Value::Based(numeral, other) => numerals::value_in_base(gold, base) == numerals::value_in_base(numeral, *other),
         Value::Scalar(Scalar { expr: Expr::Number(value), unit: None, percent: false, .. }) => {
             value.to_string() == gold.trim_start_matches('0')
         }

@@ -94,7 +94,7 @@ fn power(base: &BigRational, exponent: i64, work: &mut Work) -> Option<BigRation
 
 /// The exact `degree`-th root, where there is one; of negative numbers only odd ones.
 fn root(value: &BigRational, degree: u32, work: &mut Work) -> Option<BigRational> {
-    if is_negative(value) && degree % 2 == 0 {
+    if is_negative(value) && degree.is_multiple_of(2) {
         return None;
     }
     work.spend(256 + length(value) * u64::from(degree) / 4)?;

@@ -140,5 +140,6 @@ fn separator(between: &str) -> Option<bool> {
             _ => return None,
         }
     }
-    (any || between.contains([',', ';']) || (between.trim().is_empty() && !between.contains('\n'))).then_some(alternative)
+    (any || between.contains([',', ';']) || (between.trim().is_empty() && !between.contains('\n')))
+        .then_some(alternative)
 }

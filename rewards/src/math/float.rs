@@ -139,7 +139,11 @@ impl Float {
 
     /// `self * 2^shift`.
     pub(super) fn shifted(&self, shift: i64) -> Self {
-        if self.is_zero() { Self::zero() } else { Self { mantissa: self.mantissa.clone(), exponent: self.exponent + shift } }
+        if self.is_zero() {
+            Self::zero()
+        } else {
+            Self { mantissa: self.mantissa.clone(), exponent: self.exponent + shift }
+        }
     }
 
     pub(super) fn add(&self, other: &Self, work: &mut Work) -> Option<Self> {
@@ -239,7 +243,8 @@ mod tests {
     use super::*;
 
     fn float(numer: i64, denom: i64) -> Float {
-        Float::from_rational(&BigRational::new(numer.into(), denom.into()), &mut Work::new(192, &Budget::new(1_000))).unwrap()
+        Float::from_rational(&BigRational::new(numer.into(), denom.into()), &mut Work::new(192, &Budget::new(1_000)))
+            .unwrap()
     }
 
     #[test]

@@ -62,7 +62,8 @@ fn statement(source: &str) -> &str {
 pub(super) fn option(text: &str) -> Option<(char, &str)> {
     let mut rest = text.trim().trim_matches(['$', '*', '"', '\'', '`', ' ']);
     rest = rest.strip_suffix(['.', ',']).unwrap_or(rest);
-    for lead in ["option ", "Option ", "choice ", "Choice ", "answer ", "Answer: ", "the answer is ", "The answer is "] {
+    for lead in ["option ", "Option ", "choice ", "Choice ", "answer ", "Answer: ", "the answer is ", "The answer is "]
+    {
         rest = rest.strip_prefix(lead).unwrap_or(rest);
     }
     let mut depth = 0;
@@ -100,26 +101,39 @@ fn is_letter(letter: char) -> bool {
     ('A'..='H').contains(&letter.to_ascii_uppercase())
 }
 
-/// The option that a sentence ends on, if it names no other and does not hedge: "Therefore, the correct choice is (D)."
-pub(super) fn final_option(sentence: &str) -> Option<char> {
-    let bare = |word: &str| word.trim_matches(['(', ')', '.', ':', ',', '*', '$', '"', '\'']).to_owned();
-    let words: Vec<String> = sentence.split_whitespace().map(bare).collect();
-    let (last, before) = words.split_last()?;
+/// The option that a sentence states, if it names one only and neither hedges nor denies: "the correct choice is (D)".
+pub(super) fn stated_option(sentence: &str) -> Option<char> {
+    const DOUBTS: [&str; 11] =
+        ["not", "or", "either", "neither", "nor", "isn't", "and", "wrong", "incorrect", "false", "eliminate"];
+    let words: Vec<&str> = sentence
+        .split_whitespace()
+        .map(|word| word.trim_matches(['(', ')', '.', ':', ',', '*', '$', '"', '\'']))
+        .filter(|word| !word.is_empty())
+        .collect();
+    if words.iter().any(|word| DOUBTS.contains(&word.to_lowercase().as_str())) {
+        return None;
+    }
     let single = |word: &str| word.len() == 1 && word.chars().all(|c| ('A'..='H').contains(&c));
-    let hedges = |word: &str| matches!(word.to_lowercase().as_str(), "not" | "or" | "either" | "neither" | "nor" | "isn't" | "and");
-    let article = |i: usize, word: &str| word == "A" && i == 0;
-    let clear = before.iter().enumerate().all(|(i, word)| (!single(word) || article(i, word)) && !hedges(word));
-    if single(last) && clear && !before.is_empty() { last.chars().next() } else { None }
+    // "A" may be an article.
+    let named = |i: usize| {
+        let introduced = i > 0 && matches!(words[i - 1].to_lowercase().as_str(), "option" | "choice" | "answer" | "is");
+        single(words[i]) && (words[i] != "A" || i + 1 == words.len() || introduced)
+    };
+    let mut options = (0..words.len()).filter(|&i| named(i)).map(|i| words[i]);
+    let option = options.next()?.chars().next();
+    if options.next().is_none() { option } else { None }
 }
 
 /// Whether further options are named in `text`: "(B)", "or C".
 fn names_another(text: &str) -> bool {
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || ",;/&".contains(c)).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || ",;/&".contains(c)).filter(|word| !word.is_empty()).collect();
     let separates = text.trim_start().starts_with([',', ';', '/', '&']);
     words.iter().enumerate().any(|(i, word)| {
         let bare = word.trim_matches(['(', ')', '.', ':', '*', '$', '{', '}']);
         let single = bare.len() == 1 && ('A'..='H').contains(&bare.chars().next().unwrap_or(' '));
         let joins = matches!(bare.to_lowercase().as_str(), "or" | "and");
-        (single && (word.starts_with('(') || separates || i > 0 && matches!(words[i - 1], "or" | "and"))) || (joins && i == 0)
+        (single && (word.starts_with('(') || separates || i > 0 && matches!(words[i - 1], "or" | "and")))
+            || (joins && i == 0)
     })
 }

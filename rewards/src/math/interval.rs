@@ -157,7 +157,8 @@ pub(super) fn equal(gold: &[Span], answer: &[Span], budget: &Budget) -> bool {
     let (Some(gold), Some(answer)) = (merged(gold, budget), merged(answer, budget)) else { return false };
     let same_end = |a: &End, b: &End| a.closed == b.closed && same::equal(&a.expr, &b.expr, budget);
     gold.len() == answer.len()
-        && gold.iter().zip(&answer).all(|((low, high), (other_low, other_high))| {
-            same_end(low, other_low) && same_end(high, other_high)
-        })
+        && gold
+            .iter()
+            .zip(&answer)
+            .all(|((low, high), (other_low, other_high))| same_end(low, other_low) && same_end(high, other_high))
 }

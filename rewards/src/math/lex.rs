@@ -50,7 +50,9 @@ impl<'a> Lexer<'a> {
             match first {
                 '\\' => commands::command(self)?,
                 // The full stop of an abbreviation: "12 in."
-                '.' if self.text_depth > 0 && !self.rest()[1..].starts_with(|c: char| c.is_ascii_digit()) => self.at += 1,
+                '.' if self.text_depth > 0 && !self.rest()[1..].starts_with(|c: char| c.is_ascii_digit()) => {
+                    self.at += 1;
+                }
                 '0'..='9' | '.' => numerals::number(self)?,
                 'a'..='z' | 'A'..='Z' => self.letters()?,
                 _ => self.sign(first)?,
@@ -68,14 +70,17 @@ impl<'a> Lexer<'a> {
         self.at = self.source.len() - self.rest().trim_start().len();
     }
 
-    pub(super) fn open(&mut self, bracket: Bracket, length: usize) {
+    /// Reads an opening bracket; `Ok`, as every reader of one sign.
+    pub(super) fn open(&mut self, bracket: Bracket, length: usize) -> Result<(), Unread> {
         self.depth += usize::from(bracket != Bracket::Group);
         self.push(Token::Open(bracket), length);
+        Ok(())
     }
 
-    pub(super) fn close(&mut self, bracket: Bracket, length: usize) {
+    pub(super) fn close(&mut self, bracket: Bracket, length: usize) -> Result<(), Unread> {
         self.depth = self.depth.saturating_sub(usize::from(bracket != Bracket::Group));
         self.push(Token::Close(bracket), length);
+        Ok(())
     }
 
     /// The content of the `{...}` that starts here, with the lexer behind it. Escaped braces do not count.
@@ -138,8 +143,11 @@ impl<'a> Lexer<'a> {
         );
         // `mg` and `ms` are as often products of two symbols.
         let spaced = self.source[..self.at].ends_with([' ', '~']);
-        let product = matches!(run, "mg" | "ms") && !(spaced && matches!(self.tokens[..], [Token::Number(..)] | [Token::Minus, Token::Number(..)]));
-        if (after_number && !product && (words::unit(run).is_some() || matches!(run, "sq" | "cu"))) || words::is_short_word(run) {
+        let product = matches!(run, "mg" | "ms")
+            && !(spaced && matches!(self.tokens[..], [Token::Number(..)] | [Token::Minus, Token::Number(..)]));
+        if (after_number && !product && (words::unit(run).is_some() || matches!(run, "sq" | "cu")))
+            || words::is_short_word(run)
+        {
             self.push(Token::Word(run.to_owned()), length);
             return Ok(());
         }
@@ -219,14 +227,14 @@ impl<'a> Lexer<'a> {
                 self.at += length;
                 return Ok(());
             }
-            '(' | '（' => return Ok(self.open(Bracket::Paren, length)),
-            ')' | '）' => return Ok(self.close(Bracket::Paren, length)),
-            '[' => return Ok(self.open(Bracket::Square, length)),
-            ']' => return Ok(self.close(Bracket::Square, length)),
-            '{' => return Ok(self.open(Bracket::Group, length)),
-            '}' => return Ok(self.close(Bracket::Group, length)),
-            '⟨' => return Ok(self.open(Bracket::Angle, length)),
-            '⟩' => return Ok(self.close(Bracket::Angle, length)),
+            '(' | '（' => return self.open(Bracket::Paren, length),
+            ')' | '）' => return self.close(Bracket::Paren, length),
+            '[' => return self.open(Bracket::Square, length),
+            ']' => return self.close(Bracket::Square, length),
+            '{' => return self.open(Bracket::Group, length),
+            '}' => return self.close(Bracket::Group, length),
+            '⟨' => return self.open(Bracket::Angle, length),
+            '⟩' => return self.close(Bracket::Angle, length),
             '+' if long("+/-") => (Token::PlusMinus(false), 3),
             '+' => (Token::Plus, length),
             '-' | '−' | '–' => (Token::Minus, length),

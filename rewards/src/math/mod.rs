@@ -89,7 +89,8 @@ impl Accuracy {
 
     fn read_gold(&self, problem: &Problem) -> Result<GoldAnswer, GoldError> {
         let reward = || self.name().to_owned();
-        let text = problem.gold.text.as_deref().ok_or_else(|| GoldError::Missing { reward: reward(), field: "gold" })?;
+        let text =
+            problem.gold.text.as_deref().ok_or_else(|| GoldError::Missing { reward: reward(), field: "gold" })?;
         let invalid = |reason| GoldError::Invalid { reward: reward(), field: "gold", reason };
         let gold = GoldAnswer::read(text, &Budget::new(BUDGET_WORDS));
         if gold.text.is_empty() {
@@ -146,7 +147,13 @@ impl Accuracy {
     }
 
     /// `Ok` with the reason where the answer is right, `Err` where it is wrong.
-    fn compare_option(&self, letter: char, content: Option<&Value>, gold: &GoldAnswer, found: &Found<'_>) -> Result<String, String> {
+    fn compare_option(
+        &self,
+        letter: char,
+        content: Option<&Value>,
+        gold: &GoldAnswer,
+        found: &Found<'_>,
+    ) -> Result<String, String> {
         for text in readings(found) {
             match gold::option(text) {
                 Some((answer, _)) if answer.eq_ignore_ascii_case(&letter) => return Ok(format!("option {letter}")),
@@ -155,9 +162,9 @@ impl Accuracy {
             }
         }
         if found.rule != "boxed"
-            && let Some(answer) = gold::final_option(&found.text)
+            && let Some(answer) = gold::stated_option(&found.text)
         {
-            let reason = format!("a sentence that ends on option {answer}");
+            let reason = format!("a sentence that states option {answer}");
             return if answer == letter { Ok(reason) } else { Err(reason) };
         }
         match content {
@@ -168,8 +175,7 @@ impl Accuracy {
 
     fn compare_value(&self, value: &Value, gold: &GoldAnswer, found: &Found<'_>) -> Result<String, String> {
         let budget = Budget::new(BUDGET_WORDS);
-        let rules =
-            Rules { inequality_for_interval: self.options.inequality_answers_interval, budget: &budget };
+        let rules = Rules { inequality_for_interval: self.options.inequality_answers_interval, budget: &budget };
         if clean::undelimited(&found.text) == clean::undelimited(&gold.text) {
             return Ok(format!("written as the gold, {}", value.kind()));
         }
@@ -196,7 +202,8 @@ fn readings<'a>(found: &'a Found<'_>) -> impl Iterator<Item = &'a str> {
     let cue = if text.len() > 8 { prose::after_cue(text) } else { None };
     let clause = prose::main_clause(text);
     let shorter = (clause.len() < text.len()).then_some(clause);
-    let only = std::iter::once_with(move || if sentence { prose::only_value(cue.unwrap_or(text)) } else { None }).flatten();
+    let only =
+        std::iter::once_with(move || if sentence { prose::only_value(cue.unwrap_or(text)) } else { None }).flatten();
     [Some(text), cue, cue.map(prose::main_clause), shorter].into_iter().flatten().chain(only)
 }
 
@@ -228,9 +235,7 @@ impl RewardFn for Accuracy {
 
     fn judge_group(&self, problem: &Problem, completions: &[CompletionView<'_>]) -> Vec<Verdict> {
         match self.read_gold(problem) {
-            Ok(gold) => {
-                completions.iter().map(|completion| self.judge_with(&gold, problem, completion)).collect()
-            }
+            Ok(gold) => completions.iter().map(|completion| self.judge_with(&gold, problem, completion)).collect(),
             Err(error) => vec![Verdict::not_applicable("gold", error.to_string()); completions.len()],
         }
     }

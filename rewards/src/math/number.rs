@@ -67,10 +67,12 @@ fn values(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
                 None if same::rational(&answer.expr, budget).is_some_and(|value| exact::is_integer(&value)) => 0,
                 None => i32::MIN / 2,
             };
-            last_place <= decimal.last_place - MORE_DIGITS && rounds_to(&answer.expr, &gold.expr, decimal.last_place, budget)
+            last_place <= decimal.last_place - MORE_DIGITS
+                && rounds_to(&answer.expr, &gold.expr, decimal.last_place, budget)
         }
         (None, Some(decimal)) if decimal.significant >= MIN_ANSWER_DIGITS && !terminates(&gold.expr, budget) => {
-            rounds_to(&gold.expr, &answer.expr, decimal.last_place, budget) || cut_off(&gold.expr, &answer.expr, decimal.last_place, budget)
+            rounds_to(&gold.expr, &answer.expr, decimal.last_place, budget)
+                || cut_off(&gold.expr, &answer.expr, decimal.last_place, budget)
         }
         _ => false,
     }

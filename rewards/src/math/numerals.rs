@@ -184,7 +184,8 @@ pub(super) fn with_base(source: &str) -> Option<(String, u32)> {
     };
     let numeral = strip(numeral).to_ascii_uppercase();
     let digits = numeral.strip_prefix('-').unwrap_or(&numeral);
-    let valid = (1..=256).contains(&digits.len()) && digits.chars().all(|c| c.is_digit(base) && !c.is_ascii_lowercase());
+    let valid =
+        (1..=256).contains(&digits.len()) && digits.chars().all(|c| c.is_digit(base) && !c.is_ascii_lowercase());
     // `x_2` is a symbol, not a numeral of one letter.
     (valid && digits.bytes().any(|b| b.is_ascii_digit())).then_some((numeral, base))
 }

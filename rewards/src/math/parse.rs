@@ -332,6 +332,7 @@ fn mixed(whole: Expr, fraction: Expr) -> Expr {
 
 /// A fraction of two whole numbers.
 fn proper(fraction: &Expr) -> bool {
-    let whole = |expr: &Expr| matches!(expr, Expr::Number(value) if exact::is_integer(value) && !exact::is_negative(value));
+    let whole =
+        |expr: &Expr| matches!(expr, Expr::Number(value) if exact::is_integer(value) && !exact::is_negative(value));
     matches!(fraction, Expr::Quotient(pair) if whole(&pair.0) && whole(&pair.1))
 }

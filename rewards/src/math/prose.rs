@@ -42,14 +42,21 @@ fn english_cue(rest: &str) -> Option<&str> {
     // The verb may be the last word of its line.
     let whole_line = near.find('\n').filter(|&at| near[..at].ends_with(" is") || near[..at].ends_with(" is:"));
     let found = verbs.into_iter().filter_map(|verb| sentence.find(verb).map(|at| (at, at + verb.len()))).min();
-    let end = match (found, whole_line) {
-        (Some((_, end)), _) => end,
-        (None, Some(end)) => end,
-        (None, None) => return None,
-    };
+    let end = found.map(|(_, end)| end).or(whole_line)?;
     let mut behind = rest[end..].trim_start_matches([' ', ':', '*', '_', '\n', '\r', '：', '>']);
-    for filler in ["therefore ", "thus ", "simply ", "just ", "equal to ", "exactly ", "then ", "hence ", "given by ", "option ", "choice "]
-    {
+    for filler in [
+        "therefore ",
+        "thus ",
+        "simply ",
+        "just ",
+        "equal to ",
+        "exactly ",
+        "then ",
+        "hence ",
+        "given by ",
+        "option ",
+        "choice ",
+    ] {
         behind = behind.strip_prefix(filler).unwrap_or(behind).trim_start_matches([':', ' ']);
     }
     Some(behind)
@@ -73,8 +80,7 @@ fn statement(text: &str) -> &str {
         let next = text[at + c.len_utf8()..].chars().next();
         match c {
             '$' => in_formula = !in_formula,
-            '\n' => return text[..at].trim(),
-            '。' => return text[..at].trim(),
+            '\n' | '。' => return text[..at].trim(),
             '.' | '!' if !in_formula && next.is_none_or(char::is_whitespace) && !text[..at].ends_with('.') => {
                 return text[..at].trim_end_matches('*').trim();
             }
@@ -87,9 +93,37 @@ fn statement(text: &str) -> &str {
 /// `text` up to where a subordinate clause begins.
 pub(super) fn main_clause(text: &str) -> &str {
     let stops = [
-        ", which", ", because", ", since", ", so ", ", as ", ", where", ", when", ", with ", ", for ", ", i.e.", " because ",
-        " since ", " which ", " when ", " where ", " (since", " (because", " as required", " as desired", ", if ", " if ",
-        ", that", ", not ", ", rather", " after ", " for the ", " in total", ", and the", ", and this", " instead", " (approx",
+        ", which",
+        ", because",
+        ", since",
+        ", so ",
+        ", as ",
+        ", where",
+        ", when",
+        ", with ",
+        ", for ",
+        ", i.e.",
+        " because ",
+        " since ",
+        " which ",
+        " when ",
+        " where ",
+        " (since",
+        " (because",
+        " as required",
+        " as desired",
+        ", if ",
+        " if ",
+        ", that",
+        ", not ",
+        ", rather",
+        " after ",
+        " for the ",
+        " in total",
+        ", and the",
+        ", and this",
+        " instead",
+        " (approx",
     ];
     let end = stops.into_iter().filter_map(|stop| text.find(stop)).min();
     text[..end.unwrap_or(text.len())].trim_end_matches([',', ' '])
@@ -110,7 +144,8 @@ pub(super) fn only_value(text: &str) -> Option<&str> {
         }
     }
     let (start, end) = last_number(text)?;
-    let in_sentence = text[..start].contains(' ') && (text[end..].is_empty() || !text[end..].starts_with(char::is_alphabetic));
+    let in_sentence =
+        text[..start].contains(' ') && (text[end..].is_empty() || !text[end..].starts_with(char::is_alphabetic));
     (in_sentence && prose(&text[..start]) && prose(&text[end..])).then(|| &text[start..end])
 }
 
@@ -122,13 +157,17 @@ pub(super) fn last_line(region: &str) -> Option<&str> {
 
 /// What `sentence` says behind its last verb.
 pub(super) fn after_verb(sentence: &str) -> Option<&str> {
-    [" is ", " are ", " = ", ": "].into_iter().filter_map(|verb| sentence.rfind(verb).map(|at| &sentence[at + verb.len()..])).min_by_key(|rest| rest.len())
+    [" is ", " are ", " = ", ": "]
+        .into_iter()
+        .filter_map(|verb| sentence.rfind(verb).map(|at| &sentence[at + verb.len()..]))
+        .min_by_key(|rest| rest.len())
 }
 
 /// Words with which a sentence does not state the value in it as the answer.
 fn unsure(word: &str) -> bool {
     const WORDS: [&str; 15] = [
-        "not", "or", "either", "isn", "neither", "nor", "maybe", "most", "least", "than", "between", "up", "above", "below", "never",
+        "not", "or", "either", "isn", "neither", "nor", "maybe", "most", "least", "than", "between", "up", "above",
+        "below", "never",
     ];
     WORDS.contains(&word)
 }
@@ -179,7 +218,17 @@ fn denies(before: &str) -> bool {
     let start = before.rfind(['\n', '.', '?', ';', ',']).map_or(0, |at| at + 1);
     let sentence = before[start..].to_lowercase();
     let words = [
-        "n't ", "not ", "never ", "neither ", "instead of ", " than ", "cannot ", "except ", "at most ", "at least ", "between ",
+        "n't ",
+        "not ",
+        "never ",
+        "neither ",
+        "instead of ",
+        " than ",
+        "cannot ",
+        "except ",
+        "at most ",
+        "at least ",
+        "between ",
         "up to ",
     ];
     let sentence = format!(" {sentence}");
@@ -190,7 +239,8 @@ fn denies(before: &str) -> bool {
 fn plain_answer(line: &str) -> bool {
     let formula_free: String = line.split('$').step_by(2).collect::<Vec<_>>().join(" ");
     let words = formula_free.split(|c: char| !c.is_alphabetic()).filter(|word| {
-        let known = ["and", "or", "sqrt", "pi", "sin", "cos", "tan", "log", "ln", "frac", "infinity", "text", "left", "right"];
+        let known =
+            ["and", "or", "sqrt", "pi", "sin", "cos", "tan", "log", "ln", "frac", "infinity", "text", "left", "right"];
         word.chars().count() > 1 && !known.contains(word) && !line.contains(&format!("\\{word}"))
     });
     // "72 square inches", but not "The total is 72".
@@ -205,7 +255,8 @@ fn last_formula(text: &str) -> Option<(usize, usize)> {
         let (inner_end, mark) = if double { (end - 1, "$$") } else { (end, "$") };
         let start = text[..inner_end].rfind(mark)?;
         let inner = &text[start + mark.len()..inner_end];
-        (inner.len() <= 2048 && !inner.trim().is_empty() && (double || !inner.contains('\n'))).then_some((start, end + 1))
+        (inner.len() <= 2048 && !inner.trim().is_empty() && (double || !inner.contains('\n')))
+            .then_some((start, end + 1))
     };
     let pair = |open: &str, close: &str| {
         let end = text.rfind(close)?;
@@ -221,7 +272,9 @@ fn last_number(text: &str) -> Option<(usize, usize)> {
     let last_digit = bytes.iter().rposition(u8::is_ascii_digit)?;
     let mut end = last_digit + 1;
     let mut start = last_digit;
-    while start > 0 && (bytes[start - 1].is_ascii_digit() || (b".,/".contains(&bytes[start - 1]) && start >= 2 && bytes[start - 2].is_ascii_digit()))
+    while start > 0
+        && (bytes[start - 1].is_ascii_digit()
+            || (b".,/".contains(&bytes[start - 1]) && start >= 2 && bytes[start - 2].is_ascii_digit()))
     {
         start -= 1;
     }

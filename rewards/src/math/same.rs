@@ -162,7 +162,8 @@ fn equal_at(gold: &Expr, answer: &Expr, point: &Point, thorough: bool, work: &mu
     // Above the rounding of every number that occurred: different beyond doubt.
     if !first.size.is_zero()
         && first.size.top() > first.scale - 64
-        && first.size.top() > work.top - FIRST_BITS as i64 + 64 {
+        && first.size.top() > work.top - FIRST_BITS as i64 + 64
+    {
         return Some(false);
     }
     if !thorough {

@@ -25,7 +25,11 @@ pub(super) fn scalar(tokens: &[Token]) -> Result<Scalar, Unread> {
         && !inner.is_empty()
     {
         let inner = scalar(inner)?;
-        return if inner.unit.is_none() && !inner.percent { Ok(Scalar { percent: true, measured: None, ..inner }) } else { Err(Unread) };
+        return if inner.unit.is_none() && !inner.percent {
+            Ok(Scalar { percent: true, measured: None, ..inner })
+        } else {
+            Err(Unread)
+        };
     }
     let has_function = tokens.iter().any(|token| matches!(token, Token::Function(_)));
     if let [inner @ .., Token::Degree] = tokens
@@ -136,8 +140,11 @@ fn scaled(value: Scalar, power: u32) -> Scalar {
 /// A number and `\frac{\text{m}}{\text{s}}`.
 fn unit_fraction(tokens: &[Token]) -> Option<Result<Scalar, Unread>> {
     let at = tokens.iter().rposition(|token| *token == Token::Frac).filter(|&at| at > 0)?;
-    let [Token::Frac, Token::Open(Bracket::Group), words @ .., Token::Close(Bracket::Group)] = &tokens[at..] else { return None };
-    let between = words.windows(2).position(|pair| pair == [Token::Close(Bracket::Group), Token::Open(Bracket::Group)])?;
+    let [Token::Frac, Token::Open(Bracket::Group), words @ .., Token::Close(Bracket::Group)] = &tokens[at..] else {
+        return None;
+    };
+    let between =
+        words.windows(2).position(|pair| pair == [Token::Close(Bracket::Group), Token::Open(Bracket::Group)])?;
     let (above, below) = (&words[..between], &words[between + 2..]);
     matches!((above, below), ([Token::Word(_), ..], [Token::Word(_), ..])).then(|| {
         let unit = format!("{}/{}", unit(above)?, unit(below)?);
@@ -180,7 +187,10 @@ fn unit(tokens: &[Token]) -> Result<String, Unread> {
                     _ => {
                         n_words += 1;
                         let inches = lower == "in" && matches!(rest, [] | [Token::Caret, ..]);
-                        if n_words > MAX_UNIT_WORDS || (words::ends_a_value(&lower) && !inches) || words::scale(&lower).is_some() {
+                        if n_words > MAX_UNIT_WORDS
+                            || (words::ends_a_value(&lower) && !inches)
+                            || words::scale(&lower).is_some()
+                        {
                             return Err(Unread);
                         }
                         if !unit.is_empty() && !unit.ends_with('/') {
@@ -195,18 +205,9 @@ fn unit(tokens: &[Token]) -> Result<String, Unread> {
             Token::Slash => unit.push('/'),
             Token::Times => unit.push(' '),
             Token::Caret => {
-                let (negative, digits, after) = match rest {
-                    [Token::Number(digits, None), after @ ..] => (false, digits, after),
-                    [Token::Minus, Token::Number(digits, None), after @ ..] => (true, digits, after),
-                    [Token::Open(Bracket::Group), Token::Number(digits, None), Token::Close(Bracket::Group), after @ ..] => {
-                        (false, digits, after)
-                    }
-                    [Token::Open(Bracket::Group), Token::Minus, Token::Number(digits, None), Token::Close(Bracket::Group), after @ ..] => {
-                        (true, digits, after)
-                    }
-                    _ => return Err(Unread),
-                };
-                let digits = digits.to_string();
+                let (exponent, after) = exponent(rest)?;
+                let negative = exponent.starts_with('-');
+                let digits = exponent.trim_start_matches('-');
                 // `m s^{-1}` is `m/s`.
                 if let Some(at) = unit.rfind(' ').filter(|_| negative) {
                     unit.replace_range(at..=at, "/");
@@ -215,7 +216,7 @@ fn unit(tokens: &[Token]) -> Result<String, Unread> {
                 }
                 if digits != "1" {
                     unit.push('^');
-                    unit.push_str(&digits);
+                    unit.push_str(digits);
                 }
                 rest = after;
             }
@@ -223,6 +224,23 @@ fn unit(tokens: &[Token]) -> Result<String, Unread> {
         }
     }
     if unit.is_empty() { Err(Unread) } else { Ok(unit) }
+}
+
+/// The whole exponent behind a caret, braces taken off, and what follows it.
+fn exponent(tokens: &[Token]) -> Result<(String, &[Token]), Unread> {
+    let (inner, after) = match tokens {
+        [Token::Open(Bracket::Group), rest @ ..] => {
+            let end = rest.iter().position(|token| *token == Token::Close(Bracket::Group)).ok_or(Unread)?;
+            (&rest[..end], &rest[end + 1..])
+        }
+        [Token::Minus, _, ..] => tokens.split_at(2),
+        _ => tokens.split_at_checked(1).ok_or(Unread)?,
+    };
+    match inner {
+        [Token::Number(digits, None)] => Ok((digits.to_string(), after)),
+        [Token::Minus, Token::Number(digits, None)] => Ok((format!("-{digits}"), after)),
+        _ => Err(Unread),
+    }
 }
 
 /// One spelling for one unit: known ones by table, others without the plural.

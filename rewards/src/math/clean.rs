@@ -65,6 +65,9 @@ fn without_dollars(text: &str) -> String {
 
 /// Whether `text` says "all real numbers" in words.
 pub(super) fn says_all_reals(text: &str) -> bool {
+    if !text.contains("real") {
+        return false;
+    }
     let text = normalised(text);
     matches!(text.as_str(), "all real numbers" | "all reals" | "all real number" | "real numbers" | "every real number")
 }

@@ -26,6 +26,8 @@ mod token;
 mod value;
 mod words;
 
+use std::iter;
+
 pub use options::{AccuracyOptions, OnUnreadableGold};
 
 use self::collect::read;
@@ -199,12 +201,13 @@ impl Accuracy {
 fn readings<'a>(found: &'a Found<'_>) -> impl Iterator<Item = &'a str> {
     let text = found.text.trim();
     let sentence = found.rule != "boxed";
-    let cue = if text.len() > 8 { prose::after_cue(text) } else { None };
-    let clause = prose::main_clause(text);
-    let shorter = (clause.len() < text.len()).then_some(clause);
+    // Each is looked for only when those before it could not be read.
+    let cue = move || if text.len() > 8 { prose::after_cue(text) } else { None };
+    let from_cue = iter::once_with(cue).flatten().flat_map(|cue| [cue, prose::main_clause(cue)]);
+    let clause = iter::once_with(move || prose::main_clause(text));
     let only =
-        std::iter::once_with(move || if sentence { prose::only_value(cue.unwrap_or(text)) } else { None }).flatten();
-    [Some(text), cue, cue.map(prose::main_clause), shorter].into_iter().flatten().chain(only)
+        iter::once_with(move || if sentence { prose::only_value(cue().unwrap_or(text)) } else { None }).flatten();
+    iter::once(text).chain(from_cue).chain(clause).chain(only)
 }
 
 /// The values of all boxes as a list, where there are as many boxes as the gold has values.

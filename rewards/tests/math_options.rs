@@ -1,6 +1,8 @@
 //! The accuracy reward's settings, what its verdicts say, and which part of a completion it looks at.
 
-use rewards::{Accuracy, AccuracyOptions, CompletionView, Gold, GoldError, OnUnreadableGold, Problem, RewardFn, Verdict};
+use rewards::{
+    Accuracy, AccuracyOptions, CompletionView, Gold, GoldError, OnUnreadableGold, Problem, RewardFn, Verdict,
+};
 
 fn problem(gold: &str) -> Problem {
     Problem { id: "p".to_owned(), question: "What is two plus three?".to_owned(), gold: Gold::text(gold) }
@@ -43,7 +45,8 @@ fn each_place_can_be_switched_off() {
     check(AccuracyOptions { boxed: false, answer_tag: false, ..all() }, "hashes");
     check(AccuracyOptions { boxed: false, answer_tag: false, hashes: false, ..all() }, "cue");
     check(AccuracyOptions { boxed: false, answer_tag: false, hashes: false, cue: false, ..all() }, "last_value");
-    let none = AccuracyOptions { boxed: false, answer_tag: false, hashes: false, cue: false, last_value: false, ..all() };
+    let none =
+        AccuracyOptions { boxed: false, answer_tag: false, hashes: false, cue: false, last_value: false, ..all() };
     check(none, "no_answer");
 }
 
@@ -73,7 +76,9 @@ fn an_unreadable_gold_is_an_error_a_text_or_skipped() {
     let tagged = format!("<answer>{}</answer>", gold.replace(' ', ""));
     assert_eq!(judge(with(OnUnreadableGold::Text), gold, &tagged).score, Some(1.0));
     assert_eq!(judge(with(OnUnreadableGold::Text), gold, r"\boxed{1}").score, Some(0.0));
-    for gold in ["42", r"\frac12", "Paris", r"\text{no solution}", "(B)", "12 - 5 = 7 apples.\n#### 7", r"so $\boxed{x+1}$"] {
+    for gold in
+        ["42", r"\frac12", "Paris", r"\text{no solution}", "(B)", "12 - 5 = 7 apples.\n#### 7", r"so $\boxed{x+1}$"]
+    {
         assert!(Accuracy::readable(gold), "{gold}");
         assert_eq!(Accuracy::default().check_gold(&problem(gold)), Ok(()), "{gold}");
     }
@@ -121,6 +126,9 @@ fn a_group_is_judged_as_its_completions_are() {
     let completions: Vec<_> = texts.iter().map(|text| CompletionView::new(text, 1, false)).collect();
     let single: Vec<_> = completions.iter().map(|completion| reward.judge(&problem("5"), completion)).collect();
     assert_eq!(reward.judge_group(&problem("5"), &completions), single);
-    assert_eq!(reward.judge_group(&problem(""), &completions).iter().filter(|v| v.score.is_none()).count(), texts.len());
+    assert_eq!(
+        reward.judge_group(&problem(""), &completions).iter().filter(|v| v.score.is_none()).count(),
+        texts.len()
+    );
     assert_eq!(reward.name(), "accuracy");
 }

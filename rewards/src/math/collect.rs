@@ -4,6 +4,7 @@ use super::clean;
 use super::combine;
 use super::expr::Expr;
 use super::float::Budget;
+use super::interval;
 use super::lex::{Unread, lex};
 use super::numerals;
 use super::parse::expression;
@@ -242,7 +243,14 @@ fn collection(
         let (parts, _) = split(inner, &|token| matches!(token, Token::Mid | Token::Bar | Token::Colon))?;
         if let [name, conditions] = parts[..] {
             let (name, _) = split(name, &|token| *token == Token::In)?;
-            return if is_name(name[0]) { Ok(Some(list(conditions, depth + 1, budget)?)) } else { Err(Unread) };
+            return match list(conditions, depth + 1, budget)? {
+                _ if !is_name(name[0]) => Err(Unread),
+                // The name of a set's element says nothing about the set.
+                Value::Inequality(chain) if interval::solution(&chain, budget).is_some() => {
+                    Ok(interval::solution(&chain, budget).map(|(_, spans)| Value::Spans(spans, true)))
+                }
+                value => Ok(Some(value)),
+            };
         }
     }
     let (parts, _) = split(inner, &|token| matches!(token, Token::Comma | Token::Semicolon))?;

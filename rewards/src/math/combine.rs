@@ -5,7 +5,7 @@ use super::float::Budget;
 use super::interval;
 use super::lex::Unread;
 use super::token::{Bracket, Token};
-use super::value::{Chain, Scalar, Span, Value};
+use super::value::{Chain, Scalar, Value};
 
 /// `value` with `±` written out as two values.
 pub(super) fn expanded(value: Value) -> Result<Value, Unread> {
@@ -78,8 +78,19 @@ pub(super) fn combined(values: Vec<Value>, any_or: bool, budget: &Budget) -> Res
 /// Inequalities of one unknown: joined by "or" their union, otherwise their intersection, or the union where nothing would
 /// be left.
 fn inequalities(values: &[Value], any_or: bool, budget: &Budget) -> Result<Value, Unread> {
-    let solved: Vec<Vec<Span>> =
-        values.iter().map(|value| solved(value, budget)).collect::<Option<_>>().ok_or(Unread)?;
+    let mut unknown: Option<String> = None;
+    let mut solved = Vec::with_capacity(values.len());
+    for value in values {
+        let Value::Inequality(chain) = value else {
+            solved.push(interval::spans(value).ok_or(Unread)?);
+            continue;
+        };
+        let (name, spans) = interval::solution(chain, budget).ok_or(Unread)?;
+        if *unknown.get_or_insert_with(|| name.clone()) != name {
+            return Err(Unread);
+        }
+        solved.push(spans);
+    }
     if !any_or {
         let (first, rest) = solved.split_first().ok_or(Unread)?;
         let common = rest.iter().try_fold(first.clone(), |common, next| interval::intersection(&common, next, budget));
@@ -90,13 +101,6 @@ fn inequalities(values: &[Value], any_or: bool, budget: &Budget) -> Result<Value
         }
     }
     Ok(Value::Spans(solved.into_iter().flatten().collect(), true))
-}
-
-fn solved(value: &Value, budget: &Budget) -> Option<Vec<Span>> {
-    match value {
-        Value::Inequality(chain) => interval::solution(chain, budget),
-        value => interval::spans(value),
-    }
 }
 
 /// Values joined by `∪`, `∩` and `∖`, from left to right.

@@ -175,7 +175,7 @@ fn spans(gold: &Value, answer: &Value, rules: Rules<'_>) -> bool {
     let Some(gold) = interval::spans(gold) else { return false };
     let answer = match answer {
         Value::Inequality(_) | Value::Spans(_, true) if !inequality_for_interval => None,
-        Value::Inequality(chain) => interval::solution(chain, rules.budget),
+        Value::Inequality(chain) => interval::solution(chain, rules.budget).map(|(_, spans)| spans),
         answer @ (Value::Spans(..) | Value::Tuple(..)) => interval::spans(answer),
         _ => None,
     };
@@ -224,10 +224,10 @@ fn equation(gold: &Chain, answer: &Value, rules: Rules<'_>) -> bool {
 }
 
 fn inequality(gold: &Chain, answer: &Value, rules: Rules<'_>) -> bool {
-    if let Some(gold) = interval::solution(gold, rules.budget) {
+    if let Some((name, gold)) = interval::solution(gold, rules.budget) {
         return match answer {
             Value::Inequality(answer) => interval::solution(answer, rules.budget)
-                .is_some_and(|answer| interval::equal(&gold, &answer, rules.budget)),
+                .is_some_and(|(other, answer)| name == other && interval::equal(&gold, &answer, rules.budget)),
             answer => interval::spans(answer).is_some_and(|answer| interval::equal(&gold, &answer, rules.budget)),
         };
     }

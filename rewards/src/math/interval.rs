@@ -36,8 +36,8 @@ fn point(value: &Value) -> Option<Span> {
     }
 }
 
-/// Where an inequality of one unknown, linear in it, holds.
-pub(super) fn solution(chain: &Chain, budget: &Budget) -> Option<Vec<Span>> {
+/// The only unknown of an inequality, and where it holds; `None` where it has several or is not linear in it.
+pub(super) fn solution(chain: &Chain, budget: &Budget) -> Option<(String, Vec<Span>)> {
     let mut names = BTreeSet::new();
     chain.sides.iter().for_each(|side| side.expr.symbols(&mut names));
     let name = match names.iter().collect::<Vec<_>>()[..] {
@@ -49,7 +49,7 @@ pub(super) fn solution(chain: &Chain, budget: &Budget) -> Option<Vec<Span>> {
         let one = one_relation(&pair[0].expr, relation, &pair[1].expr, &name, budget)?;
         result = intersection(&result, &one, budget)?;
     }
-    Some(result)
+    Some((name, result))
 }
 
 fn one_relation(left: &Expr, relation: Relation, right: &Expr, name: &str, budget: &Budget) -> Option<Vec<Span>> {

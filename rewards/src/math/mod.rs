@@ -131,8 +131,7 @@ impl Accuracy {
             GoldKind::Value(value) => self.compare_value(value, gold, found),
             GoldKind::Text => {
                 let gold = clean::normalised(&gold.text);
-                let last_words = if found.rule == "last_value" { prose::after_verb(text) } else { None };
-                let same = readings(found).chain(last_words).any(|text| clean::normalised(text) == gold);
+                let same = readings(found).any(|text| clean::normalised(text) == gold);
                 if same { Ok("the same words".to_owned()) } else { Err("other words than the gold".to_owned()) }
             }
             GoldKind::Unreadable => {
@@ -204,10 +203,13 @@ fn readings<'a>(found: &'a Found<'_>) -> impl Iterator<Item = &'a str> {
     // Each is looked for only when those before it could not be read.
     let cue = move || if text.len() > 8 { prose::after_cue(text) } else { None };
     let from_cue = iter::once_with(cue).flatten().flat_map(|cue| [cue, prose::main_clause(cue)]);
-    let clause = iter::once_with(move || prose::main_clause(text));
+    let shorter: [fn(&str) -> &str; 2] = [prose::main_clause, prose::without_lead];
+    let shorter = shorter.into_iter().filter(move |_| sentence).map(move |shorten| shorten(text));
+    let verb =
+        iter::once_with(move || if found.rule == "last_value" { prose::after_verb(text) } else { None }).flatten();
     let only =
         iter::once_with(move || if sentence { prose::only_value(cue().unwrap_or(text)) } else { None }).flatten();
-    iter::once(text).chain(from_cue).chain(clause).chain(only)
+    iter::once(text).chain(from_cue).chain(shorter).chain(verb).chain(only)
 }
 
 /// The values of all boxes as a list, where there are as many boxes as the gold has values.

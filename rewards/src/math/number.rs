@@ -46,6 +46,10 @@ fn one_reading(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
         (gold, answer) if !units_agree(gold, answer) => return false,
         _ => {}
     }
+    // A percentage is no quantity with a unit, not even of the same number.
+    if (gold.percent && answer.unit.is_some()) || (answer.percent && gold.unit.is_some()) {
+        return false;
+    }
     match (gold.percent, answer.percent) {
         (true, true) | (false, false) => values(gold, answer, budget),
         // "28" for "28%" by convention, and 0.28 because it is the same number; but never 28 for 0.28.

@@ -180,6 +180,11 @@ pub(super) fn last_value(region: &str) -> Option<Cow<'_, str>> {
     let formula = last_formula(region);
     let number = last_number(region);
     let line_start = line.as_ptr() as usize - region.as_ptr() as usize;
+    if let Some(end) =
+        [" is the answer", " is the final answer", " is the correct answer"].into_iter().find_map(|cue| line.find(cue))
+    {
+        return Some(Cow::Borrowed(line[..end].rsplit(". ").next().unwrap_or("")));
+    }
     if line.len() <= MAX_LINE_BYTES && plain_answer(line) {
         return Some(Cow::Borrowed(line));
     }
@@ -189,28 +194,89 @@ pub(super) fn last_value(region: &str) -> Option<Cow<'_, str>> {
         (None, Some(number)) => number,
         (None, None) => return Some(Cow::Borrowed(&line[..floor_boundary(line, MAX_LINE_BYTES)])),
     };
-    // What the last sentence says behind its verb, if the candidate is in it: "the solutions are 2 and 3".
     if candidate.0 >= line_start && line.len() <= MAX_LINE_BYTES {
+        let at = candidate.0 - line_start;
+        let sentence_start = line[..at].rfind(". ").map_or(0, |end| end + 2);
+        let sentence = line[sentence_start..].trim();
+        if offers_several(&line[sentence_start..at]) {
+            return Some(Cow::Borrowed(sentence));
+        }
+        if ends_a_computation(&line[..at]) {
+            return Some(Cow::Borrowed(region[candidate.0..candidate.1].trim()));
+        }
+        // What the sentence says behind its verb: "the solutions are 2 and 3".
         let verbs = [" is ", " are ", " be ", ": ", " equals "];
-        if let Some(at) = verbs.into_iter().filter_map(|verb| line.rfind(verb).map(|at| at + verb.len())).max()
-            && line_start + at <= candidate.0
+        if let Some(verb_end) = verbs.into_iter().filter_map(|verb| line.rfind(verb).map(|at| at + verb.len())).max()
+            && verb_end <= at
         {
-            return Some(Cow::Borrowed(line[at..].trim()));
+            return Some(Cow::Borrowed(line[verb_end..].trim()));
         }
     }
     // What a sentence denies is not its answer; the whole sentence is, which is no value.
     if denies(&region[..candidate.0]) {
         return Some(Cow::Borrowed(&line[..floor_boundary(line, MAX_LINE_BYTES)]));
     }
-    // One of several values joined by "or" is no answer.
-    let before = region[..candidate.0].trim_end_matches([' ', '$', '\\', '(']);
-    let start = if before.ends_with(" or") || before.ends_with(" and") {
-        before.len() - 3 - before[..before.len() - 3].len().min(MAX_CUE_BYTES)
-    } else {
-        candidate.0
-    };
-    let start = (start..=candidate.0).find(|&at| region.is_char_boundary(at))?;
-    Some(Cow::Borrowed(region[start..candidate.1].trim()))
+    Some(Cow::Borrowed(region[candidate.0..candidate.1].trim()))
+}
+
+/// Whether a sentence, up to its last value, offers that value beside another: "x = 2 or x = 3", "2 and 3".
+fn offers_several(before: &str) -> bool {
+    let has_value = |text: &str| text.bytes().any(|b| b.is_ascii_digit()) || text.contains('$');
+    let or = before.rfind(" or ").is_some_and(|at| has_value(&before[..at]));
+    // "and" joins other things as well: only a name may stand between it and the value.
+    let and = before.rfind(" and ").is_some_and(|at| {
+        let name = before[at + 5..].trim_matches(['$', ' ', '(', '\\']);
+        has_value(&before[..at]) && (name.is_empty() || name.ends_with('=') && name.len() <= 8)
+    });
+    or || and
+}
+
+/// Whether `before` ends in "= " behind a computation with numbers only: "the total is 5 + 13 = ".
+fn ends_a_computation(before: &str) -> bool {
+    let Some(left) = before.trim_end_matches([' ', '$']).strip_suffix('=') else { return false };
+    let computed = left.trim_end_matches(|c: char| c.is_ascii_digit() || " +-*/×·().,$%−".contains(c));
+    let word = computed.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
+    left[computed.len()..].bytes().any(|b| b.is_ascii_digit())
+        && (word.len() > 1 || computed.ends_with(':'))
+        && computed.ends_with(|c: char| c.is_alphabetic() || c == ':')
+}
+
+/// `sentence` without the words that lead up to a statement: "So", "Therefore we have".
+pub(super) fn without_lead(sentence: &str) -> &str {
+    const WORDS: [&str; 24] = [
+        "so",
+        "thus",
+        "therefore",
+        "hence",
+        "then",
+        "we",
+        "have",
+        "get",
+        "find",
+        "obtain",
+        "that",
+        "the",
+        "finally",
+        "and",
+        "this",
+        "gives",
+        "roots",
+        "solutions",
+        "values",
+        "are",
+        "is",
+        "solution",
+        "value",
+        "conclude",
+    ];
+    let mut rest = sentence.trim();
+    while let Some((word, after)) = rest.split_once([' ', ',']) {
+        if !WORDS.contains(&word.to_lowercase().as_str()) {
+            break;
+        }
+        rest = after.trim_start_matches([' ', ',', ':']);
+    }
+    rest
 }
 
 /// Whether the sentence that `before` ends in says that something is not so.
@@ -255,7 +321,9 @@ fn last_formula(text: &str) -> Option<(usize, usize)> {
         let (inner_end, mark) = if double { (end - 1, "$$") } else { (end, "$") };
         let start = text[..inner_end].rfind(mark)?;
         let inner = &text[start + mark.len()..inner_end];
-        (inner.len() <= 2048 && !inner.trim().is_empty() && (double || !inner.contains('\n')))
+        // Money: "$13 = $18".
+        let money = text[end + 1..].starts_with(|c: char| c.is_ascii_digit());
+        (!money && inner.len() <= 2048 && !inner.trim().is_empty() && (double || !inner.contains('\n')))
             .then_some((start, end + 1))
     };
     let pair = |open: &str, close: &str| {

@@ -40,7 +40,7 @@ use crate::excerpt::excerpt;
 use crate::{CompletionView, GoldError, Problem, RewardFn, Verdict};
 
 /// Machine words of arithmetic that one verdict may cost: a few milliseconds at the most.
-const BUDGET_WORDS: u64 = 4_000_000;
+const BUDGET_WORDS: u64 = 1_500_000;
 /// Longest extract that a verdict keeps, in characters.
 const EXTRACT_CHARS: usize = 256;
 /// Longest piece of a gold that a message quotes, in characters.

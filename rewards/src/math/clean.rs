@@ -72,6 +72,18 @@ pub(super) fn says_all_reals(text: &str) -> bool {
     matches!(text.as_str(), "all real numbers" | "all reals" | "all real number" | "real numbers" | "every real number")
 }
 
+/// Whether `text` says in words that nothing solves the problem, which is the empty set.
+pub(super) fn says_none(text: &str) -> bool {
+    if !text.contains("solution") && !text.contains("mpty set") {
+        return false;
+    }
+    let text = normalised(text);
+    matches!(
+        text.as_str(),
+        "no solution" | "no solutions" | "no real solution" | "no real solutions" | "empty set" | "the empty set"
+    )
+}
+
 /// `text` as it is compared when it is no mathematics: without markup, case, punctuation at the ends and double spaces.
 pub(super) fn normalised(text: &str) -> String {
     let undelimited = undelimited(text);

@@ -29,6 +29,9 @@ pub(super) fn read(source: &str, budget: &Budget) -> Result<Value, Unread> {
     if clean::says_all_reals(&source) {
         return Ok(Value::Spans(vec![Span::everything()], false));
     }
+    if clean::says_none(&source) {
+        return Ok(Value::Set(vec![]));
+    }
     list(&lex(&source)?, 0, budget)
 }
 

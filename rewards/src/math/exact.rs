@@ -42,7 +42,7 @@ fn pay(bits: u64, work: &mut Work) -> Option<()> {
     if bits > 2 * MAX_BITS {
         return None;
     }
-    work.spend(16 + bits * bits / 512)
+    work.spend(40 + bits * bits / 512)
 }
 
 fn add(a: &BigRational, b: &BigRational, work: &mut Work) -> Option<BigRational> {

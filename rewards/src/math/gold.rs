@@ -36,6 +36,7 @@ impl GoldAnswer {
             Some((letter, rest)) if letter.is_ascii_uppercase() || text.contains('(') => {
                 GoldKind::Choice(letter.to_ascii_uppercase(), read(rest, budget).ok())
             }
+            _ if is_name(&text) => GoldKind::Text,
             _ => match read(&text, budget) {
                 Ok(value) => GoldKind::Value(value),
                 Err(_) if clean::is_words(&text) => GoldKind::Text,
@@ -44,6 +45,14 @@ impl GoldAnswer {
         };
         Self { text, kind }
     }
+}
+
+/// Whether `text` is a Roman numeral or a short name, which would otherwise read as a product of symbols in any order.
+fn is_name(text: &str) -> bool {
+    let text = clean::undelimited(text);
+    let roman = text.bytes().all(|b| b"IVX".contains(&b));
+    let name = text.starts_with(|c: char| c.is_ascii_uppercase()) && text[1..].bytes().all(|b| b.is_ascii_lowercase());
+    text.len() > 1 && (roman || name)
 }
 
 /// The part of a stored solution that states its answer.

@@ -1,0 +1,127 @@
+//! Takes off what surrounds an answer without belonging to it: formula delimiters, emphasis, boxes, the final stop.
+
+use std::borrow::Cow;
+
+/// `source` without delimiters, markdown emphasis and a final stop.
+pub(super) fn undelimited(source: &str) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(source.trim());
+    loop {
+        let before = text.len();
+        let trimmed = strip_once(&text).map(str::to_owned);
+        if let Some(trimmed) = trimmed {
+            text = Cow::Owned(trimmed);
+        }
+        if text.len() == before {
+            break;
+        }
+    }
+    if text.contains('$') {
+        text = Cow::Owned(without_dollars(&text));
+    }
+    if text.contains("**") && text.matches("**").count() % 2 == 0 && text.starts_with("**") {
+        text = Cow::Owned(text.replace("**", ""));
+    }
+    text
+}
+
+/// `text` without one outer layer, or `None`.
+fn strip_once(text: &str) -> Option<&str> {
+    let pairs = [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"), ("\"", "\"")];
+    for (open, close) in pairs {
+        if let Some(inner) = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {
+            let single = open != "$" || !inner.contains('$');
+            let escaped = close.starts_with('$') && inner.ends_with('\\');
+            if single && !escaped && !inner.contains(open) && !inner.is_empty() {
+                return Some(inner.trim());
+            }
+        }
+    }
+    let shorter = text.trim_end_matches(['.', ',', ';', '。', '\u{200b}', '\u{feff}']).trim();
+    // Dots that say how a decimal goes on are part of it.
+    if shorter.len() < text.len() && !text.ends_with("...") {
+        return Some(shorter);
+    }
+    None
+}
+
+/// Without the dollar signs that delimit formulas. An odd number, or signs directly before digits with no closing one behind
+/// them, are money.
+fn without_dollars(text: &str) -> String {
+    let signs: Vec<usize> =
+        text.match_indices('$').map(|(at, _)| at).filter(|&at| !text[..at].ends_with('\\')).collect();
+    if signs.len() % 2 == 1 {
+        return text.to_owned();
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut from = 0;
+    for at in signs {
+        plain.push_str(&text[from..at]);
+        plain.push(' ');
+        from = at + 1;
+    }
+    plain.push_str(&text[from..]);
+    plain
+}
+
+/// Whether `text` says "all real numbers" in words.
+pub(super) fn says_all_reals(text: &str) -> bool {
+    if !text.contains("real") {
+        return false;
+    }
+    let text = normalised(text);
+    matches!(text.as_str(), "all real numbers" | "all reals" | "all real number" | "real numbers" | "every real number")
+}
+
+/// Whether `text` says in words that nothing solves the problem, which is the empty set.
+pub(super) fn says_none(text: &str) -> bool {
+    if !text.contains("solution") && !text.contains("mpty set") {
+        return false;
+    }
+    let text = normalised(text);
+    matches!(
+        text.as_str(),
+        "no solution" | "no solutions" | "no real solution" | "no real solutions" | "empty set" | "the empty set"
+    )
+}
+
+/// `text` as it is compared when it is no mathematics: without markup, case, punctuation at the ends and double spaces.
+pub(super) fn normalised(text: &str) -> String {
+    let undelimited = undelimited(text);
+    let mut plain = undelimited.into_owned();
+    if plain.contains('\\') {
+        for command in
+            ["\\textbf", "\\textit", "\\textrm", "\\text", "\\mathrm", "\\mathbf", "\\mbox", "\\left", "\\right"]
+        {
+            plain = plain.replace(command, "");
+        }
+        for space in ["\\ ", "\\,", "\\;", "\\!", "\\:", "\\quad", "~"] {
+            plain = plain.replace(space, " ");
+        }
+        plain = plain.replace("dfrac", "frac").replace("tfrac", "frac");
+    }
+    let mut normal = String::with_capacity(plain.len());
+    for c in plain.chars().filter(|c| !"{}*\"'’‘“”$".contains(*c)) {
+        if c.is_whitespace() {
+            if !normal.ends_with(' ') {
+                normal.push(' ');
+            }
+        } else {
+            normal.extend(c.to_lowercase());
+        }
+    }
+    normal.trim_matches([' ', '.', ',', ';', ':', '!']).to_owned()
+}
+
+/// `text` without any white space: two spellings of one formula.
+pub(super) fn squeezed(text: &str) -> String {
+    undelimited(text).chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+/// Whether `text` holds words, dates or times and nothing else, so that it is meant as text.
+pub(super) fn is_words(text: &str) -> bool {
+    let text = normalised(text);
+    let word = text.split(|c: char| !c.is_alphabetic()).any(|word| word.chars().count() > 1)
+        || text.contains("p.m")
+        || text.contains("a.m");
+    word && text.chars().all(|c| c.is_alphanumeric() || " -.,&:".contains(c))
+}

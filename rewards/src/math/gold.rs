@@ -1,0 +1,148 @@
+//! Reads gold answers as data sets store them.
+
+use super::boxes::boxes;
+use super::clean;
+use super::collect::read;
+use super::float::Budget;
+use super::value::Value;
+use crate::tags::last_answer;
+
+/// A gold answer, read once for all completions.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct GoldAnswer {
+    /// The answer itself, without the rationale around it.
+    pub(super) text: String,
+    pub(super) kind: GoldKind,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum GoldKind {
+    Value(Value),
+    /// An option of a multiple-choice question, and what stands behind its letter.
+    Choice(char, Option<Value>),
+    /// Words.
+    Text,
+    /// Neither words nor mathematics that is understood.
+    Unreadable,
+}
+
+impl GoldAnswer {
+    /// Reads `source`: bare or delimited LaTeX, a boxed answer, a GSM8K rationale that ends in `#### 42`, a solution that
+    /// ends in a box, words, or an option.
+    pub(super) fn read(source: &str, budget: &Budget) -> Self {
+        let text = statement(source).trim().to_owned();
+        let kind = match option(&text) {
+            // A small letter is a symbol unless it stands in brackets.
+            Some((letter, rest)) if letter.is_ascii_uppercase() || text.contains('(') => {
+                GoldKind::Choice(letter.to_ascii_uppercase(), read(rest, budget).ok())
+            }
+            _ if is_name(&text) => GoldKind::Text,
+            _ => match read(&text, budget) {
+                Ok(value) => GoldKind::Value(value),
+                Err(_) if clean::is_words(&text) => GoldKind::Text,
+                Err(_) => GoldKind::Unreadable,
+            },
+        };
+        Self { text, kind }
+    }
+}
+
+/// Whether `text` is a Roman numeral or a short name, which would otherwise read as a product of symbols in any order.
+fn is_name(text: &str) -> bool {
+    let text = clean::undelimited(text);
+    let roman = text.bytes().all(|b| b"IVX".contains(&b));
+    let name = text.starts_with(|c: char| c.is_ascii_uppercase()) && text[1..].bytes().all(|b| b.is_ascii_lowercase());
+    text.len() > 1 && (roman || name)
+}
+
+/// The part of a stored solution that states its answer.
+fn statement(source: &str) -> &str {
+    if let Some(at) = source.rfind("####") {
+        return &source[at + 4..];
+    }
+    if let Some(last) = boxes(source).last() {
+        return last.content;
+    }
+    last_answer(source).unwrap_or(source)
+}
+
+/// The one option that `text` names, as its letter, and what stands behind it: `B`, `(B)`, `B. 12`,
+/// `\textbf{(B)}\ 12`, `option B`. `None` where it names none or several.
+pub(super) fn option(text: &str) -> Option<(char, &str)> {
+    let mut rest = text.trim().trim_matches(['$', '*', '"', '\'', '`', ' ']);
+    rest = rest.strip_suffix(['.', ',']).unwrap_or(rest);
+    for lead in ["option ", "Option ", "choice ", "Choice ", "answer ", "Answer: ", "the answer is ", "The answer is "]
+    {
+        rest = rest.strip_prefix(lead).unwrap_or(rest);
+    }
+    let mut depth = 0;
+    for _ in 0..4 {
+        for wrap in ["\\textbf{", "\\text{", "\\mathrm{", "\\mathbf{", "\\textrm{", "\\textit{", "\\mbox{", "{"] {
+            if let Some(inner) = rest.strip_prefix(wrap) {
+                rest = inner.trim_start_matches([' ', '*']);
+                depth += 1;
+            }
+        }
+    }
+    let (paren, inner) = match rest.strip_prefix('(') {
+        Some(inner) => (true, inner.trim_start()),
+        None => (false, rest),
+    };
+    let letter = inner.chars().next().filter(char::is_ascii_alphabetic)?;
+    let mut behind = inner[1..].trim_start_matches('*');
+    let closed = behind.trim_start().strip_prefix([')', ']']);
+    let marked = behind.strip_prefix(['.', ':']).filter(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
+    if paren || closed.is_some() {
+        behind = closed?;
+    } else if let Some(rest) = marked {
+        behind = rest;
+    } else if !behind.trim_matches(['}', ' ', '*', '$']).is_empty() {
+        return None;
+    }
+    for _ in 0..depth {
+        behind = behind.trim_start().strip_prefix('}').unwrap_or(behind);
+    }
+    let behind = behind.trim_matches([' ', '~', '\\', '*', '$', ':', '.']).trim_matches(['}', '{']);
+    (is_letter(letter) && !names_another(behind)).then_some((letter, behind))
+}
+
+fn is_letter(letter: char) -> bool {
+    ('A'..='H').contains(&letter.to_ascii_uppercase())
+}
+
+/// The option that a sentence states, if it names one only and neither hedges nor denies: "the correct choice is (D)".
+pub(super) fn stated_option(sentence: &str) -> Option<char> {
+    const DOUBTS: [&str; 11] =
+        ["not", "or", "either", "neither", "nor", "isn't", "and", "wrong", "incorrect", "false", "eliminate"];
+    let words: Vec<&str> = sentence
+        .split_whitespace()
+        .map(|word| word.trim_matches(['(', ')', '.', ':', ',', '*', '$', '"', '\'']))
+        .filter(|word| !word.is_empty())
+        .collect();
+    if words.iter().any(|word| DOUBTS.contains(&word.to_lowercase().as_str())) {
+        return None;
+    }
+    let single = |word: &str| word.len() == 1 && word.chars().all(|c| ('A'..='H').contains(&c));
+    // "A" may be an article.
+    let named = |i: usize| {
+        let introduced = i > 0 && matches!(words[i - 1].to_lowercase().as_str(), "option" | "choice" | "answer" | "is");
+        single(words[i]) && (words[i] != "A" || i + 1 == words.len() || introduced)
+    };
+    let mut options = (0..words.len()).filter(|&i| named(i)).map(|i| words[i]);
+    let option = options.next()?.chars().next();
+    if options.next().is_none() { option } else { None }
+}
+
+/// Whether further options are named in `text`: "(B)", "or C".
+fn names_another(text: &str) -> bool {
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || ",;/&".contains(c)).filter(|word| !word.is_empty()).collect();
+    let separates = text.trim_start().starts_with([',', ';', '/', '&']);
+    words.iter().enumerate().any(|(i, word)| {
+        let bare = word.trim_matches(['(', ')', '.', ':', '*', '$', '{', '}']);
+        let single = bare.len() == 1 && ('A'..='H').contains(&bare.chars().next().unwrap_or(' '));
+        let joins = matches!(bare.to_lowercase().as_str(), "or" | "and");
+        (single && (word.starts_with('(') || separates || i > 0 && matches!(words[i - 1], "or" | "and")))
+            || (joins && i == 0)
+    })
+}

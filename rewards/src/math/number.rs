@@ -1,0 +1,120 @@
+//! Whether two single values are the same answer: numbers, decimals, percentages, quantities with units.
+
+use num_bigint::BigInt;
+use num_rational::BigRational;
+
+use super::exact;
+use super::expr::Expr;
+use super::float::Budget;
+use super::same;
+use super::scalar::units_agree;
+use super::token::Decimal;
+use super::value::Scalar;
+
+/// Significant digits from which a decimal may stand for an exact gold that no decimal can write (`1/3`, `sqrt(2)`).
+pub(super) const MIN_ANSWER_DIGITS: u32 = 6;
+/// Significant digits from which a decimal gold counts as rounded, so that more exact answers round to it.
+const MIN_GOLD_DIGITS: u32 = 3;
+/// Further digits that make an answer more exact than such a gold, and not just another number.
+const MORE_DIGITS: i32 = 2;
+
+/// Whether `answer` is `gold`. Letters behind a number may be a unit in either of the two.
+pub(super) fn agree(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
+    if one_reading(gold, answer, budget) {
+        return true;
+    }
+    let gold_measured = gold.measured.as_deref();
+    let answer_measured = answer.measured.as_deref();
+    match (gold_measured, answer_measured) {
+        (Some(gold), Some(answer)) if one_reading(gold, answer, budget) => true,
+        // A symbolic gold is taken for a quantity only by an answer that states one.
+        (Some(gold), _) if answer.unit.is_some() => one_reading(gold, answer, budget),
+        (_, Some(answer)) => !gold.expr.has_symbols() && one_reading(gold, answer, budget),
+        _ => false,
+    }
+}
+
+fn one_reading(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
+    let hundredth = |scalar: &Scalar| Scalar {
+        expr: Expr::quotient(scalar.expr.clone(), Expr::integer(100)),
+        decimal: scalar.decimal.map(|decimal| Decimal { last_place: decimal.last_place - 2, ..decimal }),
+        ..scalar.clone()
+    };
+    match (gold.unit.as_deref(), answer.unit.as_deref()) {
+        (Some("dollar"), Some("cent")) => return values(gold, &hundredth(answer), budget),
+        (Some("cent"), Some("dollar")) => return values(&hundredth(gold), answer, budget),
+        (gold, answer) if !units_agree(gold, answer) => return false,
+        _ => {}
+    }
+    // A percentage is no quantity with a unit, not even of the same number.
+    if (gold.percent && answer.unit.is_some()) || (answer.percent && gold.unit.is_some()) {
+        return false;
+    }
+    match (gold.percent, answer.percent) {
+        (true, true) | (false, false) => values(gold, answer, budget),
+        // "28" for "28%" by convention, and 0.28 because it is the same number; but never 28 for 0.28.
+        (true, false) => values(gold, answer, budget) || values(&hundredth(gold), answer, budget),
+        (false, true) => values(gold, answer, budget) || values(gold, &hundredth(answer), budget),
+    }
+}
+
+/// Whether the numbers agree, exactly or as far as either is written.
+fn values(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
+    if same::equal(&gold.expr, &answer.expr, budget) {
+        return true;
+    }
+    match (gold.decimal, answer.decimal) {
+        (Some(decimal), answer_decimal) if decimal.significant >= MIN_GOLD_DIGITS => {
+            let last_place = match answer_decimal {
+                Some(decimal) => decimal.last_place,
+                // A whole number is exact; its last digit is that of the ones.
+                None if same::rational(&answer.expr, budget).is_some_and(|value| exact::is_integer(&value)) => 0,
+                None => i32::MIN / 2,
+            };
+            last_place <= decimal.last_place - MORE_DIGITS
+                && rounds_to(&answer.expr, &gold.expr, decimal.last_place, budget)
+        }
+        (None, Some(decimal)) if decimal.significant >= MIN_ANSWER_DIGITS && !terminates(&gold.expr, budget) => {
+            rounds_to(&gold.expr, &answer.expr, decimal.last_place, budget)
+                || cut_off(&gold.expr, &answer.expr, decimal.last_place, budget)
+        }
+        _ => false,
+    }
+}
+
+/// `value - decimal`, counted in units of the last place of `decimal`.
+fn error(value: &Expr, decimal: &Expr, last_place: i32, budget: &Budget) -> Option<f64> {
+    if last_place.abs() > 400 || value.has_symbols() {
+        return None;
+    }
+    let ten = BigRational::from_integer(BigInt::from(10));
+    let scale = Expr::Number(ten.pow(-last_place));
+    same::approximate(&Expr::Product(vec![Expr::difference(value.clone(), decimal.clone()), scale]), budget)
+}
+
+/// Whether `value` is `decimal` after rounding to the place of its last digit.
+fn rounds_to(value: &Expr, decimal: &Expr, last_place: i32, budget: &Budget) -> bool {
+    error(value, decimal, last_place, budget).is_some_and(|error| error.abs() <= 0.5)
+}
+
+/// Whether `decimal` is `value` with the further digits left off.
+fn cut_off(value: &Expr, decimal: &Expr, last_place: i32, budget: &Budget) -> bool {
+    let negative = same::approximate(decimal, budget).is_some_and(|decimal| decimal < 0.0);
+    error(value, decimal, last_place, budget).is_some_and(|error| {
+        let towards_zero = if negative { -error } else { error };
+        (0.0..1.0).contains(&towards_zero)
+    })
+}
+
+/// Whether some decimal is exactly `expr`.
+fn terminates(expr: &Expr, budget: &Budget) -> bool {
+    same::rational(expr, budget).is_some_and(|value| {
+        let mut denominator = value.denom().clone();
+        for prime in [2_u32, 5] {
+            while (&denominator % prime) == BigInt::ZERO {
+                denominator /= prime;
+            }
+        }
+        denominator == BigInt::from(1)
+    })
+}

@@ -57,6 +57,7 @@ const QUOTE_CHARS: usize = 60;
 /// is never closed has no answer. Then the first of these that is there counts, if [`AccuracyOptions`] allows it: the last
 /// closed box, the last closed `<answer>`, `####`, "the answer is", the last value. The verdict's `rule` names it: `boxed`,
 /// `answer_tag`, `hashes`, `cue`, `last_value`; or `no_answer`, `unclosed_think`, and `gold` where the reward does not apply.
+/// Of a completion that was cut off, what reaches up to the cut without a closing box or tag is no answer.
 ///
 /// # When it is right
 ///
@@ -112,8 +113,15 @@ impl Accuracy {
             return Verdict::not_applicable("gold", "the gold answer is not understood");
         }
         let words = !matches!(gold.kind, GoldKind::Value(_));
-        let found = extract::region(&problem.question, completion)
-            .and_then(|region| extract::answer(region, words, &self.options));
+        let found = extract::region(&problem.question, completion).and_then(|region| {
+            let found = extract::answer(region, words, &self.options)?;
+            // What ends where the token limit cut the completion off may be half a number.
+            let closed = matches!(found.rule, "boxed" | "answer_tag");
+            if completion.truncated && !closed && region.trim_end().ends_with(found.text.trim()) {
+                return Err(("no_answer", "the completion was cut off in its answer"));
+            }
+            Ok(found)
+        });
         match found {
             Ok(found) => self.compare(gold, &found),
             Err((rule, reason)) => Verdict::scored(0.0, rule, reason),

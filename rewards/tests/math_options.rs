@@ -107,6 +107,13 @@ fn only_the_region_behind_prompt_and_reasoning_counts() {
     check(&view(r"User: put the sum of 2 and 3 into \boxed{5}. Assistant:").with_prompt(prompt), 0.0);
     check(&view(r"User: put the sum of 2 and 3 into \boxed{5}. Assistant: \boxed{5}").with_prompt(prompt), 1.0);
     check(&view("What is two plus three? 5"), 1.0);
+    // Cut off by the token limit: what is closed or followed by other text stands, the rest may be half a number.
+    let cut = |text: &'static str| CompletionView::new(text, 1, true);
+    check(&cut("The answer is 5"), 0.0);
+    check(&cut("#### 5"), 0.0);
+    check(&cut("The answer is 5. To check this, we"), 1.0);
+    check(&cut(r"\boxed{5}"), 1.0);
+    check(&cut("<answer>5</answer>"), 1.0);
 }
 
 #[test]

@@ -132,6 +132,47 @@ fn soup() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..16).prop_map(|pieces| pieces.concat())
 }
 
+/// Golds of every kind that is compared in its own way, so that soup meets each comparison.
+fn typical_gold() -> impl Strategy<Value = String> {
+    let golds = vec![
+        "42",
+        "0.125",
+        "\\frac{3}{4}",
+        "7\\frac{3}{4}",
+        "28\\%",
+        "\\$5.50",
+        "5 \\text{ cm}",
+        "3.0 \\times 10^8",
+        "\\sqrt{2}",
+        "2^{2018}",
+        "\\ln 2",
+        "\\sin 20^\\circ",
+        "\\frac{\\pi}{2}",
+        "3+4i",
+        "x^2+2x+1",
+        "(n-1)!",
+        "y = 2x+3",
+        "x + y \\le 1",
+        "x > 5",
+        "|x| < 2",
+        "[0,9)",
+        "(-\\infty,1) \\cup (3,\\infty)",
+        "\\{1,2,3\\}",
+        "1 \\pm \\sqrt{5}",
+        "x=1, y=2",
+        "(1,2),(2,1)",
+        "(3,-5)",
+        "\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}",
+        "3:4",
+        "1011_2",
+        "B",
+        "\\textbf{(D)}\\ 25",
+        "Tuesday",
+        "\\emptyset",
+    ];
+    prop::sample::select(golds).prop_map(str::to_owned)
+}
+
 /// A whole number, a fraction or a root with the LaTeX that writes it.
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -147,7 +188,11 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn every_input_gets_a_bounded_verdict(gold in soup(), completion in soup(), boxed: bool) {
+    fn every_input_gets_a_bounded_verdict(
+        gold in prop_oneof![soup(), typical_gold()],
+        completion in soup(),
+        boxed: bool,
+    ) {
         let completion = if boxed { format!("\\boxed{{{completion}}}") } else { completion };
         let verdict = judge(&gold, &completion);
         prop_assert!(matches!(verdict.score, None | Some(0.0 | 1.0)));

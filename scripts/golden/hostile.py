@@ -211,6 +211,7 @@ CASES = [
     ("end without begin", "5", boxed(["5\\end{pmatrix}", 1]), False),
     ("unknown command", "5", boxed(["\\foo{5}", 1]), False),
     ("backslash at the end", "5", text("\\boxed{5\\"), False),
+    ("formula of signs behind the last line", "42", text("cm\n$\\$"), False),
     ("subscript at the end", "x", boxed(["x_", 1]), False),
     ("caret at the end", "5", boxed(["5^", 1]), False),
 ]

@@ -18,10 +18,34 @@ pub(super) fn undelimited(source: &str) -> Cow<'_, str> {
     if text.contains('$') {
         text = Cow::Owned(without_dollars(&text));
     }
+    if spaced_thousands(&text) {
+        text = Cow::Owned(text.replace(' ', ""));
+    } else if text.contains(" {,") {
+        text = Cow::Owned(text.replace(" {,", "{,"));
+    }
     if text.contains("**") && text.matches("**").count() % 2 == 0 && text.starts_with("**") {
         text = Cow::Owned(text.replace("**", ""));
     }
     text
+}
+
+/// Whether `text` is one number whose thousands are set off by spaces: `1 234 567`.
+fn spaced_thousands(text: &str) -> bool {
+    let mut groups = text.split(' ');
+    let first = groups.next().unwrap_or("").trim_start_matches('-');
+    let digits = |group: &str| group.bytes().all(|b| b.is_ascii_digit());
+    text.contains(' ')
+        && (1..=3).contains(&first.len())
+        && digits(first)
+        && groups.all(|group| group.len() == 3 && digits(group))
+}
+
+/// `text` with a decimal comma read as a point, if it is one number with one comma that groups no thousands: `3,14`.
+pub(super) fn decimal_comma(text: &str) -> Option<String> {
+    let text = undelimited(text);
+    let (whole, fraction) = text.split_once(',')?;
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    (digits(whole.trim_start_matches('-')) && digits(fraction)).then(|| format!("{whole}.{fraction}"))
 }
 
 /// `text` without one outer layer, or `None`.

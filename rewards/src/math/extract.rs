@@ -107,7 +107,7 @@ pub(super) fn answer<'a>(region: &'a str, words: bool, options: &AccuracyOptions
 }
 
 /// The last box, together with those before it from which only a separator divides it.
-fn joined<'a>(region: &'a str, boxes: &[Boxed<'a>]) -> Cow<'a, str> {
+pub(super) fn joined<'a>(region: &'a str, boxes: &[Boxed<'a>]) -> Cow<'a, str> {
     let Some((last, before)) = boxes.split_last() else { return Cow::Borrowed("") };
     let mut text = Cow::Borrowed(last.content);
     let mut next = last;

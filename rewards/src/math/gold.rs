@@ -1,8 +1,11 @@
 //! Reads gold answers as data sets store them.
 
+use std::borrow::Cow;
+
 use super::boxes::boxes;
 use super::clean;
 use super::collect::read;
+use super::extract::joined;
 use super::float::Budget;
 use super::value::Value;
 use crate::tags::last_answer;
@@ -56,14 +59,15 @@ fn is_name(text: &str) -> bool {
 }
 
 /// The part of a stored solution that states its answer.
-fn statement(source: &str) -> &str {
+fn statement(source: &str) -> Cow<'_, str> {
     if let Some(at) = source.rfind("####") {
-        return &source[at + 4..];
+        return Cow::Borrowed(&source[at + 4..]);
     }
-    if let Some(last) = boxes(source).last() {
-        return last.content;
+    let boxes = boxes(source);
+    if !boxes.is_empty() {
+        return joined(source, &boxes);
     }
-    last_answer(source).unwrap_or(source)
+    Cow::Borrowed(last_answer(source).unwrap_or(source))
 }
 
 /// The one option that `text` names, as its letter, and what stands behind it: `B`, `(B)`, `B. 12`,

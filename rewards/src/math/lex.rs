@@ -145,7 +145,7 @@ impl<'a> Lexer<'a> {
         let spaced = self.source[..self.at].ends_with([' ', '~']);
         let product = matches!(run, "mg" | "ms")
             && !(spaced && matches!(self.tokens[..], [Token::Number(..)] | [Token::Minus, Token::Number(..)]));
-        if (after_number && !product && (words::unit(run).is_some() || matches!(run, "sq" | "cu")))
+        if (after_number && !product && (words::unit(run).is_some() || matches!(run, "sq" | "cu" | "pct")))
             || words::is_short_word(run)
         {
             self.push(Token::Word(run.to_owned()), length);

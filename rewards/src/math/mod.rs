@@ -57,6 +57,7 @@ const QUOTE_CHARS: usize = 60;
 /// is never closed has no answer. Then the first of these that is there counts, if [`AccuracyOptions`] allows it: the last
 /// closed box, the last closed `<answer>`, `####`, "the answer is", the last value. The verdict's `rule` names it: `boxed`,
 /// `answer_tag`, `hashes`, `cue`, `last_value`; or `no_answer`, `unclosed_think`, and `gold` where the reward does not apply.
+/// Of a completion that was cut off, what reaches up to the cut without a closing box or tag is no answer.
 ///
 /// # When it is right
 ///
@@ -70,7 +71,7 @@ const QUOTE_CHARS: usize = 60;
 ///   factor, inequalities are solved where they are linear in one unknown, matrices agree entry by entry.
 /// - Several values, "or", or several options for one gold are wrong, and so is everything that is not wholly understood.
 ///
-/// Work is bounded: a few passes over the completion, answers of at most 4 KiB read as mathematics, nesting of at most 64,
+/// Work is bounded: a few passes over the completion, answers of at most 4 KiB read as mathematics, nesting of at most 200,
 /// and a budget on arithmetic. Model text is never evaluated by anything but this reader.
 #[derive(Debug, Clone, Default)]
 pub struct Accuracy {
@@ -112,8 +113,15 @@ impl Accuracy {
             return Verdict::not_applicable("gold", "the gold answer is not understood");
         }
         let words = !matches!(gold.kind, GoldKind::Value(_));
-        let found = extract::region(&problem.question, completion)
-            .and_then(|region| extract::answer(region, words, &self.options));
+        let found = extract::region(&problem.question, completion).and_then(|region| {
+            let found = extract::answer(region, words, &self.options)?;
+            // What ends where the token limit cut the completion off may be half a number.
+            let closed = matches!(found.rule, "boxed" | "answer_tag");
+            if completion.truncated && !closed && region.trim_end().ends_with(found.text.trim()) {
+                return Err(("no_answer", "the completion was cut off in its answer"));
+            }
+            Ok(found)
+        });
         match found {
             Ok(found) => self.compare(gold, &found),
             Err((rule, reason)) => Verdict::scored(0.0, rule, reason),
@@ -186,6 +194,13 @@ impl Accuracy {
         if equal::equal(value, &answer, rules) {
             return Ok(format!("equal to the gold, {}", value.kind()));
         }
+        // `3,14` for 3.14: a list by its look, a number where the gold is a decimal.
+        if let (Value::Scalar(scalar), Some(decimal)) = (value, clean::decimal_comma(&found.text))
+            && scalar.decimal.is_some()
+            && read(&decimal, &budget).is_ok_and(|answer| equal::equal(value, &answer, rules))
+        {
+            return Ok(format!("equal to the gold, {}, with a decimal comma", value.kind()));
+        }
         if let Some(answer) = boxed_one_by_one(value, found, &budget)
             && equal::equal(value, &answer, rules)
         {
@@ -205,8 +220,7 @@ fn readings<'a>(found: &'a Found<'_>) -> impl Iterator<Item = &'a str> {
     let from_cue = iter::once_with(cue).flatten().flat_map(|cue| [cue, prose::main_clause(cue)]);
     let shorter: [fn(&str) -> &str; 2] = [prose::main_clause, prose::without_lead];
     let shorter = shorter.into_iter().filter(move |_| sentence).map(move |shorten| shorten(text));
-    let verb =
-        iter::once_with(move || if found.rule == "last_value" { prose::after_verb(text) } else { None }).flatten();
+    let verb = iter::once_with(move || if sentence { prose::after_verb(text) } else { None }).flatten();
     let only =
         iter::once_with(move || if sentence { prose::only_value(cue().unwrap_or(text)) } else { None }).flatten();
     iter::once(text).chain(from_cue).chain(shorter).chain(verb).chain(only)

@@ -77,7 +77,7 @@ fn whole_digits(lexer: &mut Lexer<'_>) -> String {
     let comma_groups = lexer.depth == 0 || lexer.source.contains(", ");
     while (1..=3).contains(&n_first) {
         let rest = lexer.rest();
-        let separators = ["{,}", ",\\!", "\\!", "\\,", "\u{2009}", "\u{202f}", ","];
+        let separators = ["{,}", "{, }", ",\\! ", ",\\!", "\\!", "\\,", "\u{2009}", "\u{202f}", ","];
         let Some(separator) = separators.into_iter().find(|separator| rest.starts_with(separator)) else { break };
         if separator == "," && !comma_groups {
             break;

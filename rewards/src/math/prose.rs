@@ -194,8 +194,9 @@ pub(super) fn last_value(region: &str) -> Option<Cow<'_, str>> {
         (None, Some(number)) => number,
         (None, None) => return Some(Cow::Borrowed(&line[..floor_boundary(line, MAX_LINE_BYTES)])),
     };
-    if candidate.0 >= line_start && line.len() <= MAX_LINE_BYTES {
-        let at = candidate.0 - line_start;
+    // A formula of signs only may stand behind the last line with letters or digits.
+    let in_line = candidate.0.checked_sub(line_start).filter(|&at| at <= line.len() && line.len() <= MAX_LINE_BYTES);
+    if let Some(at) = in_line {
         let sentence_start = line[..at].rfind(". ").map_or(0, |end| end + 2);
         let sentence = line[sentence_start..].trim();
         if offers_several(&line[sentence_start..at]) {

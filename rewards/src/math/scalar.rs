@@ -19,7 +19,10 @@ pub(super) fn scalar(tokens: &[Token]) -> Result<Scalar, Unread> {
     if let Some(result) = with_currency(tokens) {
         return result;
     }
-    let is_percent = |token: &Token| *token == Token::Percent || *token == Token::Word("percent".to_owned());
+    let is_percent = |token: &Token| match token {
+        Token::Word(word) => matches!(word.as_str(), "percent" | "pct" | "percentage"),
+        token => *token == Token::Percent,
+    };
     if let [inner @ .., last] = tokens
         && is_percent(last)
         && !inner.is_empty()

@@ -41,7 +41,7 @@ const METRICS: [&str; 32] = [
     "policy_loss",
 ];
 
-const COMPLETION_FIELDS: [&str; 11] = [
+const COMPLETION_FIELDS: [&str; 12] = [
     "step",
     "problem_id",
     "group",
@@ -50,6 +50,7 @@ const COMPLETION_FIELDS: [&str; 11] = [
     "text",
     "n_tokens",
     "stop_reason",
+    "gold",
     "components",
     "reward",
     "advantage",

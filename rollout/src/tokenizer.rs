@@ -62,6 +62,13 @@ impl Tokenizer {
         self.inner.decode(&ids, true).unwrap_or_default()
     }
 
+    /// How many of the first `ids` it takes until their text holds `end`; all of them if it never does.
+    pub fn tokens_until(&self, ids: &[i64], end: &str) -> usize {
+        // A longer beginning holds whatever a shorter one holds.
+        let lengths: Vec<usize> = (0..ids.len()).collect();
+        lengths.partition_point(|&n| !self.decode(&ids[..n]).contains(end))
+    }
+
     /// Writes tokenizer.json and its companions into a checkpoint, unchanged.
     ///
     /// # Errors

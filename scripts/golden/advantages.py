@@ -36,10 +36,12 @@ def rewards_by_case() -> dict[str, tuple[list[float], list[list[float]]]]:
     }
 
 
-def advantages(rewards: list[list[float]], weights: list[float], scale: str, kind: torch.dtype) -> list[float]:
+def advantages(rewards: list[list[float]], weights: list[float], scale: str, kind: torch.dtype,
+               aggregation: str = "sum_then_normalize") -> list[float]:
     """The `advantages` of trl's scored batch for these rewards."""
     rows = len(rewards)
     oracle = trainer("qwen3_untied", rows=rows, max_completion_length=1, scale_rewards=scale, beta=0.0)
+    oracle.multi_objective_aggregation = aggregation
     oracle.reward_funcs = [None] * len(weights)
     oracle.reward_func_names = [f"reward_{index}" for index in range(len(weights))]
     oracle.reward_weights = torch.tensor(weights, dtype=kind)
@@ -61,6 +63,12 @@ def main() -> None:
                 "rewards": [[None if math.isnan(value) else value for value in row] for row in rewards],
                 "advantages_float64": advantages(rewards, weights, scale, torch.float64),
                 "advantages_float32": advantages(rewards, weights, scale, torch.float32)})
+        # GDPO scales each reward by its own deviation in the group, whatever `scale_rewards` says.
+        cases.append({
+            "name": name, "scale": "decoupled", "group_size": GROUP_SIZE, "weights": weights,
+            "rewards": [[None if math.isnan(value) else value for value in row] for row in rewards],
+            "advantages_float64": advantages(rewards, weights, "group", torch.float64, "normalize_then_sum"),
+            "advantages_float32": advantages(rewards, weights, "group", torch.float32, "normalize_then_sum")})
     write_json(GOLDEN / "advantages.json", cases)
 
 

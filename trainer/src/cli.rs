@@ -18,6 +18,16 @@ Every key of a run file, with default, unit and source: configs/reference.toml
 Exit codes: 0 done, 1 the run failed, 2 the command line or the run file is wrong,
 130 stopped by Ctrl-C and saved.";
 
+const SCORE: &str = "\
+Input lines: {\"completion\": \"..\"} and, as rewards need them, \"id\", \"gold\", \"numbers\", \"target\", \"tests\", \"prompt\",
+\"group\" (cases of a group get advantages), \"tokens\", \"thinking_tokens\", \"token_ids\", \"truncated\", \"language\", \"rewards\".
+Output lines: {\"id\", \"reward\", \"components\": {name: {\"score\", \"reason\", \"extracted\", \"rule\"}}, \"advantage\"?, \"micros\"}.
+
+Examples:
+  grpo-train score --reward accuracy --input cases.jsonl --output verdicts.jsonl
+  grpo-train score --reward 'regex:{\"pattern\": \"(?i)because\"}' --input cases.jsonl --output verdicts.jsonl
+  grpo-train score --config changed.toml --input runs/r1_zero          what would have changed";
+
 /// Group-relative policy optimisation of language models, in one process.
 #[derive(Debug, Parser)]
 #[command(name = "grpo-train", version, about, after_help = EXAMPLES)]
@@ -67,6 +77,12 @@ pub enum Command {
         after_help = "Input lines {\"prompt\": \"..\"} or {\"ids\": [..]}; output lines with text, ids, logprobs and stop_reason."
     )]
     Sample(SampleArgs),
+    /// Judge completions that are already there: a file of cases, or all of a run folder.
+    #[command(after_help = SCORE)]
+    Score(ScoreArgs),
+    /// Run a table of completions and expected scores as tests.
+    #[command(after_help = "Each line is that of `score` with \"expected\": a reward, null, or scores by name.")]
+    RewardTest(RewardTestArgs),
     /// Make Countdown problems as JSON lines, such as a held-out file.
     #[command(after_help = "Example:\n  grpo-train problems --n 1024 --seed 1 --output data/countdown_heldout.jsonl")]
     Problems(ProblemsArgs),
@@ -169,6 +185,56 @@ pub struct SampleArgs {
     /// A text that ends a completion; may be given several times.
     #[arg(long, value_name = "TEXT")]
     pub stop: Vec<String>,
+}
+
+/// Which rewards.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct RewardArgs {
+    /// The run file whose rewards judge.
+    #[arg(short, long, value_name = "FILE", required_unless_present = "reward", conflicts_with = "reward")]
+    pub config: Option<PathBuf>,
+    /// A reward by its kind, with settings as JSON; may be given several times.
+    #[arg(long, value_name = "NAME[:JSON]")]
+    pub reward: Vec<String>,
+    /// Set a key of the run file.
+    #[arg(short, long = "set", value_name = "KEY=VALUE", requires = "config")]
+    pub set: Vec<String>,
+    /// The stage: of the run file if it has several with rewards, and of the run folder.
+    #[arg(long, value_name = "NAME")]
+    pub stage: Option<String>,
+}
+
+/// `grpo-train score`
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ScoreArgs {
+    /// Which rewards.
+    #[command(flatten)]
+    pub rewards: RewardArgs,
+    /// JSON lines to read, or a run folder.
+    #[arg(long, value_name = "FILE|RUN")]
+    pub input: PathBuf,
+    /// JSON lines to write; may be left out for a run folder.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Threads that judge; 0 = all cores.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = threads)]
+    pub jobs: usize,
+    /// The step that weights and expressions are taken at, for a file of cases.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub step: u64,
+}
+
+/// `grpo-train reward-test`
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct RewardTestArgs {
+    /// JSON lines: cases with `expected`.
+    pub file: PathBuf,
+    /// Which rewards.
+    #[command(flatten)]
+    pub rewards: RewardArgs,
+    /// The largest difference that is no failure.
+    #[arg(long, value_name = "X", default_value_t = 1e-6)]
+    pub tolerance: f64,
 }
 
 /// `grpo-train problems`

@@ -37,19 +37,23 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<Ended, Failure> {
-    if let Some(Command::Show(args)) = &cli.command {
-        return show_step(args).map(|()| Ended::Done);
+    let done = |result: Result<(), Failure>| result.map(|()| Ended::Done);
+    match &cli.command {
+        Some(Command::Show(args)) => done(show_step(args)),
+        Some(Command::Score(args)) => done(commands::score(args)),
+        Some(Command::RewardTest(args)) => done(commands::reward_test(args)),
+        Some(Command::Problems(args)) => done(commands::problems(args)),
+        None => on_libtorch(|| commands::train(&cli.run)),
+        Some(Command::Logprobs(args)) => on_libtorch(|| done(commands::logprobs(args))),
+        Some(Command::Sample(args)) => on_libtorch(|| done(commands::sample(args))),
     }
-    // Before anything asks libtorch a question; see there.
+}
+
+/// Runs what computes. CUDA is looked for before anything asks libtorch a question; see there.
+fn on_libtorch<T>(command: impl FnOnce() -> T) -> T {
     grpo_train::machine::load_cuda();
     grpo_train::machine::keep_freed_memory();
-    match &cli.command {
-        None => commands::train(&cli.run),
-        Some(Command::Logprobs(args)) => commands::logprobs(args).map(|()| Ended::Done),
-        Some(Command::Sample(args)) => commands::sample(args).map(|()| Ended::Done),
-        Some(Command::Problems(args)) => commands::problems(args).map(|()| Ended::Done),
-        Some(Command::Show(_)) => unreachable!("shown above"),
-    }
+    command()
 }
 
 fn show_step(args: &ShowArgs) -> Result<(), Failure> {

@@ -19,6 +19,7 @@ fn row(group: usize, row: usize, reward: Option<f32>, n_tokens: usize) -> Comple
         text: format!("I think {group}{row}.\nDone."),
         n_tokens,
         stop_reason: "end_token".into(),
+        gold: rewards::Gold::default(),
         components: vec![
             ("countdown".into(), component(reward, "right", Some("1 + 2"))),
             ("format".into(), component(None, "does not apply", None)),

@@ -158,8 +158,8 @@ impl Rubric {
                 return Err(GoldError::Selection { reason });
             }
         }
-        let judges = self.components.iter().filter(|component| problem.selects(&component.name));
-        judges.map(|component| component.rule.check_gold(problem)).collect()
+        let mut judges = self.components.iter().filter(|component| problem.selects(&component.name));
+        judges.try_for_each(|component| component.rule.check_gold(problem))
     }
 
     /// Judges the completions of one problem, as in the first step; the result has their number and order.

@@ -1,3 +1,5 @@
+//! A rubric over rules that answer what the test wants.
+
 use super::*;
 use crate::{Countdown, Gold, R1Format};
 

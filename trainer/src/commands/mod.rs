@@ -3,11 +3,13 @@
 mod logprobs;
 mod problems;
 mod sample;
+mod score;
 mod train;
 
 pub use logprobs::logprobs;
 pub use problems::problems;
 pub use sample::sample;
+pub use score::{reward_test, score};
 pub use train::{Ended, train};
 
 use crate::run::{DirectoryError, FileError};

@@ -12,11 +12,12 @@ use super::Failure;
 use crate::cli::RunArgs;
 use crate::config::{self, GrpoStage, RunFile, Stage};
 use crate::data::{Questions, problem_file};
+use crate::judges::Judges;
+use crate::machine;
 use crate::plan::{ModelShape, Plan};
 use crate::run::{OpenMode, RunDirectory, RunFacts, directory};
 use crate::stages::{self, Model, Outcome, RunContext};
 use crate::telemetry::{Progress, ProgressMode};
-use crate::{machine, rubric};
 
 /// Prompt length assumed where the tokenizer does not exist yet, for the estimate of memory.
 const UNKNOWN_PROMPT_TOKENS: u64 = 64;
@@ -186,8 +187,8 @@ fn check_data(file: &RunFile, start: Option<&Start>) -> Result<(), Failure> {
 }
 
 fn check_problems(stage: &GrpoStage, seed: u64, stage_idx: usize, start: Option<&Start>) -> Result<(), Failure> {
-    let rubric = rubric::build(&stage.rewards).map_err(Failure::usage)?;
-    let questions = Questions::open(&stage.problems, &rubric, seed, stage_idx).map_err(Failure::usage)?;
+    let judges = Judges::new(&stage.rewards).map_err(Failure::usage)?;
+    let questions = Questions::open(&stage.problems, judges.rubric(), seed, stage_idx).map_err(Failure::usage)?;
     let mut problems = match &questions {
         Questions::File { problems, .. } => problems.clone(),
         Questions::Countdown { .. } => {
@@ -195,8 +196,8 @@ fn check_problems(stage: &GrpoStage, seed: u64, stage_idx: usize, start: Option<
         }
     };
     if let Some(eval) = &stage.eval {
-        let rubric = rubric::for_evaluation().map_err(Failure::usage)?;
-        problems.extend(problem_file::read(&eval.problems, &rubric).map_err(Failure::usage)?);
+        let judges = Judges::for_evaluation(&stage.rewards, &stage.problems).map_err(Failure::usage)?;
+        problems.extend(problem_file::read(&eval.problems, judges.rubric()).map_err(Failure::usage)?);
     }
     start.map_or(Ok(()), |start| start.check_prompts(stage, &problems))
 }

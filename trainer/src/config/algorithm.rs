@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::grpo::{AdvantageScale, Aggregation};
+pub use crate::grpo::{AdvantageScale, Aggregation, RewardCombination};
 
 use super::checks::Section;
 use super::rollout::Rollout;
@@ -27,8 +27,10 @@ pub struct Algorithm {
     pub updates_per_batch: u64,
     /// What the sum of token losses is divided by. Default `per_completion`.
     pub aggregation: Aggregation,
-    /// What a centred reward is divided by. Default `group`.
+    /// What a centred reward is divided by. Default `group`. With `normalize_then_sum` it is always the group's deviation.
     pub advantage_scale: AdvantageScale,
+    /// Whether rewards are added up before or after they are normalised in the group. Default `sum`.
+    pub reward_combination: RewardCombination,
     /// Tokens of one forward and backward pass. Default 4096. Changes memory, speed and rounding only.
     pub micro_batch_tokens: u64,
     /// Tokens whose logits are held at once. Default 4096. Changes memory, speed and rounding only.
@@ -46,6 +48,7 @@ impl Default for Algorithm {
             updates_per_batch: 1,
             aggregation: Aggregation::PerCompletion,
             advantage_scale: AdvantageScale::Group,
+            reward_combination: RewardCombination::Sum,
             micro_batch_tokens: 4_096,
             logits_chunk_tokens: 4_096,
         }

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::document::Document;
 use super::error::Finding;
+use super::messages::{did_you_mean, explain_message, list};
 
 /// What relative paths are relative to, and whether inputs must be there.
 #[derive(Clone, Debug)]
@@ -69,6 +70,28 @@ impl<'a> Section<'_, 'a> {
         }
         let span = self.checks.document.locate(&path);
         self.checks.findings.push(Finding { title: title.into(), span, label, help: vec![help.to_owned()] });
+    }
+
+    /// Whether `key` is written in this table.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.checks.document.has(&format!("{}.{key}", self.path))
+    }
+
+    /// Notes a word at `key` that is none of those known; `help` is given where none of them is like it.
+    pub(crate) fn unknown(&mut self, key: &str, title: &str, word: &str, known: &[&str], help: &str) {
+        let like = did_you_mean(word, known);
+        let path = if key.is_empty() { self.path.clone() } else { format!("{}.{key}", self.path) };
+        let span = self.checks.document.locate(&path);
+        let help = vec![if like.is_empty() { help.to_owned() } else { like }];
+        self.checks.findings.push(Finding { title: title.to_owned(), span, label: list(known), help });
+    }
+
+    /// Notes a value of the wrong type, in serde's words.
+    pub(crate) fn wrong(&mut self, key: &str, message: &str) {
+        let path = if key.is_empty() { self.path.clone() } else { format!("{}.{key}", self.path) };
+        let (title, label, help) = explain_message(message, Some(&path));
+        let span = self.checks.document.locate(&path);
+        self.checks.findings.push(Finding { title, span, label, help: vec![help] });
     }
 
     /// A whole number has a least value; `why` says what a smaller one would mean.

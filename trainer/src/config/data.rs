@@ -1,4 +1,4 @@
-//! `[stage.problems]`, `[stage.rewards]`, `[stage.eval]`: what is asked, how answers are judged, and what is held out.
+//! `[stage.problems]`, `[stage.eval]`, `[stage.checkpoint]`: what is asked, what is held out, and when state is saved.
 
 use std::path::PathBuf;
 
@@ -104,80 +104,6 @@ pub struct JsonlProblems {
 impl JsonlProblems {
     fn resolve(self, at: &mut Section<'_, '_>) -> Self {
         Self { path: at.input("path", &self.path, Input::File) }
-    }
-}
-
-/// `[stage.rewards]`: the reward is the weighted sum of the tables present.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Rewards {
-    /// `[stage.rewards.countdown]`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub countdown: Option<CountdownReward>,
-    /// `[stage.rewards.format]`
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub format: Option<FormatReward>,
-}
-
-/// `[stage.rewards.countdown]`: 1 for a right equation, `partial` for a wrong one, 0 for none (TinyZero's tiers).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CountdownReward {
-    /// Factor in the sum. Default 1.
-    pub weight: f64,
-    /// Score of an answer that is wrong, in [0, 1). Default 0.1 (TinyZero).
-    pub partial: f64,
-}
-
-impl Default for CountdownReward {
-    fn default() -> Self {
-        Self { weight: 1.0, partial: 0.1 }
-    }
-}
-
-/// `[stage.rewards.format]`: 1 for `<think> .. </think> <answer> .. </answer>` and nothing else, or 0 (DeepSeek-R1
-/// 2.2).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FormatReward {
-    /// Factor in the sum. Default 1 (DeepSeek-R1, Eq. 4 of its second version).
-    pub weight: f64,
-}
-
-impl Default for FormatReward {
-    fn default() -> Self {
-        Self { weight: 1.0 }
-    }
-}
-
-impl Rewards {
-    /// The name and weight of every reward of the sum.
-    pub fn weights(&self) -> Vec<(&'static str, f64)> {
-        let countdown = self.countdown.iter().map(|reward| ("countdown", reward.weight));
-        countdown.chain(self.format.iter().map(|reward| ("format", reward.weight))).collect()
-    }
-
-    pub(crate) fn check(&self, at: &mut Section<'_, '_>) {
-        let weights = self.weights();
-        for &(name, weight) in &weights {
-            at.table(name).holds("weight", weight, weight.is_finite(), "expected a finite number", "");
-        }
-        if let Some(CountdownReward { partial, .. }) = self.countdown {
-            let fine = (0.0..1.0).contains(&partial);
-            at.table("countdown").holds(
-                "partial",
-                partial,
-                fine,
-                "expected 0 or more, and less than 1",
-                "a right answer scores 1",
-            );
-        }
-        if weights.is_empty() {
-            let help = "add [stage.rewards.countdown] or [stage.rewards.format], each with a `weight`";
-            at.fail("", "the stage has no rewards", "expected a table of rewards", help);
-        } else if weights.iter().all(|&(_, weight)| weight == 0.0) {
-            at.fail("", "every reward has weight 0", "nothing can be learned", "give one a weight");
-        }
     }
 }
 

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::algorithm::Algorithm;
 use super::checks::Section;
-use super::data::{Checkpoint, Eval, Problems, Rewards, WrittenProblems};
+use super::data::{Checkpoint, Eval, Problems, WrittenProblems};
 use super::optimizer::{Optimizer, Schedule};
+use super::rewards::{Rewards, WrittenRewards};
 use super::rollout::{Prompt, Rollout};
 use super::stage::{Stage, StageKind, StageSettings, WrittenStage};
 
@@ -24,7 +25,7 @@ pub(crate) struct WrittenGrpo {
     #[serde(default)]
     grpo: Algorithm,
     #[serde(default)]
-    rewards: Rewards,
+    rewards: WrittenRewards,
     optimizer: Optimizer,
     eval: Option<Eval>,
     #[serde(default)]
@@ -66,7 +67,7 @@ impl WrittenStage for WrittenGrpo {
         at.at_least("steps", self.steps, 1, "one step is one rollout: sample, judge, update");
         self.rollout.check(&mut at.table("rollout"));
         self.grpo.check(&self.rollout, &mut at.table("grpo"));
-        self.rewards.check(&mut at.table("rewards"));
+        let rewards = self.rewards.resolve(&mut at.table("rewards"));
         self.optimizer.check(self.steps, &mut at.table("optimizer"));
         self.checkpoint.check(&mut at.table("checkpoint"));
         let eval = self.eval.map(|eval| eval.resolve(&mut at.table("eval")));
@@ -78,7 +79,7 @@ impl WrittenStage for WrittenGrpo {
             problems,
             rollout: self.rollout,
             grpo: self.grpo.resolve(),
-            rewards: self.rewards,
+            rewards,
             optimizer: self.optimizer,
             eval,
             checkpoint: self.checkpoint,

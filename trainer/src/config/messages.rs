@@ -15,20 +15,38 @@ pub(crate) fn explain(
     home: &str,
     schema: &Schema,
 ) -> Finding {
-    let message = error.message();
-    let words = quoted(message);
-    let (title, label, help) = match (message.split_once(" `").map_or(message, |(head, _)| head), words.split_first()) {
-        ("unknown field", Some((key, expected))) => unknown_key(key, expected, home, schema),
-        ("unknown variant", Some((value, expected))) => {
-            (format!("unknown value `{value}`"), list(expected), did_you_mean(value, expected))
-        }
-        ("unknown device", Some((value, expected))) => {
-            (format!("unknown device `{value}`"), list(expected), did_you_mean(value, expected))
-        }
+    let (title, label, help) = match named(error.message()) {
+        ("unknown field", Some((key, expected))) => unknown_key(key, &expected, home, schema),
         ("missing field", Some((key, _))) => missing_key(key, at, home, schema),
-        _ => explain_value(message, at),
+        _ => explain_message(error.message(), at),
     };
     Finding { title, span: Some(span), label, help: vec![help] }
+}
+
+/// The kind of a message of serde's, and what it quotes: what was found, and what was expected.
+fn named(message: &str) -> (&str, Option<(&str, Vec<&str>)>) {
+    let words = quoted(message);
+    let kind = message.split_once(" `").map_or(message, |(head, _)| head);
+    (kind, words.split_first().map(|(found, expected)| (*found, expected.to_vec())))
+}
+
+/// What the run file says about a value that does not fit, or a key that is missing, at the path `at`.
+pub(crate) fn explain_message(message: &str, at: Option<&str>) -> (String, String, String) {
+    match named(message) {
+        ("unknown variant", Some((value, expected))) => {
+            (format!("unknown value `{value}`"), list(&expected), did_you_mean(value, &expected))
+        }
+        ("unknown device", Some((value, expected))) => {
+            (format!("unknown device `{value}`"), list(&expected), did_you_mean(value, &expected))
+        }
+        ("unknown field", Some((key, expected))) => {
+            (format!("unknown key `{key}`"), list(&expected), did_you_mean(key, &expected))
+        }
+        ("missing field", Some((key, _))) => {
+            (format!("missing key `{key}`"), format!("this table needs a `{key}`"), String::new())
+        }
+        _ => explain_value(message, at),
+    }
 }
 
 /// A key that no table has, or not this one.

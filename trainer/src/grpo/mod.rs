@@ -11,7 +11,7 @@ mod loss;
 mod stats;
 mod weights;
 
-pub use advantage::{AdvantageScale, STD_EPSILON, advantages};
+pub use advantage::{AdvantageScale, RewardCombination, STD_EPSILON, WeightedScore, advantages, decoupled_advantages};
 pub use batch::{MicroBatch, SplitError, Trajectory, has_gradient, micro_batches, split};
 pub use loss::{LossError, MAX_LOG_RATIO, Objective, TokenBatch, grpo_loss};
 pub use stats::LossStats;

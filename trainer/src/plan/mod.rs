@@ -141,9 +141,7 @@ fn describe_grpo(text: &mut String, stage: &GrpoStage) {
     );
     line(text, "each step", each);
     line(text, "problems", problems(&stage.problems));
-    let rewards = stage.rewards.weights();
-    let rewards: Vec<String> = rewards.iter().map(|(name, weight)| format!("{weight} x {name}")).collect();
-    line(text, "reward", rewards.join(" + "));
+    line(text, "reward", stage.rewards.in_words());
     line(text, "objective", objective(&stage.grpo));
     line(text, "evaluation", stage.eval.as_ref().map_or("none".to_owned(), evaluation));
 }

@@ -32,6 +32,9 @@ pub struct CompletionRow {
     pub n_tokens: usize,
     /// Why it ended: `end_token`, `stop_string`, `max_tokens`.
     pub stop_reason: String,
+    /// What it was judged against, so that it can be judged again.
+    #[serde(default)]
+    pub gold: rewards::Gold,
     /// The reward components by name, in the order of the rubric.
     #[serde(with = "ordered_map")]
     pub components: Vec<(String, ComponentRow)>,
@@ -169,6 +172,7 @@ mod tests {
             text: "line\nbreak \"quoted\" \u{1f600}".into(),
             n_tokens: 7,
             stop_reason: "end_token".into(),
+            gold: rewards::Gold::countdown(vec![2, 3], 6),
             components: vec![
                 ("zeta".into(), component(Some(1.0), "right", Some("2*3"))),
                 ("alpha".into(), component(None, "does not apply", None)),
@@ -187,7 +191,7 @@ mod tests {
         let text = std::fs::read_to_string(completions_file(run.path(), "rl", 3)).unwrap();
         let expected = concat!(
             r#"{"step":3,"problem_id":"pé","group":0,"row":0,"prompt":"2, 3 -> 6","text":"line\nbreak \"quoted\" 😀","#,
-            r#""n_tokens":7,"stop_reason":"end_token","components":{"#,
+            r#""n_tokens":7,"stop_reason":"end_token","gold":{"numbers":[2,3],"target":6},"components":{"#,
             r#""zeta":{"score":1.0,"reason":"right","extracted":"2*3","rule":"test"},"#,
             r#""alpha":{"score":null,"reason":"does not apply","extracted":null,"rule":"test"}},"#,
             r#""reward":1.2,"advantage":-0.1}"#,

@@ -4,6 +4,7 @@ use crate::data::countdown::corpus::CorpusError;
 use crate::data::problem_file::ProblemFileError;
 use crate::data::{QuestionError, bpe, text};
 use crate::grpo::{LossError, SplitError};
+use crate::judges::JudgesError;
 use crate::optim::{NonFiniteGradient, StateError};
 use crate::run::{CheckpointError, FileError, LineError};
 
@@ -31,12 +32,17 @@ pub enum StageError {
     /// The tokenizer of a pre-training stage.
     #[error(transparent)]
     Bpe(#[from] bpe::BpeError),
-    /// A rubric that makes no sense.
+    /// The rewards of a stage.
     #[error(transparent)]
-    Rubric(#[from] rewards::RubricError),
-    /// A tier of the Countdown reward.
-    #[error(transparent)]
-    Partial(#[from] rewards::InvalidPartial),
+    Judges(#[from] JudgesError),
+    /// A reward that could not judge.
+    #[error("step {step}: {failure}; this step was not made, and the last checkpoint is intact")]
+    Judge {
+        /// The step, counted from 1.
+        step: u64,
+        /// What went wrong, with the completion.
+        failure: String,
+    },
     /// A rollout that cannot be split.
     #[error(transparent)]
     Split(#[from] SplitError),

@@ -34,7 +34,7 @@ error: unknown key `beta`
   --> configs/a.toml:10:1
    |
 10 | beta = 0.04
-   | ^^^^ expected `clip_epsilon`, `clip_epsilon_high`, `kl_beta`, `reference_refresh_steps`, `minibatches`, `updates_per_batch`, `aggregation`, `advantage_scale`, `micro_batch_tokens` or `logits_chunk_tokens`
+   | ^^^^ expected `clip_epsilon`, `clip_epsilon_high`, `kl_beta`, `reference_refresh_steps`, `minibatches`, `updates_per_batch`, `aggregation`, `advantage_scale`, `reward_combination`, `micro_batch_tokens` or `logits_chunk_tokens`
    |
    = help: it is called `kl_beta` here, in [stage.grpo]
 "#,
@@ -118,7 +118,7 @@ error: the stage has no rewards
 3 | [[stage]]
   | ^^^^^^^^^ expected a table of rewards
   |
-  = help: add [stage.rewards.countdown] or [stage.rewards.format], each with a `weight`
+  = help: add a table such as [stage.rewards.accuracy] or [stage.rewards.format]; configs/reference.toml has every kind
 "#,
     );
 }

@@ -124,7 +124,7 @@ fn the_reference_names_every_choice() {
 
 #[test]
 fn the_run_files_that_ship_are_read() {
-    for name in ["reference.toml", "r1_zero.toml", "pretrain_base.toml"] {
+    for name in ["reference.toml", "r1_zero.toml", "pretrain_base.toml", "reward_ablation.toml"] {
         accepted(&config(name), &[]);
     }
 }

@@ -25,7 +25,7 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(stage.optimizer.betas, [0.9, 0.95]);
     assert_eq!(stage.checkpoint, Checkpoint { every_steps: 20, keep: 2 });
     assert_eq!(stage.eval, None);
-    assert_eq!(stage.rewards.weights(), [("format", 1.0)]);
+    assert_eq!(stage.rewards.in_words(), "1 x format");
     assert_eq!(stage.rollout.completions_per_step(), 512);
 }
 

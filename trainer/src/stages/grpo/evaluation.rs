@@ -2,16 +2,16 @@
 
 use std::time::Instant;
 
-use rewards::{CompletionView, Problem, Rubric};
-use rollout::{Generator, Group, SamplingParams, StopReason, Template};
+use rewards::{CompletionView, JudgedGroup, Problem};
+use rollout::{Generator, Group, SamplingParams, Template, Tokenizer};
 
 use super::super::{RunContext, StageError};
-use super::learner::{Learner, template};
+use super::learner::{Learner, template, view};
 use super::sampling::prompts;
 use crate::address::{self, Purpose};
 use crate::config::{Eval, GrpoStage};
 use crate::data::problem_file;
-use crate::rubric;
+use crate::judges::Judges;
 use crate::telemetry::report::EvalSample;
 use crate::telemetry::{EvalRow, EvalSummary};
 
@@ -20,17 +20,17 @@ pub(super) struct HeldOut<'a> {
     settings: &'a Eval,
     template: Template,
     problems: Vec<Problem>,
-    rubric: Rubric,
+    judges: Judges,
 }
 
 impl<'a> HeldOut<'a> {
     pub(super) fn open(settings: &'a Eval, stage: &GrpoStage) -> Result<Self, StageError> {
-        let rubric = rubric::for_evaluation()?;
-        let mut problems = problem_file::read(&settings.problems, &rubric)?;
+        let judges = Judges::for_evaluation(&stage.rewards, &stage.problems)?;
+        let mut problems = problem_file::read(&settings.problems, judges.rubric())?;
         if settings.max_problems > 0 {
             problems.truncate(settings.max_problems as usize);
         }
-        Ok(Self { settings, template: template(stage), problems, rubric })
+        Ok(Self { settings, template: template(stage), problems, judges })
     }
 
     pub(super) fn every_steps(&self) -> u64 {
@@ -45,7 +45,11 @@ impl<'a> HeldOut<'a> {
         let n_samples = self.settings.samples_per_problem as usize;
         context.progress.say(&format!("evaluating {} held-out problems", self.problems.len()));
         let groups = self.sample(context, learner, n_samples)?;
-        let result = EvalSummary::new(&self.judge(&groups), n_samples);
+        let samples = self.judge(&groups, &learner.tokenizer);
+        if let Some(failure) = self.judges.failure() {
+            return Err(StageError::Judge { step, failure });
+        }
+        let result = EvalSummary::new(&samples, n_samples);
         let row =
             EvalRow { stage: learner.settings.name.clone(), step, result, seconds: clock.elapsed().as_secs_f64() };
         context.progress.say(&format!(
@@ -84,22 +88,22 @@ impl<'a> HeldOut<'a> {
     }
 
     /// Right or wrong, in the format or not, sample by sample.
-    fn judge(&self, groups: &[Group]) -> Vec<EvalSample> {
-        let mut samples = Vec::new();
-        for (problem, group) in self.problems.iter().zip(groups) {
-            let views: Vec<CompletionView> = (group.completions.iter())
-                .map(|c| CompletionView::new(&c.text, c.ids.len(), c.stop_reason == StopReason::MaxTokens))
-                .collect();
-            for (judgement, view) in self.rubric.judge_group(problem, &views).iter().zip(&views) {
-                let full =
-                    |name: &str| judgement.components.iter().any(|c| c.name == name && c.verdict.score == Some(1.0));
-                samples.push(EvalSample {
-                    correct: full(rubric::COUNTDOWN),
-                    formatted: full(rubric::FORMAT),
-                    n_tokens: view.n_tokens,
-                });
-            }
-        }
+    fn judge(&self, groups: &[Group], tokenizer: &Tokenizer) -> Vec<EvalSample> {
+        let views: Vec<Vec<CompletionView>> = (groups.iter())
+            .map(|group| group.completions.iter().map(|completion| view(group, completion, tokenizer, false)).collect())
+            .collect();
+        let pairs: Vec<JudgedGroup> = self.problems.iter().zip(&views).map(|(p, v)| (p, v.as_slice())).collect();
+        let judgements = self.judges.rubric().judge_batch(&pairs, 1);
+        let samples = judgements.iter().flatten().zip(views.iter().flatten());
+        let full = |judgement: &rewards::Judgement, name: Option<&str>| {
+            judgement.components.iter().any(|c| Some(c.name.as_str()) == name && c.verdict.score == Some(1.0))
+        };
         samples
+            .map(|(judgement, view)| EvalSample {
+                correct: full(judgement, self.judges.accuracy()),
+                formatted: full(judgement, self.judges.format()),
+                n_tokens: view.n_tokens,
+            })
+            .collect()
     }
 }

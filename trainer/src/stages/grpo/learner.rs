@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use policy::{Policy, ReferencePolicy};
-use rewards::{CompletionView, Judgement, Problem, Rubric};
-use rollout::{Group, StopReason, Template, Tokenizer};
+use rewards::{CompletionView, JudgedGroup, Judgement, Problem};
+use rollout::{Completion, Group, StopReason, Template, Tokenizer};
 
 use super::super::{Model, NonFinite, StageError};
 use super::report::{Seconds, StepRecord};
@@ -12,9 +12,9 @@ use super::update::UpdateReport;
 use crate::address::{self, Purpose};
 use crate::config::{self, GrpoStage};
 use crate::data::Questions;
-use crate::grpo::{Trajectory, advantages, split};
+use crate::grpo::{RewardCombination, Trajectory, WeightedScore, advantages, decoupled_advantages, split};
+use crate::judges::Judges;
 use crate::optim::{AdamW, AdamWConfig, DecayScope, Schedule};
-use crate::rubric;
 use crate::telemetry::Progress;
 
 /// A group whose completions have been judged.
@@ -30,12 +30,12 @@ pub(super) struct ScoredGroup {
 pub(super) struct StepFailure {
     pub(super) error: StageError,
     /// What was sampled and judged, if it came so far.
-    pub(super) record: Option<Box<StepRecord>>,
+    pub(super) record: Option<StepRecord>,
 }
 
-impl From<StageError> for StepFailure {
+impl From<StageError> for Box<StepFailure> {
     fn from(error: StageError) -> Self {
-        Self { error, record: None }
+        Self::new(StepFailure { error, record: None })
     }
 }
 
@@ -53,16 +53,16 @@ pub(super) struct Learner<'a> {
     pub(super) tokenizer: Tokenizer,
     pub(super) optimizer: AdamW,
     pub(super) schedule: Schedule,
-    rubric: Rubric,
+    pub(super) judges: Judges,
     questions: Questions,
 }
 
 impl<'a> Learner<'a> {
     pub(super) fn new(settings: &'a GrpoStage, model: Model, seed: u64, stage_idx: usize) -> Result<Self, StageError> {
-        let rubric = rubric::build(&settings.rewards)?;
+        let judges = Judges::new(&settings.rewards)?;
         let Model { policy, tokenizer } = model;
         Ok(Self {
-            questions: Questions::open(&settings.problems, &rubric, seed, stage_idx)?,
+            questions: Questions::open(&settings.problems, judges.rubric(), seed, stage_idx)?,
             reference: (settings.grpo.kl_beta != 0.0).then(|| policy.reference()),
             reference_step: 0,
             optimizer: AdamW::new(policy.parameters(), adamw(&settings.optimizer)),
@@ -72,7 +72,7 @@ impl<'a> Learner<'a> {
             stage_idx,
             policy,
             tokenizer,
-            rubric,
+            judges,
         })
     }
 
@@ -81,7 +81,7 @@ impl<'a> Learner<'a> {
     /// # Errors
     /// If a prompt does not fit the model, or a loss or gradient is not finite: that update is not made, and the completions
     /// it would have learned from come back with the error.
-    pub(super) fn step(&mut self, step: u64, progress: &Progress) -> Result<StepRecord, StepFailure> {
+    pub(super) fn step(&mut self, step: u64, progress: &Progress) -> Result<StepRecord, Box<StepFailure>> {
         let settings = self.settings;
         let mut seconds = Seconds::default();
         self.refresh_reference(step);
@@ -91,9 +91,12 @@ impl<'a> Learner<'a> {
         seconds.sampling = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         refuse_non_finite(step, &questions, &groups)?;
-        let scored = self.judge(questions, groups); // r_i, line 7
+        let scored = self.judge(step, questions, groups); // r_i, line 7
+        if let Some(failure) = self.judges.failure() {
+            return Err(StageError::Judge { step, failure }.into());
+        }
         seconds.reward = clock.elapsed().as_secs_f64();
-        let trajectories = trajectories(&scored, settings.grpo.advantage_scale); // Â_i, line 8
+        let trajectories = trajectories(&scored, &settings.grpo); // Â_i, line 8
         let clock = Instant::now();
         let ref_logprobs = self.ref_logprobs(&scored, &trajectories); // log π_ref
         seconds.reference = clock.elapsed().as_secs_f64();
@@ -111,10 +114,12 @@ impl<'a> Learner<'a> {
             Ok(())
         });
         seconds.update = clock.elapsed().as_secs_f64();
-        let record = StepRecord { scored, trajectories, report, seconds, kl_beta: settings.grpo.kl_beta };
+        let [accuracy, format] = [self.judges.accuracy(), self.judges.format()].map(|name| name.map(str::to_owned));
+        let kl_beta = settings.grpo.kl_beta;
+        let record = StepRecord { scored, trajectories, report, seconds, kl_beta, accuracy, format };
         match updated {
             Ok(()) => Ok(record),
-            Err(error) => Err(StepFailure { error, record: Some(Box::new(record)) }),
+            Err(error) => Err(Box::new(StepFailure { error, record: Some(record) })),
         }
     }
 
@@ -133,19 +138,16 @@ impl<'a> Learner<'a> {
         Ok(self.questions.questions((step - 1) * n, n)?)
     }
 
-    /// Judges every group, groups in parallel.
-    fn judge(&self, problems: Vec<Problem>, groups: Vec<Group>) -> Vec<ScoredGroup> {
-        use rayon::prelude::*;
-        let rubric = &self.rubric;
-        let score = |(problem, group): (Problem, Group)| {
-            let truncated = |reason| reason == StopReason::MaxTokens;
-            let views: Vec<CompletionView> = (group.completions.iter())
-                .map(|c| CompletionView::new(&c.text, c.ids.len(), truncated(c.stop_reason)))
-                .collect();
-            let judgements = rubric.judge_group(&problem, &views);
-            ScoredGroup { problem, group, judgements }
-        };
-        problems.into_par_iter().zip(groups).map(score).collect()
+    /// Judges every group, groups side by side.
+    fn judge(&self, step: u64, problems: Vec<Problem>, groups: Vec<Group>) -> Vec<ScoredGroup> {
+        let counts_thoughts = self.judges.rubric().uses("thinking_tokens");
+        let views: Vec<Vec<CompletionView>> = (groups.iter())
+            .map(|group| group.completions.iter().map(|c| view(group, c, &self.tokenizer, counts_thoughts)).collect())
+            .collect();
+        let pairs: Vec<JudgedGroup> = problems.iter().zip(&views).map(|(p, views)| (p, views.as_slice())).collect();
+        let judgements = self.judges.rubric().judge_batch(&pairs, step);
+        let parts = problems.into_iter().zip(groups).zip(judgements);
+        parts.map(|((problem, group), judgements)| ScoredGroup { problem, group, judgements }).collect()
     }
 
     /// The order in which a rollout's trajectories fall into minibatches: random, addressed by the step.
@@ -176,11 +178,40 @@ fn refuse_non_finite(step: u64, questions: &[Problem], groups: &[Group]) -> Resu
     Ok(())
 }
 
+/// A completion as the judges see it.
+pub(super) fn view<'a>(
+    group: &'a Group,
+    completion: &'a Completion,
+    tokenizer: &Tokenizer,
+    counts_thoughts: bool,
+) -> CompletionView<'a> {
+    let truncated = completion.stop_reason == StopReason::MaxTokens;
+    let view = CompletionView::new(&completion.text, completion.ids.len(), truncated)
+        .with_prompt(&group.prompt.text)
+        .with_token_ids(&completion.ids)
+        .with_think_prefilled(group.prompt.text.trim_end().ends_with("<think>"));
+    if counts_thoughts { view.with_thinking_tokens(tokenizer.tokens_until(&completion.ids, "</think>")) } else { view }
+}
+
 /// Group-relative advantages, spread over the completions of all groups in order.
-fn trajectories(scored: &[ScoredGroup], scale: config::AdvantageScale) -> Vec<Trajectory> {
-    let rewards: Vec<Vec<Option<f32>>> =
-        scored.iter().map(|group| group.judgements.iter().map(|judgement| judgement.reward).collect()).collect();
-    let advantages = advantages(&rewards, scale);
+fn trajectories(scored: &[ScoredGroup], settings: &config::Algorithm) -> Vec<Trajectory> {
+    let advantages = match settings.reward_combination {
+        RewardCombination::Sum => {
+            let rewards: Vec<Vec<Option<f32>>> = scored
+                .iter()
+                .map(|group| group.judgements.iter().map(|judgement| judgement.reward).collect())
+                .collect();
+            advantages(&rewards, settings.advantage_scale)
+        }
+        RewardCombination::NormalizeThenSum => {
+            let scores = |judgement: &Judgement| -> Vec<WeightedScore> {
+                judgement.components.iter().map(|c| (f64::from(c.weight), c.verdict.score)).collect()
+            };
+            let groups: Vec<Vec<Vec<WeightedScore>>> =
+                scored.iter().map(|group| group.judgements.iter().map(scores).collect()).collect();
+            decoupled_advantages(&groups)
+        }
+    };
     let mut trajectories = Vec::new();
     for (prompt_idx, (scored, advantages)) in scored.iter().zip(advantages).enumerate() {
         for ((completion, judgement), advantage) in

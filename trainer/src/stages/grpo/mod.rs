@@ -87,10 +87,10 @@ fn keep_what_is_good(
     learner: &Learner,
     context: &RunContext,
     step: u64,
-    failure: StepFailure,
+    failure: Box<StepFailure>,
     unsaved: bool,
 ) -> Result<StageError, StageError> {
-    let StepFailure { error, record } = failure;
+    let StepFailure { error, record } = *failure;
     if let Some(record) = &record {
         completions::write(context.directory.path(), &learner.settings.name, step, &record.rows(step))?;
     }

@@ -5,7 +5,6 @@ use rollout::StopReason;
 use super::learner::ScoredGroup;
 use super::update::UpdateReport;
 use crate::grpo::Trajectory;
-use crate::rubric;
 use crate::run::{CompletionRow, ComponentRow};
 use crate::telemetry::metrics::names;
 use crate::telemetry::{StepMetrics, statistics};
@@ -27,6 +26,9 @@ pub(super) struct StepRecord {
     pub(super) report: UpdateReport,
     pub(super) seconds: Seconds,
     pub(super) kl_beta: f64,
+    /// The reward that says whether an answer is right, and the one that says whether the format is kept.
+    pub(super) accuracy: Option<String>,
+    pub(super) format: Option<String>,
 }
 
 impl StepRecord {
@@ -50,10 +52,11 @@ impl StepRecord {
             metrics.extend(statistics::component(&name, &scores));
             let share =
                 |value: f32| scores.iter().filter(|&&score| score == Some(value)).count() as f64 / scores.len() as f64;
-            match name.as_str() {
-                rubric::COUNTDOWN => metrics.set(names::ACCURACY, share(1.0)),
-                rubric::FORMAT => metrics.set(names::FORMAT, share(1.0)),
-                _ => {}
+            if self.accuracy.as_deref() == Some(name.as_str()) {
+                metrics.set(names::ACCURACY, share(1.0));
+            }
+            if self.format.as_deref() == Some(name.as_str()) {
+                metrics.set(names::FORMAT, share(1.0));
             }
         }
         metrics.extend(self.update_metrics());
@@ -88,6 +91,7 @@ impl StepRecord {
                     n_tokens: completion.ids.len(),
                     stop_reason: stop_reason(completion.stop_reason).to_owned(),
                     components: components.collect(),
+                    gold: scored.problem.gold.clone(),
                     reward: trajectory.reward,
                     advantage: trajectory.advantage,
                 });

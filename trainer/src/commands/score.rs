@@ -1,0 +1,198 @@
+//! `grpo-train score` and `grpo-train reward-test`: rewards on completions that are already there.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+
+use serde_json::Value;
+
+use super::Failure;
+use crate::cli::{RewardArgs, RewardTestArgs, ScoreArgs};
+use crate::config::{AdvantageScale, GrpoStage, Rewards, RunFile, Stage, StageSettings, rewards_from_arguments};
+use crate::grpo::advantages;
+use crate::judges::Judges;
+use crate::run::atomic;
+use crate::scoring::cases::{self, CaseFile, VerdictRow};
+use crate::scoring::{self, Judged, replay};
+
+/// Judges the cases of a file, or all completions of a run folder.
+///
+/// # Errors
+/// If the rewards or the input cannot be used (exit code 2), or judging or writing fails (1).
+pub fn score(args: &ScoreArgs) -> Result<(), Failure> {
+    set_jobs(args.jobs);
+    let (rewards, scale) = chosen(&args.rewards)?;
+    let judges = Judges::new(&rewards).map_err(Failure::usage)?;
+    if args.input.is_dir() {
+        return score_run(args, &judges, &rewards, scale);
+    }
+    let Some(output) = &args.output else {
+        return Err(Failure::usage("--output is needed for a file of cases; give a file for the verdicts"));
+    };
+    // An output that cannot be written is found before the work.
+    atomic::write_file(output, b"").map_err(Failure::usage)?;
+    let (file, judged) = judge_file(&args.input, &judges, &rewards, args.step)?;
+    let rows = rows_of(&file, judged, scale);
+    let mut text = String::new();
+    for row in &rows {
+        let _ = writeln!(text, "{}", serde_json::to_string(row).expect("a row of numbers and texts"));
+    }
+    atomic::write_file(output, text.as_bytes())?;
+    print!("{}", summary(&rewards, &file, &rows));
+    Ok(())
+}
+
+fn score_run(args: &ScoreArgs, judges: &Judges, rewards: &Rewards, scale: AdvantageScale) -> Result<(), Failure> {
+    let show = std::io::stderr().is_terminal();
+    let on_step = |stage: &str, step: u64| {
+        if show {
+            eprint!("\r{stage}: step {step}");
+        }
+    };
+    let changes = replay::replay(&args.input, args.rewards.stage.as_deref(), judges, rewards, scale, on_step);
+    if show {
+        eprintln!();
+    }
+    let changes = changes.map_err(Failure::usage)?;
+    if let Some(output) = &args.output {
+        let lines: Vec<String> =
+            changes.rows.iter().map(|row| serde_json::to_string(row).expect("numbers and texts") + "\n").collect();
+        atomic::write_file(output, lines.concat().as_bytes())?;
+    }
+    print!("{changes}");
+    Ok(())
+}
+
+/// Runs a user's table of expected scores.
+///
+/// # Errors
+/// Exit code 1 if a case fails, 2 if the table or the rewards cannot be used.
+pub fn reward_test(args: &RewardTestArgs) -> Result<(), Failure> {
+    let (rewards, scale) = chosen(&args.rewards)?;
+    let judges = Judges::new(&rewards).map_err(Failure::usage)?;
+    let (file, judged) = judge_file(&args.file, &judges, &rewards, 1)?;
+    if let Some(facts) = file.facts.iter().find(|facts| facts.expected.is_none()) {
+        let place = format!("{}:{}", args.file.display(), facts.line);
+        return Err(Failure::usage(format!(
+            "{place}: no `expected`: give the reward, null for not applicable, or scores by name, as {{\"accuracy\": 1}}"
+        )));
+    }
+    let mut facts: Vec<_> = file.facts.iter().collect();
+    facts.sort_by_key(|facts| facts.line);
+    let facts: Vec<_> = facts.into_iter().cloned().collect();
+    let rows = rows_of(&file, judged, scale);
+    let mut n_failed = 0;
+    for (row, facts) in rows.iter().zip(&facts) {
+        let faults = faults(row, facts.expected.as_ref().expect("looked at above"), args.tolerance);
+        if !faults.is_empty() {
+            n_failed += 1;
+            println!("FAILED {}:{} {}", args.file.display(), facts.line, row.id);
+            faults.iter().for_each(|fault| println!("    {fault}"));
+        }
+    }
+    println!("{} passed, {n_failed} failed", rows.len() - n_failed);
+    if n_failed == 0 { Ok(()) } else { Err(Failure::run(format!("{n_failed} of {} cases failed", rows.len()))) }
+}
+
+/// Where a verdict differs from what was expected of it.
+fn faults(row: &VerdictRow, expected: &Value, tolerance: f64) -> Vec<String> {
+    let differs = |expected: &Value, got: Option<f64>| match (expected.as_f64(), got) {
+        (Some(expected), Some(got)) => (expected - got).abs() > tolerance,
+        (expected, got) => expected.is_some() || got.is_some(),
+    };
+    let shown = |value: Option<f64>| value.map_or("null".to_owned(), |value| value.to_string());
+    let reasons = || {
+        let reason = |(name, part): (&String, &Value)| format!("{name} {}: {}", part["score"], part["reason"]);
+        row.components.iter().map(reason).collect::<Vec<_>>().join("; ")
+    };
+    match expected {
+        Value::Object(scores) => (scores.iter())
+            .filter_map(|(name, expected)| match row.components.get(name) {
+                None => Some(format!("{name}: there is no such reward")),
+                Some(part) if differs(expected, part["score"].as_f64()) => {
+                    let got = shown(part["score"].as_f64());
+                    Some(format!("{name}: expected {expected}, got {got} ({}: {})", part["rule"], part["reason"]))
+                }
+                Some(_) => None,
+            })
+            .collect(),
+        expected if differs(expected, row.reward.map(f64::from)) => {
+            vec![format!("expected {expected}, got {} ({})", shown(row.reward.map(f64::from)), reasons())]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The rewards that the arguments name, and how advantages are scaled.
+fn chosen(args: &RewardArgs) -> Result<(Rewards, AdvantageScale), Failure> {
+    let color = std::io::stderr().is_terminal();
+    match &args.config {
+        Some(config) => {
+            let file = RunFile::load(config, &args.set).map_err(|error| Failure::Usage(error.render(color)))?;
+            let stages: Vec<&GrpoStage> = (file.resolved.stages.iter())
+                .filter_map(|stage| match stage {
+                    Stage::Grpo(stage) => Some(&**stage),
+                    Stage::Pretrain(_) => None,
+                })
+                .filter(|stage| args.stage.as_deref().is_none_or(|name| name == stage.name()))
+                .collect();
+            match stages.as_slice() {
+                [stage] => Ok((stage.rewards.clone(), stage.grpo.advantage_scale)),
+                [] => Err(Failure::usage(format!("{}: no such stage with rewards", config.display()))),
+                _ => {
+                    Err(Failure::usage(format!("{}: several stages have rewards; say --stage NAME", config.display())))
+                }
+            }
+        }
+        None => {
+            let rewards = rewards_from_arguments(&args.reward).map_err(|error| Failure::Usage(error.render(color)))?;
+            Ok((rewards, AdvantageScale::Group))
+        }
+    }
+}
+
+fn judge_file(
+    input: &std::path::Path,
+    judges: &Judges,
+    rewards: &Rewards,
+    step: u64,
+) -> Result<(CaseFile, Vec<Vec<Judged>>), Failure> {
+    let file = cases::read(input, judges.rubric(), scoring::needs_tokens(rewards)).map_err(Failure::usage)?;
+    let judged = scoring::judge(judges, rewards, &file.groups(), step);
+    match judges.failure() {
+        Some(failure) => Err(Failure::run(failure)),
+        None => Ok((file, judged)),
+    }
+}
+
+fn rows_of(file: &CaseFile, judged: Vec<Vec<Judged>>, scale: AdvantageScale) -> Vec<VerdictRow> {
+    let of_group = |group: &Vec<Judged>| group.iter().map(|judged| judged.judgement.reward).collect();
+    let rewards: Vec<Vec<Option<f32>>> = judged.iter().map(of_group).collect();
+    cases::verdict_rows(file, judged, &advantages(&rewards, scale))
+}
+
+/// What is printed when all is written: means, and how often each rule decided.
+fn summary(rewards: &Rewards, file: &CaseFile, rows: &[VerdictRow]) -> String {
+    let slowest = rows.iter().map(|row| row.micros).fold(0.0, f64::max);
+    let mut text = format!("{} completions; the slowest verdict took {:.3} ms\n", rows.len(), slowest / 1e3);
+    if file.n_unreadable > 0 && rewards.0.iter().any(|reward| reward.judge.kind() == "accuracy") {
+        let _ = writeln!(text, "{} gold answers cannot be read as mathematics", file.n_unreadable);
+    }
+    for name in rewards.0.iter().map(|reward| &reward.name) {
+        let scores: Vec<f64> = rows.iter().filter_map(|row| row.components[name]["score"].as_f64()).collect();
+        let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+        let mut rules = std::collections::BTreeMap::<&str, usize>::new();
+        rows.iter()
+            .filter_map(|row| row.components[name]["rule"].as_str())
+            .for_each(|rule| *rules.entry(rule).or_default() += 1);
+        let rules: Vec<String> = rules.iter().map(|(rule, n)| format!("{rule} {n}")).collect();
+        let _ = writeln!(text, "{name:<24} mean {mean:.3} over {}   {}", scores.len(), rules.join(", "));
+    }
+    text
+}
+
+fn set_jobs(jobs: usize) {
+    if jobs > 0 {
+        // A pool that exists keeps its size; here none has been needed yet.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(jobs).build_global();
+    }
+}

@@ -1,0 +1,455 @@
+//! `[stage.rewards]`: how completions are judged. Each table is one reward, under a name of the user's choice.
+
+use std::fmt;
+use std::path::Path;
+
+use rewards::{
+    AccuracyOptions, ChoiceOptions, CodeFormatOptions, CosineOptions, ExactOptions, KimiLengthOptions,
+    LanguageConsistencyOptions, LengthLimitsOptions, MultiplyOptions, RegexMatchOptions, RepetitionOptions,
+    SoftOverlongOptions,
+};
+use sandbox::{CodeOptions, ProcessOptions};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use toml::{Table, Value};
+
+use super::checks::Section;
+use super::mirror::Mirror;
+use super::schema::Schema;
+use crate::judges::faults;
+
+/// `[stage.rewards]`: the reward is the weighted sum of its tables. In the order in which they are judged: those that are
+/// computed from others come behind them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rewards(pub Vec<Reward>);
+
+/// `[stage.rewards.NAME]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reward {
+    /// The name of the table, which is that of the reward in logs and expressions.
+    pub name: String,
+    /// Factor in the sum. Default 1. At 0 the reward is only recorded.
+    pub weight: f64,
+    /// `[step, weight]`: from this step on the weight is another. Default none.
+    pub weight_from_step: Vec<(u64, f64)>,
+    /// What judges, and its settings.
+    pub judge: Judge,
+}
+
+/// Keys of every reward.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+struct Common {
+    weight: f64,
+    weight_from_step: Vec<(u64, f64)>,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self { weight: 1.0, weight_from_step: Vec::new() }
+    }
+}
+
+/// A reward without settings of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NoOptions {}
+
+/// 1 for a right equation, `partial` for a wrong one, 0 for none (TinyZero's tiers).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CountdownOptions {
+    /// Score of an answer that is wrong, in [0, 1). Default 0.1 (TinyZero).
+    pub partial: f32,
+}
+
+impl Default for CountdownOptions {
+    fn default() -> Self {
+        Self { partial: 0.1 }
+    }
+}
+
+/// A reward computed from others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpressionOptions {
+    /// Over the names of other rewards and facts such as `tokens`. Required.
+    pub expression: String,
+}
+
+/// Declares the kinds of rewards: one list for names, types, reading and writing.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $options:ty, $of:literal;)*) => {
+        /// What a reward judges by, with its settings.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Judge {
+            $($(#[$doc])* $variant {
+                /// Its settings.
+                options: $options,
+                /// The reward that says what is right, for those that shape another; else empty.
+                of: String,
+            },)*
+        }
+
+        impl Judge {
+            /// The names of all kinds.
+            pub const KINDS: &'static [&'static str] = &[$($name),*];
+
+            /// The name of the kind.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant { .. } => $name,)* }
+            }
+
+            /// The reward that it shapes; empty for most.
+            pub fn of(&self) -> &str {
+                match self { $(Self::$variant { of, .. } => of,)* }
+            }
+
+            fn read(kind: &str, options: Table, of: String) -> Result<Self, toml::de::Error> {
+                let options = Value::Table(options);
+                Ok(match kind {
+                    $($name => Self::$variant { options: options.try_into()?, of },)*
+                    other => unreachable!("{other} is no kind"),
+                })
+            }
+
+            fn options(&self) -> Result<Table, toml::ser::Error> {
+                match self { $(Self::$variant { options, .. } => Table::try_from(options),)* }
+            }
+        }
+
+        /// Whether rewards of a kind shape another.
+        fn shapes(kind: &str) -> bool {
+            match kind { $($name => $of,)* _ => false }
+        }
+
+        fn schema_of(kind: &str) -> Schema {
+            match kind { $($name => keys::<$options>($of),)* _ => keys::<NoOptions>(false) }
+        }
+    };
+}
+
+kinds! {
+    /// `accuracy`: mathematical answers, by value.
+    Accuracy "accuracy" AccuracyOptions, false;
+    /// `choice`: the letter of a multiple choice.
+    Choice "choice" ChoiceOptions, false;
+    /// `code`: programs, run against tests in a sandbox.
+    Code "code" CodeOptions, false;
+    /// `code_format`: open-r1's format of a program.
+    CodeFormat "code_format" CodeFormatOptions, false;
+    /// `cosine`: correctness scaled by length.
+    Cosine "cosine" CosineOptions, true;
+    /// `countdown`: TinyZero's equations.
+    Countdown "countdown" CountdownOptions, false;
+    /// `exact`: the gold text itself.
+    Exact "exact" ExactOptions, false;
+    /// `expression`: computed from other rewards.
+    Expression "expression" ExpressionOptions, false;
+    /// `format`: R1's strict format.
+    Format "format" NoOptions, false;
+    /// `kimi_length`: the shorter of the right ones.
+    KimiLength "kimi_length" KimiLengthOptions, true;
+    /// `language_consistency`: thoughts in the language asked for.
+    LanguageConsistency "language_consistency" LanguageConsistencyOptions, false;
+    /// `length_limits`: not too short, not too long.
+    LengthLimits "length_limits" LengthLimitsOptions, false;
+    /// `multiply`: TinyZero's products.
+    Multiply "multiply" MultiplyOptions, false;
+    /// `open_r1_format`: open-r1's format.
+    OpenR1Format "open_r1_format" NoOptions, false;
+    /// `process`: a command of the user's.
+    Process "process" ProcessOptions, false;
+    /// `reasoning_steps`: open-r1's counting of steps.
+    ReasoningSteps "reasoning_steps" NoOptions, false;
+    /// `regex`: a pattern of the user's.
+    Regex "regex" RegexMatchOptions, false;
+    /// `repetition`: a penalty for repeated n-grams.
+    Repetition "repetition" RepetitionOptions, false;
+    /// `soft_overlong`: DAPO's penalty near the limit.
+    SoftOverlong "soft_overlong" SoftOverlongOptions, false;
+    /// `tag_count`: open-r1's counting of tags.
+    TagCount "tag_count" NoOptions, false;
+    /// `think_format`: TRL's format.
+    ThinkFormat "think_format" NoOptions, false;
+}
+
+/// The keys of a reward with options `T`, without `kind`.
+fn keys<T: DeserializeOwned>(shapes: bool) -> Schema {
+    let mut entries = Schema::of::<Common>().entries().to_vec();
+    if shapes {
+        entries.push(("of", Schema::Value));
+    }
+    entries.extend(Schema::of::<T>().entries().to_vec());
+    Schema::Table(entries)
+}
+
+/// The tables of `[stage.rewards]` as written. What is in them is looked at when the whole run file is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WrittenRewards(Vec<(String, Table)>);
+
+impl<'de> Deserialize<'de> for WrittenRewards {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Tables;
+
+        impl<'de> Visitor<'de> for Tables {
+            type Value = WrittenRewards;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of rewards")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WrittenRewards, A::Error> {
+                let mut tables = Vec::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    // For a name of the user's own, `kind` decides later; here it may have every key.
+                    let schema = schema_of(&name);
+                    match map.next_value_seed(Mirror(&schema))? {
+                        Value::Table(table) => tables.push((name, table)),
+                        _ => return Err(serde::de::Error::custom(format!("reward `{name}` is not a table"))),
+                    }
+                }
+                Ok(WrittenRewards(tables))
+            }
+        }
+
+        deserializer.deserialize_struct("rewards", Judge::KINDS, Tables)
+    }
+}
+
+impl WrittenRewards {
+    /// The rewards, checked, in the order in which they are judged. Faults are noted.
+    pub(crate) fn resolve(self, at: &mut Section<'_, '_>) -> Rewards {
+        let mut rewards = Vec::new();
+        let n_written = self.0.len();
+        for (name, table) in self.0 {
+            rewards.extend(resolve_one(name.clone(), table, &mut at.table(&name)));
+        }
+        if n_written == 0 {
+            let help = "add a table such as [stage.rewards.accuracy] or [stage.rewards.format]; configs/reference.toml \
+                        has every kind";
+            at.fail("", "the stage has no rewards", "expected a table of rewards", help);
+        } else if rewards.len() == n_written {
+            let counts =
+                |reward: &Reward| reward.weight != 0.0 || reward.weight_from_step.iter().any(|(_, w)| *w != 0.0);
+            if !rewards.iter().any(counts) {
+                at.fail("", "every reward has weight 0", "nothing can be learned", "give one a weight");
+            }
+            let rewards = Rewards(in_order(rewards, at));
+            for (name, key, message) in faults(&rewards) {
+                at.table(&name).fail(key, message, "cannot be used", "");
+            }
+            return rewards;
+        }
+        Rewards(rewards)
+    }
+}
+
+/// One reward, or none if something is wrong with it, which is noted.
+fn resolve_one(name: String, mut table: Table, at: &mut Section<'_, '_>) -> Option<Reward> {
+    let kind = match table.remove("kind") {
+        None => name.clone(),
+        Some(Value::String(kind)) => kind,
+        Some(_) => {
+            at.fail("kind", "`kind` is not a name", "expected a kind of reward in quotes", "");
+            return None;
+        }
+    };
+    if !Judge::KINDS.contains(&kind.as_str()) {
+        let key = if at.has("kind") { "kind" } else { "" };
+        let help = "a reward under a name of your own says its `kind`";
+        at.unknown(key, &format!("unknown kind of reward `{kind}`"), &kind, Judge::KINDS, help);
+        return None;
+    }
+    let schema = schema_of(&kind);
+    let known: Vec<&str> = schema.entries().iter().map(|(key, _)| *key).collect();
+    let unknown: Vec<String> = table.keys().filter(|key| !known.contains(&key.as_str())).cloned().collect();
+    for key in &unknown {
+        at.unknown(key, &format!("unknown key `{key}`"), key, &known, "");
+    }
+    if !unknown.is_empty() {
+        return None;
+    }
+    let common: Table =
+        table.iter().filter(|(key, _)| key.starts_with("weight")).map(|(k, v)| (k.clone(), v.clone())).collect();
+    table.retain(|key, _| !key.starts_with("weight"));
+    let common: Common = typed(&common, at)?;
+    let of = match table.remove("of") {
+        Some(Value::String(of)) => of,
+        Some(_) => {
+            at.fail("of", "`of` is not a name", "expected the name of a reward in quotes", "");
+            return None;
+        }
+        None if shapes(&kind) => {
+            let help = "name the reward that says what is right: of = \"accuracy\"";
+            at.fail("", format!("reward `{name}` has no `of`"), "expected in this table", help);
+            return None;
+        }
+        None => String::new(),
+    };
+    place_paths(&kind, &mut table, at);
+    let judge = readable(&kind, &table, &of, at)?;
+    check_weights(&common, at);
+    Some(Reward { name, weight: common.weight, weight_from_step: common.weight_from_step, judge })
+}
+
+fn check_weights(common: &Common, at: &mut Section<'_, '_>) {
+    at.holds("weight", common.weight, common.weight.is_finite(), "expected a finite number", "");
+    let changes: Vec<(u64, f32)> =
+        common.weight_from_step.iter().map(|&(step, weight)| (step, weight as f32)).collect();
+    if let Err(error) = rewards::Weight::new(common.weight as f32, changes) {
+        at.fail("weight_from_step", error.to_string(), "expected [[step, weight], ..] in order", "");
+    }
+    if common.weight_from_step.iter().any(|(_, weight)| !weight.is_finite()) {
+        at.fail("weight_from_step", "a weight is not finite", "expected finite numbers", "");
+    }
+}
+
+/// The settings of a kind; a key that does not fit is noted.
+fn readable(kind: &str, table: &Table, of: &str, at: &mut Section<'_, '_>) -> Option<Judge> {
+    let error = match Judge::read(kind, table.clone(), of.to_owned()) {
+        Ok(judge) => return Some(judge),
+        Err(error) => error,
+    };
+    // The key without which the rest is read, or is faulty in another way, is the one at fault.
+    let message = error.message().to_owned();
+    let without = |key: &String| {
+        let mut rest = table.clone();
+        rest.remove(key);
+        Judge::read(kind, rest, of.to_owned()).err().is_none_or(|other| other.message() != message)
+    };
+    let culprit = table.keys().find(|key| without(key)).cloned().unwrap_or_default();
+    at.wrong(&culprit, &message);
+    None
+}
+
+fn typed<T: DeserializeOwned>(table: &Table, at: &mut Section<'_, '_>) -> Option<T> {
+    let fits = |key: &String| {
+        let one = table.iter().filter(|(other, _)| *other == key).map(|(k, v)| (k.clone(), v.clone())).collect();
+        Value::Table(one).try_into::<T>().is_ok()
+    };
+    match Value::Table(table.clone()).try_into() {
+        Ok(value) => Some(value),
+        Err(error) => {
+            let culprit = table.keys().find(|key| !fits(key)).cloned().unwrap_or_default();
+            at.wrong(&culprit, error.message());
+            None
+        }
+    }
+}
+
+/// Words of a command, and paths of the sandbox, that lead to something beside the run file become absolute.
+fn place_paths(kind: &str, table: &mut Table, at: &mut Section<'_, '_>) {
+    let mut place = |value: &mut Value| {
+        if let Value::String(text) = value
+            && !text.is_empty()
+        {
+            let path = at.beside_run_file("", Path::new(text.as_str()));
+            if path.exists() {
+                *text = path.display().to_string();
+            }
+        }
+    };
+    let keys: &[&str] = match kind {
+        "process" => &["command"],
+        "code" => &["interpreter", "read_only"],
+        _ => &[],
+    };
+    for key in keys {
+        match table.get_mut(*key) {
+            Some(Value::Array(values)) => values.iter_mut().for_each(&mut place),
+            Some(value) => place(value),
+            None => {}
+        }
+    }
+}
+
+/// Behind everything that each is computed from; otherwise by name.
+fn in_order(mut waiting: Vec<Reward>, at: &mut Section<'_, '_>) -> Vec<Reward> {
+    waiting.sort_by(|a, b| a.name.cmp(&b.name));
+    let names: Vec<String> = waiting.iter().map(|reward| reward.name.clone()).collect();
+    let mut ordered: Vec<Reward> = Vec::new();
+    while !waiting.is_empty() {
+        let is_there = |name: &str| ordered.iter().any(|reward| reward.name == name);
+        let ready = |reward: &Reward| reward.needs(&names).iter().all(|name| is_there(name));
+        match waiting.iter().position(ready) {
+            Some(idx) => ordered.push(waiting.remove(idx)),
+            None => {
+                let title = format!("reward `{}` is computed from itself, or from nothing there is", waiting[0].name);
+                let label = format!("needs {}", waiting[0].needs(&names).join(", "));
+                at.table(&waiting[0].name.clone()).fail("", title, label, "");
+                return ordered;
+            }
+        }
+    }
+    ordered
+}
+
+impl Rewards {
+    /// The weighted sum, for the plan.
+    pub fn in_words(&self) -> String {
+        let changes = |(step, weight): &(u64, f64)| format!(", {weight} from step {step}");
+        let term = |reward: &Reward| {
+            let changes: String = reward.weight_from_step.iter().map(changes).collect();
+            let kind = reward.judge.kind();
+            let kind = if kind == reward.name { String::new() } else { format!(" ({kind})") };
+            format!("{} x {}{kind}{changes}", reward.weight, reward.name)
+        };
+        self.0.iter().map(term).collect::<Vec<_>>().join(" + ")
+    }
+}
+
+impl Reward {
+    /// The rewards that this one is computed from.
+    fn needs(&self, names: &[String]) -> Vec<String> {
+        if let Judge::Expression { options, .. } = &self.judge {
+            let is_name = |name: &&String| options.mentions(name);
+            return names.iter().filter(is_name).cloned().collect();
+        }
+        match self.judge.of() {
+            "" => Vec::new(),
+            of => vec![of.to_owned()],
+        }
+    }
+}
+
+impl ExpressionOptions {
+    /// Whether a name stands in the expression as a word of its own.
+    pub fn mentions(&self, name: &str) -> bool {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+        self.expression.split(|c| !is_word(c)).any(|word| word == name)
+    }
+}
+
+impl Serialize for Rewards {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::Error;
+        let mut tables = Table::new();
+        for reward in &self.0 {
+            let mut table = Table::new();
+            if reward.name != reward.judge.kind() {
+                table.insert("kind".to_owned(), reward.judge.kind().into());
+            }
+            let common = Common { weight: reward.weight, weight_from_step: reward.weight_from_step.clone() };
+            table.extend(Table::try_from(common).map_err(S::Error::custom)?);
+            if !reward.judge.of().is_empty() {
+                table.insert("of".to_owned(), reward.judge.of().into());
+            }
+            let options = reward.judge.options().map_err(S::Error::custom)?;
+            table.extend(options.into_iter().map(|(key, value)| (key, shortest(value))));
+            tables.insert(reward.name.clone(), Value::Table(table));
+        }
+        tables.serialize(serializer)
+    }
+}
+
+/// Numbers that were float32 in as many digits as those need.
+fn shortest(value: Value) -> Value {
+    match value {
+        Value::Float(number) if f64::from(number as f32) == number => {
+            Value::Float((number as f32).to_string().parse().unwrap_or(number))
+        }
+        Value::Table(table) => Value::Table(table.into_iter().map(|(key, value)| (key, shortest(value))).collect()),
+        other => other,
+    }
+}

@@ -1,0 +1,240 @@
+//! From `[stage.rewards]` to what judges completions.
+
+use rewards::{
+    Accuracy, Choice, CodeFormat, Cosine, Countdown, Exact, Expression, ExpressionError, InvalidOption, InvalidPartial,
+    KimiLength, LanguageConsistency, LengthLimits, Multiply, OpenR1Format, R1Format, ReasoningSteps, RegexMatch,
+    Repetition, RewardFn, Rubric, RubricError, SoftOverlong, TagCount, ThinkFormat, Weight, Weighted,
+};
+use sandbox::{Code, CodeError, Process, ProcessError};
+
+use crate::config::{CountdownOptions, Judge, Problems, Reward, Rewards};
+
+/// Kinds whose score is 1 for a right answer, in the order in which one is taken for "accuracy" in logs.
+const CORRECTNESS: [&str; 6] = ["accuracy", "countdown", "multiply", "code", "choice", "exact"];
+
+/// Kinds whose score is 1 for a kept format, in the order in which one is taken for "format" in logs.
+const FORMATS: [&str; 4] = ["format", "think_format", "open_r1_format", "code_format"];
+
+/// The rewards of a stage, ready to judge.
+pub struct Judges {
+    rubric: Rubric,
+    processes: Vec<(String, Process)>,
+    accuracy: Option<String>,
+    format: Option<String>,
+}
+
+/// Why rewards cannot judge.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgesError {
+    /// They make no sense together.
+    #[error(transparent)]
+    Rubric(#[from] RubricError),
+    /// One of them.
+    #[error("reward `{name}`: {source}")]
+    Reward {
+        /// The name of its table.
+        name: String,
+        /// What is wrong with it.
+        source: RewardError,
+    },
+}
+
+/// What is wrong with one reward.
+#[derive(Debug, thiserror::Error)]
+pub enum RewardError {
+    /// A setting.
+    #[error(transparent)]
+    Option(#[from] InvalidOption),
+    /// A tier of the Countdown reward.
+    #[error(transparent)]
+    Partial(#[from] InvalidPartial),
+    /// An expression.
+    #[error(transparent)]
+    Expression(#[from] ExpressionError),
+    /// The sandbox.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// The user's command.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// A reward that shapes one that there is not, or that does not judge by itself.
+    #[error("`of` is \"{of}\": expected the name of a reward that judges completions; there are {known}")]
+    Of {
+        /// What it names.
+        of: String,
+        /// What it could name.
+        known: String,
+    },
+}
+
+impl Judges {
+    /// Builds every reward. Programs are tried in the sandbox and commands are looked for, but no command is started.
+    ///
+    /// # Errors
+    /// If a reward cannot be built: then nothing may be judged.
+    pub fn new(settings: &Rewards) -> Result<Self, JudgesError> {
+        let (mut components, mut processes) = (Vec::new(), Vec::new());
+        for reward in &settings.0 {
+            let at = |source| JudgesError::Reward { name: reward.name.clone(), source };
+            let weight = weight(reward);
+            components.push(if let Judge::Expression { options, .. } = &reward.judge {
+                let names: Vec<&str> = settings.0.iter().map(|reward| reward.name.as_str()).collect();
+                let expression = Expression::new(&options.expression, &names).map_err(|e| at(e.into()))?;
+                Weighted::expression(&reward.name, weight, expression)
+            } else {
+                let reward_fn = build(reward, settings, &mut processes).map_err(at)?;
+                Weighted::new(&reward.name, weight, reward_fn)
+            });
+        }
+        let name = |reward: &Reward| reward.name.clone();
+        Ok(Self {
+            rubric: Rubric::new(components)?,
+            processes,
+            accuracy: settings.first_of(&CORRECTNESS).map(name),
+            format: settings.first_of(&FORMATS).map(name),
+        })
+    }
+
+    /// What held-out problems are judged by, whatever a stage is rewarded for: the answer and the format, nothing else.
+    ///
+    /// By the stage's own rules where it has them; otherwise by value (Countdown for Countdown problems), and by R1's format.
+    ///
+    /// # Errors
+    /// As [`Judges::new`].
+    pub fn for_evaluation(settings: &Rewards, problems: &Problems) -> Result<Self, JudgesError> {
+        let alone =
+            |name: &str, judge: Judge| Reward { name: name.to_owned(), weight: 0.0, weight_from_step: vec![], judge };
+        let accuracy = settings.first_of(&CORRECTNESS).map_or_else(
+            || match problems {
+                Problems::Countdown(_) => {
+                    Judge::Countdown { options: CountdownOptions { partial: 0.0 }, of: String::new() }
+                }
+                Problems::Jsonl(_) => Judge::Accuracy { options: Default::default(), of: String::new() },
+            },
+            |reward| reward.judge.clone(),
+        );
+        let format = settings.first_of(&FORMATS).map_or_else(
+            || Judge::Format { options: Default::default(), of: String::new() },
+            |reward| reward.judge.clone(),
+        );
+        Self::new(&Rewards(vec![alone("accuracy", accuracy), alone("format", format)])).map(|judges| Self {
+            accuracy: Some("accuracy".into()),
+            format: Some("format".into()),
+            ..judges
+        })
+    }
+
+    /// The rules and their sum.
+    pub fn rubric(&self) -> &Rubric {
+        &self.rubric
+    }
+
+    /// The name of the reward that says whether an answer is right: 1, or less.
+    pub fn accuracy(&self) -> Option<&str> {
+        self.accuracy.as_deref()
+    }
+
+    /// The name of the reward that says whether the format is kept: 1, or less.
+    pub fn format(&self) -> Option<&str> {
+        self.format.as_deref()
+    }
+
+    /// What stopped a command of the user's from judging, if the run is to end for it.
+    pub fn failure(&self) -> Option<String> {
+        let failure = |(name, process): &(String, Process)| Some(format!("reward `{name}`: {}", process.failure()?));
+        self.processes.iter().find_map(failure)
+    }
+}
+
+/// What judges completions as one reward says.
+///
+/// - `all`: the rewards of the stage; `processes`: gets the user's commands, to be asked later what went wrong
+fn build(
+    reward: &Reward,
+    all: &Rewards,
+    processes: &mut Vec<(String, Process)>,
+) -> Result<Box<dyn RewardFn>, RewardError> {
+    Ok(match reward.judge.clone() {
+        Judge::Accuracy { options, .. } => Box::new(Accuracy::new(options)),
+        Judge::Choice { options, .. } => Box::new(Choice::new(options)?),
+        Judge::Code { options, .. } => Box::new(Code::new(options)?),
+        Judge::CodeFormat { options, .. } => Box::new(CodeFormat::new(options)?),
+        Judge::Cosine { options, of } => Box::new(Cosine::new(options, shaped(&of, all, processes)?)?),
+        Judge::Countdown { options, .. } => Box::new(Countdown::new(options.partial)?),
+        Judge::Exact { options, .. } => Box::new(Exact::new(options)),
+        Judge::Format { .. } => Box::new(R1Format::new()),
+        Judge::KimiLength { options, of } => Box::new(KimiLength::new(options, shaped(&of, all, processes)?)?),
+        Judge::LanguageConsistency { options, .. } => Box::new(LanguageConsistency::new(options)?),
+        Judge::LengthLimits { options, .. } => Box::new(LengthLimits::new(options)?),
+        Judge::Multiply { options, .. } => Box::new(Multiply::new(options)?),
+        Judge::OpenR1Format { .. } => Box::new(OpenR1Format::new()),
+        Judge::ReasoningSteps { .. } => Box::new(ReasoningSteps::new()),
+        Judge::Regex { options, .. } => Box::new(RegexMatch::new(options)?),
+        Judge::Repetition { options, .. } => Box::new(Repetition::new(options)?),
+        Judge::SoftOverlong { options, .. } => Box::new(SoftOverlong::new(options)?),
+        Judge::TagCount { .. } => Box::new(TagCount::new()),
+        Judge::ThinkFormat { .. } => Box::new(ThinkFormat::new()),
+        Judge::Process { options, .. } => {
+            let process = Process::new(options)?;
+            processes.push((reward.name.clone(), process.clone()));
+            Box::new(process)
+        }
+        Judge::Expression { .. } => unreachable!("expressions are no judges of completions"),
+    })
+}
+
+/// The reward that another one shapes: an instance of its own, which judges once more.
+fn shaped(of: &str, all: &Rewards, processes: &mut Vec<(String, Process)>) -> Result<Box<dyn RewardFn>, RewardError> {
+    // Programs and commands are too dear to be asked twice, and shaped rewards have no use for a second shape.
+    let usable = |reward: &&Reward| {
+        !matches!(reward.judge, Judge::Expression { .. } | Judge::Code { .. } | Judge::Process { .. })
+            && reward.judge.of().is_empty()
+    };
+    match all.0.iter().filter(usable).find(|reward| reward.name == of) {
+        Some(reward) => build(reward, all, processes),
+        None => {
+            let known: Vec<&str> = all.0.iter().filter(usable).map(|reward| reward.name.as_str()).collect();
+            Err(RewardError::Of { of: of.to_owned(), known: known.join(", ") })
+        }
+    }
+}
+
+fn weight(reward: &Reward) -> Weight {
+    let changes = reward.weight_from_step.iter().map(|&(step, weight)| (step, weight as f32)).collect();
+    Weight::new(reward.weight as f32, changes).expect("checked when the run file was read")
+}
+
+/// A setting that a reward cannot work with: which reward, which key, and why.
+pub(crate) type Fault = (String, &'static str, String);
+
+/// What is wrong with settings, as far as it shows without trying a program or looking for a command.
+pub(crate) fn faults(rewards: &Rewards) -> Vec<Fault> {
+    let fault = |reward: &Reward| {
+        let name = || reward.name.clone();
+        let error = match &reward.judge {
+            Judge::Code { .. } | Judge::Process { .. } => return None,
+            Judge::Expression { options, .. } => {
+                let names: Vec<&str> = rewards.0.iter().map(|reward| reward.name.as_str()).collect();
+                let error = Expression::new(&options.expression, &names).err()?;
+                return Some((name(), "expression", error.to_string()));
+            }
+            _ => build(reward, rewards, &mut Vec::new()).err()?,
+        };
+        let key = match &error {
+            RewardError::Option(option) => option.option,
+            RewardError::Partial(InvalidPartial(value)) => {
+                return Some((name(), "partial", format!("`partial` is {value}: a wrong answer scores 0 to below 1")));
+            }
+            RewardError::Of { .. } => "of",
+            _ => "",
+        };
+        Some((name(), key, error.to_string()))
+    };
+    rewards.0.iter().filter_map(fault).collect()
+}
+
+impl Rewards {
+    fn first_of(&self, kinds: &[&str]) -> Option<&Reward> {
+        kinds.iter().find_map(|kind| self.0.iter().find(|reward| reward.judge.kind() == *kind))
+    }
+}

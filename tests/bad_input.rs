@@ -245,9 +245,9 @@ fn the_other_commands_refuse_too() {
     refuse("logprobs", "modle", "{\"ids\": [1, 2]}\n", &["modle"]);
     refuse("sample", "model", "", &["in.jsonl: the file is empty"]);
     refuse("sample", "model", "{\"prompt\": \"a\", \"ids\": [1]}\n", &["in.jsonl:1: ", "one of them"]);
-    refuse("sample", "model", "{\"ids\": [500]}\n", &["500", "ends at 128"]);
+    refuse("sample", "model", "{\"ids\": [500]}\n", &["in.jsonl:1", "500", "ends at 128"]);
     refuse("sample", "model", "{\"prompt\": \"\"}\n", &["empty"]);
-    refuse("sample", "model", "{\"prompt\": \"a\"}\n", &["max_tokens = 256", "context of 256"]);
+    refuse("sample", "model", "{\"prompt\": \"a\"}\n", &["in.jsonl:1", "--max-tokens 256", "context of 256"]);
     let ended =
         dir.run(["sample", "--model", "model", "--input", "in.jsonl", "--output", "o", "--top-p", "0"]).expect_code(2);
     assert!(ended.stderr.contains("more than 0, and 1 at most"), "{}", ended.stderr);
@@ -302,4 +302,17 @@ fn a_failing_write_ends_the_run_and_leaves_the_last_checkpoint() {
 
 fn contents(dir: &Dir, folder: &str) -> Vec<Vec<u8>> {
     dir.files(folder).iter().map(|file| dir.bytes(&format!("{folder}/{file}"))).collect()
+}
+
+#[test]
+fn a_prompt_too_long_to_sample_from_is_named_by_its_line() {
+    let dir = Dir::new();
+    dir.write("in.jsonl", format!("{{\"ids\": [5]}}\n{{\"ids\": {:?}}}\n", vec![5; 250]));
+    let args = |output| ["sample", "--model", "model", "--input", "in.jsonl", "--output", output, "--max-tokens", "8"];
+    let ended = dir.run(args("out.jsonl")).expect_code(2);
+    for part in ["in.jsonl:2", "250 tokens", "context of 256"] {
+        assert!(ended.stderr.contains(part), "no `{part}` in\n{}", ended.stderr);
+    }
+    assert!(dir.run(args("no/such/folder")).expect_code(2).stderr.contains("no/such/folder"));
+    assert!(!dir.path("out.jsonl").exists());
 }

@@ -194,3 +194,30 @@ fn weights_and_combinations_follow_the_run_file() {
         dir.rows("run/completions/grpo/step_000001.jsonl").iter().map(|row| row["advantage"].as_f64().unwrap()).sum();
     assert!(total.abs() < 1e-4, "whitened over the batch: {total}");
 }
+
+#[test]
+fn golds_that_are_let_through_and_held_out_problems_that_are_not_are_told_of() {
+    let dir = Dir::new();
+    let row =
+        |n: u32, gold: &str| json!({"question": format!("question {n}"), "numbers": [2, 3], "target": 5, "gold": gold});
+    dir.write("problems.jsonl", lines(&[row(1, "5"), row(2, "\\frac{1}{"), row(3, "7")]));
+    dir.write("held_out.jsonl", lines(&[row(9, "5"), row(3, "7")]));
+    let check = |words: &[&str], code: i32, parts: &[&str]| {
+        let mut args = vec!["--config", "run.toml", "--check"];
+        words.iter().for_each(|word| args.extend(["--set", word]));
+        let ended = dir.run(args).expect_code(code);
+        for part in parts {
+            assert!(ended.stderr.contains(part), "no `{part}` in\n{}", ended.stderr);
+        }
+        ended.stderr
+    };
+    check(&["stage.rewards.accuracy.weight=1"], 2, &["problems.jsonl:2", "`accuracy`", "gold"]);
+    let skip = "stage.rewards.accuracy.on_unreadable_gold=skip";
+    check(&[skip], 0, &["warning", "1 of 3 gold answers cannot be read", "line-2"]);
+    check(
+        &["stage.eval.problems=held_out.jsonl"],
+        0,
+        &["warning", "1 of 2 held-out problems are also trained on", "line-2"],
+    );
+    assert_eq!(check(&[], 0, &[]), "");
+}

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Device, Dtype};
+use crate::show::SortKey;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -101,21 +102,10 @@ pub struct ShowArgs {
     pub stage: Option<String>,
     /// The largest first; without it, in the order of prompts.
     #[arg(long, value_name = "BY")]
-    pub sort: Option<SortBy>,
+    pub sort: Option<SortKey>,
     /// Print the first K only.
     #[arg(long, value_name = "K")]
     pub limit: Option<usize>,
-}
-
-/// What completions are sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SortBy {
-    /// The reward.
-    Reward,
-    /// The advantage.
-    Advantage,
-    /// The number of tokens.
-    Tokens,
 }
 
 /// Which model, and what it computes on.

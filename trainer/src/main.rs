@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use grpo_train::cli::{Cli, Command, ShowArgs, SortBy};
+use grpo_train::cli::{Cli, Command, ShowArgs};
 use grpo_train::commands::{self, Ended, Failure};
-use grpo_train::show::{Look, ShowOptions, SortKey, show};
+use grpo_train::show::{Look, ShowOptions, show};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -57,13 +57,13 @@ fn on_libtorch<T>(command: impl FnOnce() -> T) -> T {
 }
 
 fn show_step(args: &ShowArgs) -> Result<(), Failure> {
-    let sort = args.sort.map(|by| match by {
-        SortBy::Reward => SortKey::Reward,
-        SortBy::Advantage => SortKey::Advantage,
-        SortBy::Tokens => SortKey::Tokens,
-    });
-    let options =
-        ShowOptions { run: args.run.clone(), stage: args.stage.clone(), step: args.step, sort, limit: args.limit };
+    let options = ShowOptions {
+        run: args.run.clone(),
+        stage: args.stage.clone(),
+        step: args.step,
+        sort: args.sort,
+        limit: args.limit,
+    };
     let result = show(&options, Look::detect(), std::io::stdout().lock());
     result.map_err(|error| if error.is_usage() { Failure::usage(error) } else { Failure::run(error) })
 }

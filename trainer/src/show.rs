@@ -26,7 +26,7 @@ pub struct ShowOptions {
 }
 
 /// An order of completions, each highest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum SortKey {
     /// By reward; those without one last.
     Reward,

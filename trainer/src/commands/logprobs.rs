@@ -26,6 +26,7 @@ struct Row {
 /// If the model or a line cannot be used, or the output cannot be written.
 pub fn logprobs(args: &LogprobsArgs) -> Result<(), Failure> {
     machine::set_threads(args.model.threads);
+    atomic::check_writable(&args.output).map_err(Failure::usage)?;
     let config = policy::ModelConfig::load(&args.model.model).map_err(Failure::usage)?;
     let rows = read_rows(&args.input, |row: Row, _| check(row, &config)).map_err(Failure::usage)?;
     let device = machine::device(args.model.device).map_err(Failure::usage)?;

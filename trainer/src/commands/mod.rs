@@ -1,5 +1,6 @@
 //! What the program does: a run, or one of the commands beside it.
 
+mod inputs;
 mod logprobs;
 mod problems;
 mod sample;

@@ -39,17 +39,23 @@ enum Source {
 /// If the model or a line cannot be used, or the output cannot be written.
 pub fn sample(args: &SampleArgs) -> Result<(), Failure> {
     machine::set_threads(args.model.threads);
-    let rows = read_rows(&args.input, |row: Row, _| match (row.prompt, row.ids) {
-        (Some(text), None) => Ok(Source::Text(text)),
-        (None, Some(ids)) => Ok(Source::Ids(ids)),
+    atomic::check_writable(&args.output).map_err(Failure::usage)?;
+    let rows = read_rows(&args.input, |row: Row, line| match (row.prompt, row.ids) {
+        (Some(text), None) => Ok((line, Source::Text(text))),
+        (None, Some(ids)) => Ok((line, Source::Ids(ids))),
         _ => Err("expected `prompt` (a text) or `ids` (a list of token ids), one of them".to_owned()),
     })
     .map_err(Failure::usage)?;
     let device = machine::device(args.model.device).map_err(Failure::usage)?;
     let model = Model::load(&args.model.model, machine::dtype(args.model.dtype), device).map_err(Failure::usage)?;
-    let prompts: Vec<Prompt> =
-        rows.into_iter().map(|row| prompt(&model, row)).collect::<Result<_, _>>().map_err(Failure::usage)?;
     let params = params(args, &model);
+    let mut prompts = Vec::with_capacity(rows.len());
+    for (line, source) in rows {
+        let prompt = prompt(&model, source).map_err(Failure::usage)?;
+        check_prompt(&prompt, &params, &model)
+            .map_err(|reason| Failure::usage(format!("{}:{line}: {reason}", args.input.display())))?;
+        prompts.push(prompt);
+    }
     let generator =
         Generator { policy: &model.policy, tokenizer: &model.tokenizer, params: &params, max_batch: MAX_BATCH };
     let stream = |prompt_idx: usize, sample_idx: usize| Stream::new(args.seed, &[prompt_idx as u64, sample_idx as u64]);
@@ -76,6 +82,25 @@ fn prompt(model: &Model, source: Source) -> Result<Prompt, StageError> {
         Source::Text(text) => Prompt { ids: model.tokenizer.encode(&text)?, text },
         Source::Ids(ids) => Prompt { text: model.tokenizer.decode(&ids), ids },
     })
+}
+
+/// A prompt has tokens, all of them known, and fits the context with the longest completion.
+fn check_prompt(prompt: &Prompt, params: &SamplingParams, model: &Model) -> Result<(), String> {
+    let config = model.policy.config();
+    let (n_prompt_tokens, max_tokens, context) = (prompt.ids.len(), params.max_tokens, config.max_position_embeddings);
+    if prompt.ids.is_empty() {
+        return Err("the prompt is empty; there is nothing to go on from".to_owned());
+    }
+    if let Some(id) = prompt.ids.iter().find(|id| !(0..config.vocab_size).contains(*id)) {
+        return Err(format!("`ids` holds {id}; the model's vocabulary ends at {}", config.vocab_size));
+    }
+    if (n_prompt_tokens + max_tokens) as i64 > context {
+        return Err(format!(
+            "the prompt has {n_prompt_tokens} tokens; with --max-tokens {max_tokens} that exceeds the model's context of \
+             {context}"
+        ));
+    }
+    Ok(())
 }
 
 fn params(args: &SampleArgs, model: &Model) -> SamplingParams {

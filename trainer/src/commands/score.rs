@@ -22,14 +22,16 @@ pub fn score(args: &ScoreArgs) -> Result<(), Failure> {
     set_jobs(args.jobs);
     let (rewards, scale) = chosen(&args.rewards)?;
     let judges = Judges::new(&rewards).map_err(Failure::usage)?;
+    if let Some(output) = &args.output {
+        // An output that cannot be written is found before the work.
+        atomic::check_writable(output).map_err(Failure::usage)?;
+    }
     if args.input.is_dir() {
         return score_run(args, &judges, &rewards, scale);
     }
     let Some(output) = &args.output else {
         return Err(Failure::usage("--output is needed for a file of cases; give a file for the verdicts"));
     };
-    // An output that cannot be written is found before the work.
-    atomic::write_file(output, b"").map_err(Failure::usage)?;
     let (file, judged) = judge_file(&args.input, &judges, &rewards, args.step)?;
     let rows = rows_of(&file, judged, scale);
     let mut text = String::new();

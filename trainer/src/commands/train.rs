@@ -4,17 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use policy::{Family, ModelConfig};
-use rewards::Problem;
-use rollout::{Template, Tokenizer};
-
 use super::Failure;
+use super::inputs::{Start, check_data, shape};
 use crate::cli::RunArgs;
-use crate::config::{self, GrpoStage, RunFile, Stage};
-use crate::data::{Questions, problem_file};
-use crate::judges::Judges;
+use crate::config::{self, RunFile};
 use crate::machine;
-use crate::plan::{ModelShape, Plan};
+use crate::plan::Plan;
 use crate::run::{OpenMode, RunDirectory, RunFacts, directory};
 use crate::stages::{self, Model, Outcome, RunContext};
 use crate::telemetry::{Progress, ProgressMode};
@@ -114,92 +109,6 @@ fn resume_command() -> String {
         words.push("--resume".to_owned());
     }
     words.join(" ")
-}
-
-/// What the first stage starts from, as far as it can be known without reading a weight.
-struct Start {
-    config: ModelConfig,
-    tokenizer: Tokenizer,
-}
-
-impl Start {
-    /// None if a stage makes the model.
-    fn read(file: &RunFile) -> Result<Option<Self>, Failure> {
-        let Some(model) = &file.resolved.model else { return Ok(None) };
-        let config = ModelConfig::load(&model.path).map_err(Failure::usage)?;
-        let tokenizer = Tokenizer::load(&model.path, config.vocab_size).map_err(Failure::usage)?;
-        Ok(Some(Self { config, tokenizer }))
-    }
-
-    /// The length of a prompt, for the estimate of memory.
-    fn example_tokens(&self) -> Result<u64, Failure> {
-        let example = Template::R1Zero.render("Using the numbers [1, 2, 3], create an equation that equals 6");
-        Ok(self.tokenizer.encode(&example).map_err(Failure::usage)?.len() as u64)
-    }
-
-    /// Every one of `problems` and its completion fit the context: a run is not to end at step 500 over one long question.
-    fn check_prompts(&self, stage: &GrpoStage, problems: &[Problem]) -> Result<(), Failure> {
-        let (context, max_tokens) = (self.config.max_position_embeddings, stage.rollout.max_tokens);
-        for problem in problems {
-            let text = stages::template(stage).render(&problem.question);
-            let n_prompt_tokens = self.tokenizer.encode(&text).map_err(Failure::usage)?.len();
-            if n_prompt_tokens as i64 + max_tokens as i64 > context {
-                return Err(Failure::usage(format!(
-                    "problem {}: its prompt has {n_prompt_tokens} tokens; with max_tokens = {max_tokens} that exceeds the \
-                     model's context of {context}: shorten the prompt or lower max_tokens",
-                    problem.id
-                )));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn shape(config: &ModelConfig) -> ModelShape {
-    let count = |value: i64| value.unsigned_abs();
-    ModelShape {
-        hidden_size: count(config.hidden_size),
-        n_layers: count(config.n_layers),
-        n_heads: count(config.n_heads),
-        n_kv_heads: count(config.n_kv_heads),
-        head_dim: count(config.head_dim),
-        intermediate_size: count(config.intermediate_size),
-        vocab_size: count(config.vocab_size),
-        max_position_embeddings: count(config.max_position_embeddings),
-        tie_word_embeddings: config.tie_word_embeddings,
-        qkv_bias: config.family == Family::Qwen2,
-        qk_norm: config.family == Family::Qwen3,
-    }
-}
-
-/// Opens every file of problems once, so that a bad row is found before any weight is read.
-fn check_data(file: &RunFile, start: Option<&Start>) -> Result<(), Failure> {
-    for (stage_idx, stage) in file.resolved.stages.iter().enumerate() {
-        let seed = file.resolved.run.seed;
-        match stage {
-            Stage::Grpo(stage) => check_problems(stage, seed, stage_idx, start)?,
-            Stage::Pretrain(stage) => {
-                crate::data::text::Text::open(&stage.corpus, seed).map_err(Failure::usage)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn check_problems(stage: &GrpoStage, seed: u64, stage_idx: usize, start: Option<&Start>) -> Result<(), Failure> {
-    let judges = Judges::new(&stage.rewards).map_err(Failure::usage)?;
-    let questions = Questions::open(&stage.problems, judges.rubric(), seed, stage_idx).map_err(Failure::usage)?;
-    let mut problems = match &questions {
-        Questions::File { problems, .. } => problems.clone(),
-        Questions::Countdown { .. } => {
-            questions.questions(0, stage.rollout.prompts_per_step).map_err(Failure::usage)?
-        }
-    };
-    if let Some(eval) = &stage.eval {
-        let judges = Judges::for_evaluation(&stage.rewards, &stage.problems).map_err(Failure::usage)?;
-        problems.extend(problem_file::read(&eval.problems, judges.rubric()).map_err(Failure::usage)?);
-    }
-    start.map_or(Ok(()), |start| start.check_prompts(stage, &problems))
 }
 
 /// Ctrl-C (and SIGTERM, and SIGHUP of a terminal that is closed) once: finish the step, save, stop. Twice: now.

@@ -67,6 +67,19 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write_file_with(path, |file| file.write_all(bytes))
 }
 
+/// Makes sure, before long work, that `path` can be written afterwards; what is there stays.
+///
+/// # Errors
+/// The path and the system's error.
+pub fn check_writable(path: &Path) -> Result<(), FileError> {
+    if path.is_dir() {
+        return Err(FileError::at(path, "write the file")(io::Error::from(ErrorKind::IsADirectory)));
+    }
+    let temporary = temporary_name(path);
+    File::create(&temporary).map_err(FileError::at(path, "write the file"))?;
+    fs::remove_file(&temporary).map_err(FileError::at(path, "write the file"))
+}
+
 /// As [`write_file`], for content that is produced piece by piece.
 ///
 /// # Errors

@@ -64,11 +64,13 @@ fn what_cannot_be_judged_is_refused_with_its_line() {
     check(format!("{good}not json\n").as_bytes(), "accuracy", &["cases.jsonl:2"]);
     check(b"{\"completion\": \"\xff\", \"gold\": \"1\"}\n", "accuracy", &["cases.jsonl:1", "invalid unicode"]);
     check(b"", "accuracy", &["empty"]);
-    check(b"{\"completion\": \"1\", \"gold\": \"\\\\frac{1}{\"}\n", "accuracy", &["cases.jsonl:1", "gold"]);
+    let strict = "accuracy:{\"on_unreadable_gold\": \"error\"}";
+    check(b"{\"completion\": \"1\", \"gold\": \"\\\\frac{1}{\"}\n", strict, &["cases.jsonl:1", "gold"]);
+    check(good.as_bytes(), "repetition", &["cases.jsonl:1", "`token_ids`", "unit = \"words\""]);
     check(good.as_bytes(), "soft_overlong", &["cases.jsonl:1", "`tokens`"]);
     check(good.as_bytes(), "acuracy", &["unknown kind of reward", "accuracy"]);
     let two = "{\"completion\": \"1\", \"gold\": \"1\", \"group\": 3}\n{\"completion\": \"1\", \"gold\": \"2\", \"group\": 3}\n";
-    check(two.as_bytes(), "accuracy", &["cases.jsonl:2", "another gold"]);
+    check(two.as_bytes(), "accuracy", &["cases.jsonl:2", "another `gold`"]);
     dir.write("cases.jsonl", good);
     let ended = dir.run(["score", "--reward", "accuracy", "--input", "cases.jsonl", "--output", "no/such/folder/out"]);
     ended.expect_code(2);
@@ -82,13 +84,65 @@ fn a_table_of_expectations_is_run_as_tests() {
     dir.write("table.jsonl", lines(&[case("\\boxed{4}", json!(1)), case("\\boxed{5}", json!({"accuracy": 0}))]));
     let run = || dir.run(["reward-test", "table.jsonl", "--reward", "accuracy"]);
     assert!(run().expect_code(0).stdout.contains("2 passed, 0 failed"));
-    dir.write("table.jsonl", lines(&[case("\\boxed{4}", json!(0)), case("\\boxed{5}", json!({"acc": 0}))]));
+    dir.write("table.jsonl", lines(&[case("\\boxed{4}", json!(0)), case("\\boxed{5}", json!({"accuracy": 1}))]));
     let ended = run().expect_code(1);
-    for part in ["table.jsonl:1", "expected 0, got 1", "table.jsonl:2", "no such reward", "0 passed, 2 failed"] {
+    for part in
+        ["table.jsonl:1", "expected 0, got 1", "table.jsonl:2", "accuracy: expected 1, got 0", "0 passed, 2 failed"]
+    {
         assert!(ended.stdout.contains(part), "no `{part}` in\n{}", ended.stdout);
     }
-    dir.write("table.jsonl", "{\"completion\": \"4\", \"gold\": \"4\"}\n");
-    assert!(run().expect_code(2).stderr.contains("no `expected`"));
+    // Null is an expectation: `accuracy` does not apply where the gold cannot be read and is skipped.
+    let skipped = json!({"completion": "4", "gold": "\\frac{1}{", "expected": null});
+    dir.write("table.jsonl", lines(&[skipped]));
+    let skip = "accuracy:{\"on_unreadable_gold\": \"skip\"}";
+    let ended = dir.run(["reward-test", "table.jsonl", "--reward", skip]).expect_code(0);
+    assert!(ended.stdout.contains("1 passed, 0 failed"));
+    for (expected, part) in [
+        ("", "no `expected`"),
+        (", \"expected\": true", "`expected` is true"),
+        (", \"expected\": {}", "`expected` is {}"),
+        (", \"expected\": \"right\"", "`expected` is \"right\""),
+        (", \"expected\": {\"acc\": 0}", "names `acc`, and the rewards are accuracy"),
+    ] {
+        dir.write("table.jsonl", format!("{{\"completion\": \"4\", \"gold\": 4{expected}}}\n"));
+        let told = run().expect_code(2).stderr;
+        assert!(told.contains("table.jsonl:1") && told.contains(part), "no `{part}` in\n{told}");
+    }
+}
+
+#[test]
+fn data_sets_of_other_trainers_are_read_or_explained() {
+    let dir = Dir::new();
+    let messages = json!([{"role": "assistant", "content": "the answer is 18"}]);
+    let verdicts = score(
+        &dir,
+        &[json!({"completion": messages, "gold": 18}), json!({"completion": "0.5", "gold": 0.5})],
+        &["accuracy"],
+    );
+    assert!(verdicts.iter().all(|row| row["reward"] == 1.0), "{verdicts:?}");
+    dir.write(
+        "cases.jsonl",
+        "\u{feff}{\"completion\": \"1\", \"answer\": \"1\"}\n\n{\"completion\": \"1\", \"gold\": [\"1\"]}\n",
+    );
+    let told = dir
+        .run(["score", "--reward", "accuracy", "--input", "cases.jsonl", "--output", "out.jsonl"])
+        .expect_code(2)
+        .stderr;
+    for part in ["2 lines cannot be used", "line 1", "the row has `answer`: rename it", "line 3", "a text or a number"]
+    {
+        assert!(told.contains(part), "no `{part}` in\n{told}");
+    }
+    // A table of cases gets a verdict on every line: what cannot be read is compared as a text, and counted.
+    let odd = |completion: &str| json!({"completion": completion, "gold": "\\foo{1}{"});
+    dir.write("cases.jsonl", lines(&[odd("\\boxed{1}"), json!({"completion": "\\boxed{2}", "gold": 2})]));
+    let ended =
+        dir.run(["score", "--reward", "accuracy", "--input", "cases.jsonl", "--output", "out.jsonl"]).expect_code(0);
+    assert!(ended.stdout.contains("1 gold answers cannot be read"), "{}", ended.stdout);
+    let rewards: Vec<Value> = dir.rows("out.jsonl").iter().map(|row| row["reward"].clone()).collect();
+    assert_eq!(rewards, [json!(0.0), json!(1.0)]);
+    let ended = dir.run(["score", "--reward", "accuracy", "--input", "cases.jsonl", "--output", "cases.jsonl"]);
+    assert!(ended.expect_code(2).stderr.contains("would replace the input"));
+    assert_eq!(dir.rows("cases.jsonl").len(), 2);
 }
 
 #[test]
@@ -164,6 +218,16 @@ fn a_command_that_fails_ends_the_run_or_not_as_it_is_told() {
     for part in ["step 1", "`own`", "out of ideas"] {
         assert!(ended.stderr.contains(part), "no `{part}` in\n{}", ended.stderr);
     }
+    // A command that fails later: what was learned until then is saved, and what led to the end can be looked at.
+    // (It is started again when it ends, so it keeps its count in a file.)
+    let count =
+        "    open('count', 'a').write('x')\n    if len(open('count').read()) > 30: sys.exit('tired')\n    print";
+    let late = LENGTH.replace("    print", count);
+    let dir = with_own_rewards(&late, "");
+    let ended = dir.run(["--config", "run.toml", "--no-progress"]).expect_code(1);
+    assert!(ended.stderr.contains("step 3") && ended.stderr.contains("tired"), "{}", ended.stderr);
+    assert!(dir.path("run/checkpoints/grpo/step_000002/manifest.json").is_file());
+    assert_eq!(dir.rows("run/completions/grpo/step_000003.jsonl").len(), 12);
     let garbage = "import sys\nfor line in sys.stdin: print('nonsense', flush=True)\n";
     for policy in ["not_applicable", "zero"] {
         let dir = with_own_rewards(garbage, &format!("on_error = \"{policy}\"\n"));
@@ -220,4 +284,52 @@ fn golds_that_are_let_through_and_held_out_problems_that_are_not_are_told_of() {
         &["warning", "1 of 2 held-out problems are also trained on", "line-2"],
     );
     assert_eq!(check(&[], 0, &[]), "");
+}
+
+/// Every kind that looks at more than a text is judged again as it was judged in the run.
+#[test]
+fn a_run_keeps_what_its_rewards_look_at() {
+    let dir = Dir::new();
+    let more = "\n[stage.rewards.repetition]\nngram_size = 1\n\n[stage.rewards.thoughts]\nkind = \"expression\"\n\
+                expression = \"thinking_tokens + step\"\n\n[stage.rewards.asked]\nkind = \"process\"\n\
+                command = [\"python3\", \"asked.py\"]\n\n[stage.optimizer]";
+    dir.write("run.toml", dir.text("run.toml").replace("\n[stage.optimizer]", more));
+    dir.write("asked.py", LENGTH.replace("row['n_tokens']", "len(row['question']) + len(row['numbers'])"));
+    dir.train(&["stage.steps=2", "stage.grpo.reward_combination=normalize_then_sum"]);
+    let args = ["score", "--config", "run.toml", "--input", "run", "--output", "again.jsonl"];
+    dir.run(args.iter().chain(&["--set", "stage.grpo.reward_combination=normalize_then_sum"])).expect_code(0);
+    for row in dir.rows("again.jsonl") {
+        assert!(row["reward"].as_f64().is_some());
+        assert_eq!(row["reward"], row["reward_before"], "{row}");
+        assert_eq!(row["advantage"], row["advantage_before"], "{row}");
+    }
+    dir.run(args).expect_code(0);
+    assert!(
+        dir.rows("again.jsonl").iter().any(|row| row["advantage"] != row["advantage_before"]),
+        "another combination"
+    );
+    let other = Dir::new();
+    other.train(&["stage.steps=1"]);
+    let told = other.run(["score", "--reward", "repetition", "--input", "run"]).expect_code(2).stderr;
+    assert!(told.contains("`repetition` needs `token_ids`") && told.contains("did not keep"), "{told}");
+}
+
+#[test]
+fn held_out_problems_may_name_their_rewards() {
+    let dir = Dir::new();
+    let row = |n: u32, rewards: Value| json!({"question": format!("q {n}"), "numbers": [2, 3], "target": 5, "rewards": rewards});
+    dir.write("held_out.jsonl", lines(&[row(1, json!(["countdown", "own"])), row(2, json!(["countdown", "format"]))]));
+    let text = dir.text("run.toml").replace(
+        "[stage.rewards.format]",
+        "[stage.rewards.own]\nkind = \"expression\"\nexpression = \"countdown\"\n\n[stage.rewards.format]",
+    );
+    dir.write("run.toml", text);
+    dir.train(&["stage.steps=1", "stage.eval.problems=held_out.jsonl", "stage.eval.samples_per_problem=4"]);
+    assert_eq!(dir.rows("run/eval.jsonl").len(), 2);
+    dir.write("held_out.jsonl", lines(&[row(1, json!(["countdwn"]))]));
+    let told = dir
+        .run(["--config", "run.toml", "--check", "--set", "stage.eval.problems=held_out.jsonl"])
+        .expect_code(2)
+        .stderr;
+    assert!(told.contains("held_out.jsonl:1") && told.contains("`countdwn`"), "{told}");
 }

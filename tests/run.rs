@@ -41,7 +41,7 @@ const METRICS: [&str; 32] = [
     "policy_loss",
 ];
 
-const COMPLETION_FIELDS: [&str; 12] = [
+const COMPLETION_FIELDS: [&str; 13] = [
     "step",
     "problem_id",
     "group",
@@ -50,6 +50,7 @@ const COMPLETION_FIELDS: [&str; 12] = [
     "text",
     "n_tokens",
     "stop_reason",
+    "question",
     "gold",
     "components",
     "reward",

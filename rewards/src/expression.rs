@@ -163,6 +163,16 @@ fn with_fractions(text: &str) -> String {
             out.push(digit);
             before = digit;
         }
+        // 1e-3: the sign and the digits behind it belong to the number.
+        if let Some(e) = rest.next_if(|c| matches!(c, 'e' | 'E')) {
+            out.push(e);
+            rest.next_if(|c| matches!(c, '+' | '-')).into_iter().for_each(|sign| out.push(sign));
+            while let Some(digit) = rest.next_if(char::is_ascii_digit) {
+                out.push(digit);
+            }
+            before = '0';
+            continue;
+        }
         if !rest.peek().is_some_and(|next| *next == '.' || next.is_alphanumeric() || *next == '_') {
             out.push_str(".0");
         }
@@ -201,6 +211,8 @@ mod tests {
         check("min(accuracy, format)", Some(0.5));
         check("math::exp(0) + math::abs(-2)", Some(3.0));
         check("1e3 + .5", Some(1000.5));
+        check("tokens * 1e-3 + 2E+1", Some(20.03));
+        check("1.5e1", Some(15.0));
         check("absent + 1", None);
         check("accuracy / 0", None);
         check("math::ln(0 - 1)", None);

@@ -32,11 +32,24 @@ pub struct Gold {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<i64>,
     /// The right answer as text, as data sets store it; the JSON key is `gold`.
-    #[serde(default, rename = "gold", skip_serializing_if = "Option::is_none")]
+    ///
+    /// A number in the row is read as its digits.
+    #[serde(default, rename = "gold", deserialize_with = "text_or_number", skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Every other field of the row: program tests, a language, choices.
     #[serde(flatten)]
     pub fields: Map<String, Value>,
+}
+
+fn text_or_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        other => Err(serde::de::Error::custom(format!(
+            "`gold` is {other}: it must be a text or a number (several answers as one text, such as \"1, 2\")"
+        ))),
+    }
 }
 
 impl Gold {
@@ -94,6 +107,9 @@ mod tests {
         );
         check(r#"{"question": "q", "gold": "\\frac12"}"#, &problem("", Gold::text(r"\frac12")));
         check(r#"{"question": "q"}"#, &problem("", Gold::default()));
+        check(r#"{"question": "q", "gold": 18}"#, &problem("", Gold::text("18")));
+        check(r#"{"question": "q", "gold": 0.5}"#, &problem("", Gold::text("0.5")));
+        check(r#"{"question": "q", "gold": null}"#, &problem("", Gold::default()));
         let mut gold = Gold::text("4");
         gold.fields.insert("tests".to_owned(), serde_json::json!([{"stdin": "1", "stdout": "2"}]));
         gold.fields.insert("language".to_owned(), Value::from("de"));
@@ -117,6 +133,7 @@ mod tests {
     fn wrong_types_are_refused() {
         for row in [
             r#"{"id": "a"}"#,
+            r#"{"question": "q", "gold": ["1", "2"]}"#,
             r#"{"question": "q", "numbers": [1.5]}"#,
             r#"{"question": "q", "numbers": "1, 2"}"#,
             r#"{"question": "q", "target": "3"}"#,

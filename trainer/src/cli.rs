@@ -180,18 +180,27 @@ pub struct SampleArgs {
 /// Which rewards.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct RewardArgs {
-    /// The run file whose rewards judge.
-    #[arg(short, long, value_name = "FILE", required_unless_present = "reward", conflicts_with = "reward")]
-    pub config: Option<PathBuf>,
-    /// A reward by its kind, with settings as JSON; may be given several times.
-    #[arg(long, value_name = "NAME[:JSON]")]
-    pub reward: Vec<String>,
+    /// From a run file, or by name.
+    #[command(flatten)]
+    pub source: RewardSource,
     /// Set a key of the run file.
     #[arg(short, long = "set", value_name = "KEY=VALUE", requires = "config")]
     pub set: Vec<String>,
     /// The stage: of the run file if it has several with rewards, and of the run folder.
     #[arg(long, value_name = "NAME")]
     pub stage: Option<String>,
+}
+
+/// Where rewards come from.
+#[derive(Args, Clone, Debug, PartialEq)]
+#[group(required = true, multiple = false)]
+pub struct RewardSource {
+    /// The run file (a whole one) whose rewards judge.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A reward by its kind, with settings as JSON; may be given several times.
+    #[arg(long, value_name = "NAME[:JSON]")]
+    pub reward: Vec<String>,
 }
 
 /// `grpo-train score`

@@ -1,26 +1,30 @@
 //! From `[stage.rewards]` to what judges completions.
 
 use rewards::{
-    Accuracy, Choice, CodeFormat, Cosine, Countdown, Exact, Expression, ExpressionError, InvalidOption, InvalidPartial,
-    KimiLength, LanguageConsistency, LengthLimits, Multiply, OpenR1Format, R1Format, ReasoningSteps, RegexMatch,
-    Repetition, RewardFn, Rubric, RubricError, SoftOverlong, TagCount, ThinkFormat, Weight, Weighted,
+    Accuracy, AccuracyOptions, Choice, CodeFormat, Cosine, Countdown, Exact, Expression, ExpressionError,
+    InvalidOption, InvalidPartial, Judgement, KimiLength, LanguageConsistency, LengthLimits, Multiply, OpenR1Format,
+    R1Format, ReasoningSteps, RegexMatch, Repetition, RewardFn, Rubric, RubricError, SoftOverlong, TagCount,
+    ThinkFormat, Weight, Weighted,
 };
 use sandbox::{Code, CodeError, Process, ProcessError};
 
-use crate::config::{CountdownOptions, Judge, Problems, Reward, Rewards};
+use crate::config::{Algorithm, CountdownOptions, Judge, NoOptions, Problems, Reward, Rewards};
+use crate::grpo::{RewardCombination, WeightedScore, advantages, decoupled_advantages};
 
-/// Kinds whose score is 1 for a right answer, in the order in which one is taken for "accuracy" in logs.
+/// Kinds whose score is 1 for a right answer: "accuracy" in logs.
 const CORRECTNESS: [&str; 6] = ["accuracy", "countdown", "multiply", "code", "choice", "exact"];
 
-/// Kinds whose score is 1 for a kept format, in the order in which one is taken for "format" in logs.
+/// Kinds whose score is 1 for a kept format: "format" in logs.
 const FORMATS: [&str; 4] = ["format", "think_format", "open_r1_format", "code_format"];
 
 /// The rewards of a stage, ready to judge.
 pub struct Judges {
     rubric: Rubric,
     processes: Vec<(String, Process)>,
-    accuracy: Option<String>,
-    format: Option<String>,
+    /// Names of the rewards that say whether an answer is right.
+    accuracy: Vec<String>,
+    /// Names of those that say whether a format is kept.
+    format: Vec<String>,
 }
 
 /// Why rewards cannot judge.
@@ -78,7 +82,7 @@ impl Judges {
             let at = |source| JudgesError::Reward { name: reward.name.clone(), source };
             let weight = weight(reward);
             components.push(if let Judge::Expression { options, .. } = &reward.judge {
-                let names: Vec<&str> = settings.0.iter().map(|reward| reward.name.as_str()).collect();
+                let names = others(settings, reward);
                 let expression = Expression::new(&options.expression, &names).map_err(|e| at(e.into()))?;
                 Weighted::expression(&reward.name, weight, expression)
             } else {
@@ -86,42 +90,32 @@ impl Judges {
                 Weighted::new(&reward.name, weight, reward_fn)
             });
         }
-        let name = |reward: &Reward| reward.name.clone();
-        Ok(Self {
-            rubric: Rubric::new(components)?,
-            processes,
-            accuracy: settings.first_of(&CORRECTNESS).map(name),
-            format: settings.first_of(&FORMATS).map(name),
-        })
+        let names = |kinds| settings.of_kinds(kinds).map(|reward| reward.name.clone()).collect();
+        let (accuracy, format) = (names(&CORRECTNESS), names(&FORMATS));
+        Ok(Self { rubric: Rubric::new(components)?, processes, accuracy, format })
     }
 
     /// What held-out problems are judged by, whatever a stage is rewarded for: the answer and the format, nothing else.
     ///
-    /// By the stage's own rules where it has them; otherwise by value (Countdown for Countdown problems), and by R1's format.
+    /// By the stage's own rewards of these kinds, under their names; where it has none, by value (Countdown for Countdown
+    /// problems) and by R1's format. Problems may select any reward of the stage.
     ///
     /// # Errors
     /// As [`Judges::new`].
     pub fn for_evaluation(settings: &Rewards, problems: &Problems) -> Result<Self, JudgesError> {
-        let alone =
-            |name: &str, judge: Judge| Reward { name: name.to_owned(), weight: 0.0, weight_from_step: vec![], judge };
-        let accuracy = settings.first_of(&CORRECTNESS).map_or_else(
-            || match problems {
-                Problems::Countdown(_) => {
-                    Judge::Countdown { options: CountdownOptions { partial: 0.0 }, of: String::new() }
-                }
-                Problems::Jsonl(_) => Judge::Accuracy { options: Default::default(), of: String::new() },
-            },
-            |reward| reward.judge.clone(),
-        );
-        let format = settings.first_of(&FORMATS).map_or_else(
-            || Judge::Format { options: Default::default(), of: String::new() },
-            |reward| reward.judge.clone(),
-        );
-        Self::new(&Rewards(vec![alone("accuracy", accuracy), alone("format", format)])).map(|judges| Self {
-            accuracy: Some("accuracy".into()),
-            format: Some("format".into()),
-            ..judges
-        })
+        let (mut judging, mut names) = (Vec::new(), settings.0.iter().map(|reward| reward.name.clone()));
+        for (kinds, default, name) in [
+            (&CORRECTNESS[..], answer_of(problems), "accuracy"),
+            (&FORMATS[..], Judge::Format { options: NoOptions {}, of: String::new() }, "format"),
+        ] {
+            let own: Vec<Reward> = settings.of_kinds(kinds).cloned().collect();
+            let default =
+                || Reward { name: name.to_owned(), weight: 1.0, weight_from_step: Vec::new(), judge: default };
+            judging.extend(if own.is_empty() { vec![default()] } else { own });
+        }
+        let judges = Self::new(&Rewards(judging))?;
+        let defaults = ["accuracy".to_owned(), "format".to_owned()];
+        Ok(Self { rubric: judges.rubric.knowing(names.by_ref().chain(defaults)), ..judges })
     }
 
     /// The rules and their sum.
@@ -129,20 +123,51 @@ impl Judges {
         &self.rubric
     }
 
-    /// The name of the reward that says whether an answer is right: 1, or less.
-    pub fn accuracy(&self) -> Option<&str> {
-        self.accuracy.as_deref()
+    /// Whether a completion is right: every reward that says so and applies gives 1. None if none applies.
+    pub fn is_right(&self, judgement: &Judgement) -> Option<bool> {
+        all_full(judgement, &self.accuracy)
     }
 
-    /// The name of the reward that says whether the format is kept: 1, or less.
-    pub fn format(&self) -> Option<&str> {
-        self.format.as_deref()
+    /// Whether a completion keeps its format: every reward that says so and applies gives 1. None if none applies.
+    pub fn keeps_format(&self, judgement: &Judgement) -> Option<bool> {
+        all_full(judgement, &self.format)
     }
 
     /// What stopped a command of the user's from judging, if the run is to end for it.
     pub fn failure(&self) -> Option<String> {
         let failure = |(name, process): &(String, Process)| Some(format!("reward `{name}`: {}", process.failure()?));
         self.processes.iter().find_map(failure)
+    }
+}
+
+fn all_full(judgement: &Judgement, names: &[String]) -> Option<bool> {
+    let named = judgement.components.iter().filter(|component| names.contains(&component.name));
+    named.filter_map(|component| component.verdict.score).map(|score| score == 1.0).reduce(|all, one| all && one)
+}
+
+fn answer_of(problems: &Problems) -> Judge {
+    match problems {
+        Problems::Countdown(_) => Judge::Countdown { options: CountdownOptions { partial: 0.0 }, of: String::new() },
+        Problems::Jsonl(_) => Judge::Accuracy { options: AccuracyOptions::default(), of: String::new() },
+    }
+}
+
+/// The advantages of judged groups, by the combination that the run file asks for.
+pub fn advantages_of(groups: &[Vec<&Judgement>], settings: &Algorithm) -> Vec<Vec<f32>> {
+    match settings.reward_combination {
+        RewardCombination::Sum => {
+            let rewards = |group: &Vec<&Judgement>| group.iter().map(|judgement| judgement.reward).collect();
+            let rewards: Vec<Vec<Option<f32>>> = groups.iter().map(rewards).collect();
+            advantages(&rewards, settings.advantage_scale)
+        }
+        RewardCombination::NormalizeThenSum => {
+            let scores = |judgement: &&Judgement| -> Vec<WeightedScore> {
+                judgement.components.iter().map(|c| (f64::from(c.weight), c.verdict.score)).collect()
+            };
+            let groups: Vec<Vec<Vec<WeightedScore>>> =
+                groups.iter().map(|group| group.iter().map(scores).collect()).collect();
+            decoupled_advantages(&groups)
+        }
     }
 }
 
@@ -199,6 +224,11 @@ fn shaped(of: &str, all: &Rewards, processes: &mut Vec<(String, Process)>) -> Re
     }
 }
 
+/// The names that an expression may use.
+fn others<'a>(all: &'a Rewards, expression: &Reward) -> Vec<&'a str> {
+    all.0.iter().map(|reward| reward.name.as_str()).filter(|name| *name != expression.name).collect()
+}
+
 fn weight(reward: &Reward) -> Weight {
     let changes = reward.weight_from_step.iter().map(|&(step, weight)| (step, weight as f32)).collect();
     Weight::new(reward.weight as f32, changes).expect("checked when the run file was read")
@@ -214,7 +244,7 @@ pub(crate) fn faults(rewards: &Rewards) -> Vec<Fault> {
         let error = match &reward.judge {
             Judge::Code { .. } | Judge::Process { .. } => return None,
             Judge::Expression { options, .. } => {
-                let names: Vec<&str> = rewards.0.iter().map(|reward| reward.name.as_str()).collect();
+                let names = others(rewards, reward);
                 let error = Expression::new(&options.expression, &names).err()?;
                 return Some((name(), "expression", error.to_string()));
             }
@@ -234,7 +264,7 @@ pub(crate) fn faults(rewards: &Rewards) -> Vec<Fault> {
 }
 
 impl Rewards {
-    fn first_of(&self, kinds: &[&str]) -> Option<&Reward> {
-        kinds.iter().find_map(|kind| self.0.iter().find(|reward| reward.judge.kind() == *kind))
+    fn of_kinds<'a>(&'a self, kinds: &'a [&str]) -> impl Iterator<Item = &'a Reward> {
+        self.0.iter().filter(|reward| kinds.contains(&reward.judge.kind()))
     }
 }

@@ -19,6 +19,9 @@ fn row(group: usize, row: usize, reward: Option<f32>, n_tokens: usize) -> Comple
         text: format!("I think {group}{row}.\nDone."),
         n_tokens,
         stop_reason: "end_token".into(),
+        token_ids: None,
+        n_thinking_tokens: None,
+        question: String::new(),
         gold: rewards::Gold::default(),
         components: vec![
             ("countdown".into(), component(reward, "right", Some("1 + 2"))),

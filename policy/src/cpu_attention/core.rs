@@ -240,7 +240,8 @@ pub(super) fn softmax_gradient<V: Vector>(
 #[inline(always)]
 fn exp<V: Vector>(x: V) -> V {
     // Below this the result is no normal number any more; it is next to nothing beside the largest, which is 1.
-    let x = x.max(V::splat(-87.0));
+    // In this order, because what is no number comes out of `max` only on its right.
+    let x = V::splat(-87.0).max(x);
     let shifted = x.mul_add(V::splat(std::f32::consts::LOG2_E), V::splat(ROUND));
     let n = shifted.sub(V::splat(ROUND));
     let r = n.mul_add(V::splat(-0.693_359_4), x);
@@ -269,6 +270,7 @@ mod tests {
             assert!((f64::from(exp_of(x)) / expected - 1.0).abs() < 2.5e-7, "{x}");
         }
         assert!(exp_of(f32::NEG_INFINITY) < 1e-37);
+        assert!(exp_of(f32::NAN).is_nan());
         assert_eq!(exp_of(0.0), 1.0);
     }
 }

@@ -173,6 +173,23 @@ mod tests {
         }
     }
 
+    /// The loss finds what is no number and stops the run; attention must not hide it.
+    #[test]
+    fn what_is_no_number_stays_so() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let (head_dim, len) = (32, 20);
+            let mut queries: Vec<f32> = (0..head_dim).map(|i| number(i) + 1.5).collect();
+            queries[3] = bad;
+            let mut keys = vec![0.0; 32 * head_dim];
+            (0..len).for_each(|t| write_key(&mut keys, &vec![1.0; head_dim], t));
+            let cache = HeadCache { keys: &keys, values: &vec![1.0; 32 * head_dim], len };
+            let (mut best, mut portable) = (vec![0.0; head_dim], vec![0.0; head_dim]);
+            attend(&queries, head_dim, &cache, &mut Vec::new(), &mut best);
+            attend_by::<Portable>(&queries, head_dim, &cache, &mut Vec::new(), &mut portable);
+            assert!(best.iter().chain(&portable).all(|value| value.is_nan()), "{bad}: {best:?}");
+        }
+    }
+
     fn reference<K: Iterator<Item = f32>>(
         query: &[f32],
         len: usize,

@@ -28,7 +28,7 @@ pub(super) trait Vector: Copy {
     fn sub(self, other: Self) -> Self;
     /// `self * other`
     fn mul(self, other: Self) -> Self;
-    /// The greater of the two.
+    /// The greater of the two; `other` if either is NaN.
     fn max(self, other: Self) -> Self;
     /// `2^n`, for `self = n + 1.5 * 2^23` with n an integer in -126..=127: n then lies in the low bits of the number.
     fn power_of_two(self) -> Self;

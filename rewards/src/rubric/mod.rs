@@ -39,6 +39,8 @@ impl Weighted {
 /// The weighted sum of rules: what a completion earns, and what each rule said to it.
 pub struct Rubric {
     components: Vec<Weighted>,
+    /// Names that problems may select beside those of the components.
+    also_known: Vec<String>,
 }
 
 /// Why a rubric cannot be built.
@@ -130,7 +132,14 @@ impl Rubric {
                 return Err(RubricError::Order { name: name(), of: later.name.clone() });
             }
         }
-        Ok(Self { components })
+        Ok(Self { components, also_known: Vec::new() })
+    }
+
+    /// The same rubric, for problems that may also select rewards of these names, which are not asked here.
+    #[must_use]
+    pub fn knowing(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.also_known.extend(names);
+        self
     }
 
     /// Names of the components, in order.
@@ -151,9 +160,10 @@ impl Rubric {
     /// The first component's [`GoldError`], or [`GoldError::Selection`] if the problem names a reward that there is not.
     pub fn check_gold(&self, problem: &Problem) -> Result<(), GoldError> {
         if let Some(selected) = problem.selected_rewards()? {
-            let unknown = selected.iter().find(|name| !self.names().any(|known| known == **name));
+            let known = || self.names().chain(self.also_known.iter().map(String::as_str));
+            let unknown = selected.iter().find(|name| !known().any(|known| known == **name));
             if let Some(name) = unknown {
-                let known = self.names().collect::<Vec<_>>().join(", ");
+                let known = known().collect::<Vec<_>>().join(", ");
                 let reason = format!("names `{name}`, and the rewards here are {known}");
                 return Err(GoldError::Selection { reason });
             }
@@ -264,9 +274,11 @@ fn finite(verdict: Verdict) -> Verdict {
     }
 }
 
+/// A component of weight 0 is only recorded: where nothing else applies, there is no reward. (TRL's sum counts it, as 0.)
 fn weighted_sum(components: &[Component]) -> Option<f32> {
+    let components = components.iter().filter(|component| component.weight != 0.0);
     // In float64, so that the order of the components cannot show in a float32 reward.
-    let terms = components.iter().filter_map(|c| c.verdict.score.map(|score| f64::from(c.weight) * f64::from(score)));
+    let terms = components.filter_map(|c| c.verdict.score.map(|score| f64::from(c.weight) * f64::from(score)));
     let sum = terms.reduce(|sum, term| sum + term)?;
     Some(sum.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32)
 }

@@ -58,6 +58,8 @@ fn reward_is_the_weighted_sum_of_what_applies() {
     check(&[(1.0, None), (2.0, Some(0.5))], Some(1.0));
     check(&[(1.0, Some(0.0)), (2.0, None)], Some(0.0));
     check(&[(1.0, None), (2.0, None)], None);
+    check(&[(0.0, Some(1.0)), (2.0, None)], None);
+    check(&[(0.0, Some(1.0))], None);
     check(&[(1.0, Some(f32::NAN)), (1.0, Some(1.0))], Some(1.0));
     check(&[(1.0, Some(f32::INFINITY))], None);
     check(&[(f32::MAX, Some(f32::MAX))], Some(f32::MAX));

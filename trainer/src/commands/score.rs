@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::Failure;
 use crate::cli::{RewardArgs, RewardTestArgs, ScoreArgs};
-use crate::config::{AdvantageScale, GrpoStage, Rewards, RunFile, Stage, StageSettings, rewards_from_arguments};
-use crate::grpo::advantages;
-use crate::judges::Judges;
+use crate::config::{Algorithm, GrpoStage, Rewards, RunFile, Stage, StageSettings, rewards_from_arguments};
+use crate::judges::{Judges, advantages_of};
 use crate::run::atomic;
 use crate::scoring::cases::{self, CaseFile, VerdictRow};
-use crate::scoring::{self, Judged, replay};
+use crate::scoring::replay::{self, ReplayError};
+use crate::scoring::{self, Judged};
 
 /// Judges the cases of a file, or all completions of a run folder.
 ///
@@ -20,20 +20,24 @@ use crate::scoring::{self, Judged, replay};
 /// If the rewards or the input cannot be used (exit code 2), or judging or writing fails (1).
 pub fn score(args: &ScoreArgs) -> Result<(), Failure> {
     set_jobs(args.jobs);
-    let (rewards, scale) = chosen(&args.rewards)?;
+    let (rewards, algorithm) = chosen(&args.rewards)?;
     let judges = Judges::new(&rewards).map_err(Failure::usage)?;
     if let Some(output) = &args.output {
         // An output that cannot be written is found before the work.
         atomic::check_writable(output).map_err(Failure::usage)?;
+        let whole = |path: &std::path::Path| path.canonicalize().ok();
+        if whole(output).is_some_and(|output| whole(&args.input) == Some(output)) {
+            return Err(Failure::usage(format!("{}: the output would replace the input", output.display())));
+        }
     }
     if args.input.is_dir() {
-        return score_run(args, &judges, &rewards, scale);
+        return score_run(args, &judges, &rewards, &algorithm);
     }
     let Some(output) = &args.output else {
         return Err(Failure::usage("--output is needed for a file of cases; give a file for the verdicts"));
     };
     let (file, judged) = judge_file(&args.input, &judges, &rewards, args.step)?;
-    let rows = rows_of(&file, judged, scale);
+    let rows = rows_of(&file, judged, &algorithm);
     let mut text = String::new();
     for row in &rows {
         let _ = writeln!(text, "{}", serde_json::to_string(row).expect("a row of numbers and texts"));
@@ -43,18 +47,21 @@ pub fn score(args: &ScoreArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn score_run(args: &ScoreArgs, judges: &Judges, rewards: &Rewards, scale: AdvantageScale) -> Result<(), Failure> {
+fn score_run(args: &ScoreArgs, judges: &Judges, rewards: &Rewards, algorithm: &Algorithm) -> Result<(), Failure> {
     let show = std::io::stderr().is_terminal();
     let on_step = |stage: &str, step: u64| {
         if show {
             eprint!("\r{stage}: step {step}");
         }
     };
-    let changes = replay::replay(&args.input, args.rewards.stage.as_deref(), judges, rewards, scale, on_step);
+    let changes = replay::replay(&args.input, args.rewards.stage.as_deref(), judges, rewards, algorithm, on_step);
     if show {
         eprintln!();
     }
-    let changes = changes.map_err(Failure::usage)?;
+    let changes = changes.map_err(|error| match error {
+        ReplayError::Judge(_) => Failure::run(error),
+        _ => Failure::usage(error),
+    })?;
     if let Some(output) = &args.output {
         let lines: Vec<String> =
             changes.rows.iter().map(|row| serde_json::to_string(row).expect("numbers and texts") + "\n").collect();
@@ -69,19 +76,18 @@ fn score_run(args: &ScoreArgs, judges: &Judges, rewards: &Rewards, scale: Advant
 /// # Errors
 /// Exit code 1 if a case fails, 2 if the table or the rewards cannot be used.
 pub fn reward_test(args: &RewardTestArgs) -> Result<(), Failure> {
-    let (rewards, scale) = chosen(&args.rewards)?;
+    let (rewards, algorithm) = chosen(&args.rewards)?;
     let judges = Judges::new(&rewards).map_err(Failure::usage)?;
     let (file, judged) = judge_file(&args.file, &judges, &rewards, 1)?;
-    if let Some(facts) = file.facts.iter().find(|facts| facts.expected.is_none()) {
-        let place = format!("{}:{}", args.file.display(), facts.line);
-        return Err(Failure::usage(format!(
-            "{place}: no `expected`: give the reward, null for not applicable, or scores by name, as {{\"accuracy\": 1}}"
-        )));
+    let names: Vec<&str> = rewards.0.iter().map(|reward| reward.name.as_str()).collect();
+    for facts in &file.facts {
+        check_expected(facts.expected.as_ref(), &names)
+            .map_err(|reason| Failure::usage(format!("{}:{}: {reason}", args.file.display(), facts.line)))?;
     }
     let mut facts: Vec<_> = file.facts.iter().collect();
     facts.sort_by_key(|facts| facts.line);
     let facts: Vec<_> = facts.into_iter().cloned().collect();
-    let rows = rows_of(&file, judged, scale);
+    let rows = rows_of(&file, judged, &algorithm);
     let mut n_failed = 0;
     for (row, facts) in rows.iter().zip(&facts) {
         let faults = faults(row, facts.expected.as_ref().expect("looked at above"), args.tolerance);
@@ -93,6 +99,23 @@ pub fn reward_test(args: &RewardTestArgs) -> Result<(), Failure> {
     }
     println!("{} passed, {n_failed} failed", rows.len() - n_failed);
     if n_failed == 0 { Ok(()) } else { Err(Failure::run(format!("{n_failed} of {} cases failed", rows.len()))) }
+}
+
+/// An expectation is a number or null, or an object of these by the names of rewards.
+fn check_expected(expected: Option<&Value>, names: &[&str]) -> Result<(), String> {
+    const WANTED: &str = "give the reward, null for not applicable, or scores by name, as {\"accuracy\": 1}";
+    let is_score = |value: &Value| value.is_null() || value.is_number();
+    match expected {
+        None => Err(format!("no `expected`: {WANTED}")),
+        Some(Value::Object(scores)) if !scores.is_empty() => scores.iter().try_for_each(|(name, score)| {
+            if !names.contains(&name.as_str()) {
+                return Err(format!("`expected` names `{name}`, and the rewards are {}", names.join(", ")));
+            }
+            if is_score(score) { Ok(()) } else { Err(format!("`expected` of `{name}` is {score}: {WANTED}")) }
+        }),
+        Some(value) if is_score(value) => Ok(()),
+        Some(other) => Err(format!("`expected` is {other}: {WANTED}")),
+    }
 }
 
 /// Where a verdict differs from what was expected of it.
@@ -109,12 +132,11 @@ fn faults(row: &VerdictRow, expected: &Value, tolerance: f64) -> Vec<String> {
     match expected {
         Value::Object(scores) => (scores.iter())
             .filter_map(|(name, expected)| match row.components.get(name) {
-                None => Some(format!("{name}: there is no such reward")),
                 Some(part) if differs(expected, part["score"].as_f64()) => {
                     let got = shown(part["score"].as_f64());
                     Some(format!("{name}: expected {expected}, got {got} ({}: {})", part["rule"], part["reason"]))
                 }
-                Some(_) => None,
+                _ => None,
             })
             .collect(),
         expected if differs(expected, row.reward.map(f64::from)) => {
@@ -125,9 +147,9 @@ fn faults(row: &VerdictRow, expected: &Value, tolerance: f64) -> Vec<String> {
 }
 
 /// The rewards that the arguments name, and how advantages are scaled.
-fn chosen(args: &RewardArgs) -> Result<(Rewards, AdvantageScale), Failure> {
+fn chosen(args: &RewardArgs) -> Result<(Rewards, Algorithm), Failure> {
     let color = std::io::stderr().is_terminal();
-    match &args.config {
+    match &args.source.config {
         Some(config) => {
             let file = RunFile::load(config, &args.set).map_err(|error| Failure::Usage(error.render(color)))?;
             let stages: Vec<&GrpoStage> = (file.resolved.stages.iter())
@@ -138,7 +160,7 @@ fn chosen(args: &RewardArgs) -> Result<(Rewards, AdvantageScale), Failure> {
                 .filter(|stage| args.stage.as_deref().is_none_or(|name| name == stage.name()))
                 .collect();
             match stages.as_slice() {
-                [stage] => Ok((stage.rewards.clone(), stage.grpo.advantage_scale)),
+                [stage] => Ok((stage.rewards.clone(), stage.grpo.clone())),
                 [] => Err(Failure::usage(format!("{}: no such stage with rewards", config.display()))),
                 _ => {
                     Err(Failure::usage(format!("{}: several stages have rewards; say --stage NAME", config.display())))
@@ -146,8 +168,9 @@ fn chosen(args: &RewardArgs) -> Result<(Rewards, AdvantageScale), Failure> {
             }
         }
         None => {
-            let rewards = rewards_from_arguments(&args.reward).map_err(|error| Failure::Usage(error.render(color)))?;
-            Ok((rewards, AdvantageScale::Group))
+            let rewards =
+                rewards_from_arguments(&args.source.reward).map_err(|error| Failure::Usage(error.render(color)))?;
+            Ok((rewards, Algorithm::default()))
         }
     }
 }
@@ -158,7 +181,7 @@ fn judge_file(
     rewards: &Rewards,
     step: u64,
 ) -> Result<(CaseFile, Vec<Vec<Judged>>), Failure> {
-    let file = cases::read(input, judges.rubric(), scoring::needs_tokens(rewards)).map_err(Failure::usage)?;
+    let file = cases::read(input, judges.rubric(), &scoring::Needs::of(rewards)).map_err(Failure::usage)?;
     let judged = scoring::judge(judges, rewards, &file.groups(), step);
     match judges.failure() {
         Some(failure) => Err(Failure::run(failure)),
@@ -166,10 +189,11 @@ fn judge_file(
     }
 }
 
-fn rows_of(file: &CaseFile, judged: Vec<Vec<Judged>>, scale: AdvantageScale) -> Vec<VerdictRow> {
-    let of_group = |group: &Vec<Judged>| group.iter().map(|judged| judged.judgement.reward).collect();
-    let rewards: Vec<Vec<Option<f32>>> = judged.iter().map(of_group).collect();
-    cases::verdict_rows(file, judged, &advantages(&rewards, scale))
+fn rows_of(file: &CaseFile, judged: Vec<Vec<Judged>>, algorithm: &Algorithm) -> Vec<VerdictRow> {
+    let groups: Vec<Vec<&rewards::Judgement>> =
+        judged.iter().map(|group| group.iter().map(|judged| &judged.judgement).collect()).collect();
+    let advantages = advantages_of(&groups, algorithm);
+    cases::verdict_rows(file, judged, &advantages)
 }
 
 /// What is printed when all is written: means, and how often each rule decided.
@@ -177,17 +201,24 @@ fn summary(rewards: &Rewards, file: &CaseFile, rows: &[VerdictRow]) -> String {
     let slowest = rows.iter().map(|row| row.micros).fold(0.0, f64::max);
     let mut text = format!("{} completions; the slowest verdict took {:.3} ms\n", rows.len(), slowest / 1e3);
     if file.n_unreadable > 0 && rewards.0.iter().any(|reward| reward.judge.kind() == "accuracy") {
-        let _ = writeln!(text, "{} gold answers cannot be read as mathematics", file.n_unreadable);
+        let _ = writeln!(
+            text,
+            "{} gold answers cannot be read as mathematics; on_unreadable_gold says what happens to them",
+            file.n_unreadable
+        );
     }
     for name in rewards.0.iter().map(|reward| &reward.name) {
         let scores: Vec<f64> = rows.iter().filter_map(|row| row.components[name]["score"].as_f64()).collect();
-        let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+        let mean = match scores.len() {
+            0 => "none".to_owned(),
+            n => format!("{:.3}", scores.iter().sum::<f64>() / n as f64),
+        };
         let mut rules = std::collections::BTreeMap::<&str, usize>::new();
         rows.iter()
             .filter_map(|row| row.components[name]["rule"].as_str())
             .for_each(|rule| *rules.entry(rule).or_default() += 1);
         let rules: Vec<String> = rules.iter().map(|(rule, n)| format!("{rule} {n}")).collect();
-        let _ = writeln!(text, "{name:<24} mean {mean:.3} over {}   {}", scores.len(), rules.join(", "));
+        let _ = writeln!(text, "{name:<24} mean {mean} over {}   {}", scores.len(), rules.join(", "));
     }
     text
 }

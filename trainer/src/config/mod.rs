@@ -46,7 +46,7 @@ pub use optimizer::{Optimizer, Schedule};
 pub use pretrain::{Corpus, CountdownCorpus, PretrainStage, TextCorpus};
 pub use resolved::Resolved;
 pub use reward_arguments::rewards_from_arguments;
-pub use rewards::{CountdownOptions, ExpressionOptions, Judge, Reward, Rewards};
+pub use rewards::{CountdownOptions, ExpressionOptions, Judge, NoOptions, Reward, Rewards};
 pub use rollout::{Prompt, Rollout, Template};
 pub use run::{Device, Dtype, Model, Run};
 pub use stage::{Stage, StageKind, StageSettings};

@@ -13,14 +13,20 @@ use super::rewards::{Rewards, WrittenRewards};
 
 /// The rewards of arguments `NAME` or `NAME:JSON`, whose object has the keys of a `[stage.rewards.NAME]` table.
 ///
+/// Where a run refuses a gold that `accuracy` cannot read, here it is compared as a text unless the argument says otherwise:
+/// a table of cases is to have a verdict on every line.
+///
 /// # Errors
 /// As for a run file; the message shows the argument as such a table.
 pub fn rewards_from_arguments(arguments: &[String]) -> Result<Rewards, ConfigError> {
     let mut tables = Table::new();
     for argument in arguments {
-        let (name, table) = parse(argument).map_err(|title| {
+        let (name, mut table) = parse(argument).map_err(|title| {
             ConfigError::new(Vec::new(), vec![Finding::without_place(title, "write NAME or NAME:{\"key\": value}")])
         })?;
+        if table.get("kind").and_then(Value::as_str).unwrap_or(&name) == "accuracy" {
+            table.entry("on_unreadable_gold").or_insert("text".into());
+        }
         tables.insert(name, Value::Table(table));
     }
     let whole = Table::from_iter([("rewards".to_owned(), Value::Table(tables))]);

@@ -261,6 +261,11 @@ fn resolve_one(name: String, mut table: Table, at: &mut Section<'_, '_>) -> Opti
         at.unknown(key, &format!("unknown kind of reward `{kind}`"), &kind, Judge::KINDS, help);
         return None;
     }
+    if let Some((_, what)) = rewards::FEATURES.iter().find(|(feature, _)| *feature == name) {
+        let title = format!("a reward cannot be called `{name}`");
+        at.fail("", title, "in this table", &format!("in expressions that is the {what}"));
+        return None;
+    }
     let schema = schema_of(&kind);
     let known: Vec<&str> = schema.entries().iter().map(|(key, _)| *key).collect();
     let unknown: Vec<String> = table.keys().filter(|key| !known.contains(&key.as_str())).cloned().collect();
@@ -294,14 +299,15 @@ fn resolve_one(name: String, mut table: Table, at: &mut Section<'_, '_>) -> Opti
 }
 
 fn check_weights(common: &Common, at: &mut Section<'_, '_>) {
-    at.holds("weight", common.weight, common.weight.is_finite(), "expected a finite number", "");
+    let fits = |weight: f64| (weight as f32).is_finite();
+    at.holds("weight", common.weight, fits(common.weight), "expected a finite number", "weights are float32");
     let changes: Vec<(u64, f32)> =
         common.weight_from_step.iter().map(|&(step, weight)| (step, weight as f32)).collect();
     if let Err(error) = rewards::Weight::new(common.weight as f32, changes) {
         at.fail("weight_from_step", error.to_string(), "expected [[step, weight], ..] in order", "");
     }
-    if common.weight_from_step.iter().any(|(_, weight)| !weight.is_finite()) {
-        at.fail("weight_from_step", "a weight is not finite", "expected finite numbers", "");
+    if common.weight_from_step.iter().any(|&(_, weight)| !fits(weight)) {
+        at.fail("weight_from_step", "a weight is not finite", "expected finite numbers", "weights are float32");
     }
 }
 
@@ -338,14 +344,15 @@ fn typed<T: DeserializeOwned>(table: &Table, at: &mut Section<'_, '_>) -> Option
     }
 }
 
-/// Words of a command, and paths of the sandbox, that lead to something beside the run file become absolute.
+/// Files beside the run file become absolute: the program and the script of a command (its first two words), and what the
+/// sandbox may read. Other words of a command are left as they are.
 fn place_paths(kind: &str, table: &mut Table, at: &mut Section<'_, '_>) {
     let mut place = |value: &mut Value| {
         if let Value::String(text) = value
             && !text.is_empty()
         {
             let path = at.beside_run_file("", Path::new(text.as_str()));
-            if path.exists() {
+            if path.exists() && (kind == "code" || path.is_file()) {
                 *text = path.display().to_string();
             }
         }
@@ -357,6 +364,7 @@ fn place_paths(kind: &str, table: &mut Table, at: &mut Section<'_, '_>) {
     };
     for key in keys {
         match table.get_mut(*key) {
+            Some(Value::Array(values)) if kind == "process" => values.iter_mut().take(2).for_each(&mut place),
             Some(Value::Array(values)) => values.iter_mut().for_each(&mut place),
             Some(value) => place(value),
             None => {}

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rewards::{Problem, Rubric};
+use rewards::{GoldError, Problem, Rubric};
 use serde::de::DeserializeOwned;
 
 /// Why a file of problems cannot be used.
@@ -22,6 +22,14 @@ pub enum ProblemFileError {
         /// The file.
         path: PathBuf,
     },
+    /// Several lines cannot be used.
+    #[error("{}: {} lines cannot be used:{}", path.display(), lines.len(), listed(lines))]
+    Lines {
+        /// The file.
+        path: PathBuf,
+        /// Each line, counted from 1, and what is wrong with it.
+        lines: Vec<(usize, String)>,
+    },
     /// A line cannot be used.
     #[error("{}:{line}: {reason}", path.display())]
     Line {
@@ -34,6 +42,18 @@ pub enum ProblemFileError {
     },
 }
 
+/// Faults that a message lists.
+const LISTED: usize = 10;
+
+fn listed(lines: &[(usize, String)]) -> String {
+    let mut text: String =
+        lines.iter().take(LISTED).map(|(line, reason)| format!("\n  line {line}: {reason}")).collect();
+    if lines.len() > LISTED {
+        text.push_str(&format!("\n  and {} more", lines.len() - LISTED));
+    }
+    text
+}
+
 /// Reads every problem of `path`: rows `{"id"?, "question", "numbers"?, "target"?, "gold"?, ...}`, where keys beyond these
 /// are kept for rewards that know them. A row without an `id` is called by its line.
 ///
@@ -44,12 +64,34 @@ pub fn read(path: &Path, rubric: &Rubric) -> Result<Vec<Problem>, ProblemFileErr
         if problem.question.trim().is_empty() {
             return Err("`question` is empty".to_owned());
         }
-        rubric.check_gold(&problem).map_err(|error| error.to_string())?;
+        rubric.check_gold(&problem).map_err(|error| explain(&error, &problem))?;
         if problem.id.is_empty() {
             problem.id = format!("line-{line}");
         }
         Ok(problem)
     })
+}
+
+/// What is wrong with a row's gold, and which of its fields may have been meant.
+pub fn explain(error: &GoldError, problem: &Problem) -> String {
+    const OTHER_NAMES: [&str; 5] = ["answer", "solution", "ground_truth", "reference", "target_answer"];
+    let meant = OTHER_NAMES.iter().find(|name| problem.gold.fields.contains_key(**name));
+    match (error, meant) {
+        (GoldError::Missing { field: "gold", .. }, Some(name)) => {
+            format!("{error} (the row has `{name}`: rename it to `gold`)")
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// serde's message about one line, which is its own line 1.
+fn on_this_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(message) => format!("{message} (column {})", error.column()),
+        None => text,
+    }
 }
 
 /// Reads the rows of a JSON Lines file; blank lines are passed over.
@@ -63,17 +105,27 @@ pub fn read_rows<R: DeserializeOwned, T>(
     accept: impl Fn(R, usize) -> Result<T, String>,
 ) -> Result<Vec<T>, ProblemFileError> {
     let bytes = std::fs::read(path).map_err(|source| ProblemFileError::Io { path: path.into(), source })?;
-    let mut rows = Vec::new();
+    // Some editors put a mark of UTF-8 at the front.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let (mut rows, mut faults) = (Vec::new(), Vec::new());
     for (line, text) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
         if text.trim_ascii().is_empty() {
             continue;
         }
-        let refuse = |reason: String| ProblemFileError::Line { path: path.into(), line, reason };
-        let row = serde_json::from_slice(text).map_err(|error| refuse(error.to_string()))?;
-        rows.push(accept(row, line).map_err(refuse)?);
+        let row = serde_json::from_slice(text).map_err(|error| on_this_line(&error));
+        match row.and_then(|row| accept(row, line)) {
+            Ok(row) => rows.push(row),
+            Err(reason) => faults.push((line, reason)),
+        }
     }
-    if rows.is_empty() {
-        return Err(ProblemFileError::Empty { path: path.into() });
+    let path = || path.to_owned();
+    match faults.len() {
+        0 if rows.is_empty() => Err(ProblemFileError::Empty { path: path() }),
+        0 => Ok(rows),
+        1 => {
+            let (line, reason) = faults.remove(0);
+            Err(ProblemFileError::Line { path: path(), line, reason })
+        }
+        _ => Err(ProblemFileError::Lines { path: path(), lines: faults }),
     }
-    Ok(rows)
 }

@@ -65,7 +65,9 @@ fn sums_of_normalised(group: &[WideScores]) -> Vec<Option<f64>> {
     let of_rule = |rule: usize| group.iter().filter_map(move |scores| scores[rule].1);
     let moments: Vec<Moments> = (0..n_rules).map(|rule| Moments::of(of_rule(rule))).collect();
     let sum = |scores: &WideScores| {
-        let terms = scores.iter().zip(&moments).filter_map(|(&(weight, score), Moments { mean, std })| {
+        // A weight of 0 only records: such a rule makes no reward where no other applies.
+        let counted = scores.iter().zip(&moments).filter(|((weight, _), _)| *weight != 0.0);
+        let terms = counted.filter_map(|(&(weight, score), Moments { mean, std })| {
             Some(weight * (score? - mean) / (std + STD_EPSILON))
         });
         terms.reduce(|sum, term| sum + term)

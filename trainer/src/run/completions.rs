@@ -32,6 +32,15 @@ pub struct CompletionRow {
     pub n_tokens: usize,
     /// Why it ended: `end_token`, `stop_string`, `max_tokens`.
     pub stop_reason: String,
+    /// Its tokens, where a reward of the run looks at them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_ids: Option<Vec<i64>>,
+    /// The length of its thoughts in tokens, where a reward of the run looks at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_thinking_tokens: Option<usize>,
+    /// The question, without the template.
+    #[serde(default)]
+    pub question: String,
     /// What it was judged against, so that it can be judged again.
     #[serde(default)]
     pub gold: rewards::Gold,
@@ -172,6 +181,9 @@ mod tests {
             text: "line\nbreak \"quoted\" \u{1f600}".into(),
             n_tokens: 7,
             stop_reason: "end_token".into(),
+            token_ids: None,
+            n_thinking_tokens: None,
+            question: "2, 3?".into(),
             gold: rewards::Gold::countdown(vec![2, 3], 6),
             components: vec![
                 ("zeta".into(), component(Some(1.0), "right", Some("2*3"))),
@@ -191,7 +203,7 @@ mod tests {
         let text = std::fs::read_to_string(completions_file(run.path(), "rl", 3)).unwrap();
         let expected = concat!(
             r#"{"step":3,"problem_id":"pé","group":0,"row":0,"prompt":"2, 3 -> 6","text":"line\nbreak \"quoted\" 😀","#,
-            r#""n_tokens":7,"stop_reason":"end_token","gold":{"numbers":[2,3],"target":6},"components":{"#,
+            r#""n_tokens":7,"stop_reason":"end_token","question":"2, 3?","gold":{"numbers":[2,3],"target":6},"components":{"#,
             r#""zeta":{"score":1.0,"reason":"right","extracted":"2*3","rule":"test"},"#,
             r#""alpha":{"score":null,"reason":"does not apply","extracted":null,"rule":"test"}},"#,
             r#""reward":1.2,"advantage":-0.1}"#,

@@ -4,17 +4,18 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use rewards::{Gold, Problem, Rubric};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Case, Judged};
-use crate::data::problem_file::{ProblemFileError, read_rows};
+use super::{Case, Judged, Needs};
+use crate::data::problem_file::{ProblemFileError, explain, read_rows};
 
 /// A line of the input.
 #[derive(Debug, Deserialize)]
 struct Row {
     #[serde(default)]
     id: Value,
+    #[serde(deserialize_with = "text_or_messages")]
     completion: String,
     prompt: Option<String>,
     group: Option<Value>,
@@ -23,9 +24,23 @@ struct Row {
     token_ids: Option<Vec<i64>>,
     #[serde(default)]
     truncated: bool,
+    #[serde(default, deserialize_with = "present")]
     expected: Option<Value>,
     #[serde(flatten)]
     gold: Gold,
+}
+
+/// A text, or the last of a list of chat messages.
+fn text_or_messages<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let last = |messages: &Vec<Value>| Some(messages.last()?.get("content")?.as_str()?.to_owned());
+    let text = value.as_str().map(str::to_owned).or_else(|| value.as_array().and_then(last));
+    text.ok_or_else(|| serde::de::Error::custom("`completion` is neither a text nor a list of chat messages"))
+}
+
+/// Tells `null`, which is an expectation, from a key that is not there.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// The cases of a file, by group.
@@ -70,22 +85,20 @@ pub struct VerdictRow {
 
 /// Reads cases and brings those of one group together.
 ///
-/// - `needs_tokens`: the name of a reward that needs lengths, if there is one
+/// - `needs`: what rewards must know of a completion beside its text
 ///
 /// # Errors
 /// If the file cannot be read, or a line is malformed, lacks what a reward needs, or has a gold that cannot be used.
-pub fn read(path: &Path, rubric: &Rubric, needs_tokens: Option<&str>) -> Result<CaseFile, ProblemFileError> {
+pub fn read(path: &Path, rubric: &Rubric, needs: &Needs) -> Result<CaseFile, ProblemFileError> {
     let rows = read_rows(path, |row: Row, line| {
-        if let (Some(reward), None) = (needs_tokens, row.tokens) {
-            return Err(format!("reward `{reward}` needs the field `tokens`, the completion's length"));
-        }
+        needs.check(row.tokens.is_some(), row.token_ids.is_some(), row.thinking_tokens.is_some())?;
         let id = match &row.id {
             Value::Null => format!("line-{line}"),
             Value::String(id) => id.clone(),
             other => other.to_string(),
         };
         let problem = Problem { id, question: String::new(), gold: row.gold };
-        rubric.check_gold(&problem).map_err(|error| error.to_string())?;
+        rubric.check_gold(&problem).map_err(|error| explain(&error, &problem))?;
         let case = Case {
             problem,
             completion: row.completion,
@@ -107,9 +120,8 @@ pub fn read(path: &Path, rubric: &Rubric, needs_tokens: Option<&str>) -> Result<
             None => idx,
             Some(group) => {
                 let (place, gold) = places.entry(group.clone()).or_insert_with(|| (idx, case.problem.gold.clone()));
-                if *gold != case.problem.gold {
-                    let reason =
-                        format!("group {group} has another gold above: the cases of a group answer one problem");
+                if let Some(field) = difference(gold, &case.problem.gold) {
+                    let reason = format!("group {group} has another `{field}` above: its cases answer one problem");
                     return Err(ProblemFileError::Line { path: path.into(), line: facts.line, reason });
                 }
                 *place
@@ -121,6 +133,21 @@ pub fn read(path: &Path, rubric: &Rubric, needs_tokens: Option<&str>) -> Result<
     let (cases, facts): (Vec<Case>, Vec<CaseFacts>) = keyed.into_iter().map(|(.., case, facts)| (case, facts)).unzip();
     let n_unreadable = cases.iter().filter(|case| unreadable(&case.problem)).count();
     Ok(CaseFile { cases, facts, n_unreadable })
+}
+
+/// The field in which two golds differ, of those that rewards judge by.
+fn difference(a: &Gold, b: &Gold) -> Option<&'static str> {
+    const FIELDS: [&str; 5] = ["tests", "setup", "choices", "language", "rewards"];
+    if a.numbers != b.numbers {
+        return Some("numbers");
+    }
+    if a.target != b.target {
+        return Some("target");
+    }
+    if a.text != b.text {
+        return Some("gold");
+    }
+    FIELDS.into_iter().find(|field| a.fields.get(*field) != b.fields.get(*field))
 }
 
 /// Whether a problem has a gold text that the accuracy reward cannot read.

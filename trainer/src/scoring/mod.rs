@@ -87,16 +87,58 @@ fn judges_batches(reward: &crate::config::Reward) -> bool {
     matches!(reward.judge, Judge::Code { .. } | Judge::Process { .. } | Judge::KimiLength { .. })
 }
 
-/// The first reward that cannot judge a completion of unknown length.
-pub fn needs_tokens(rewards: &Rewards) -> Option<&str> {
-    let needs = |judge: &Judge| match judge {
-        Judge::Cosine { options, .. } => options.variant != rewards::As::OpenR1,
-        Judge::KimiLength { options, .. } => options.variant != rewards::As::OpenR1,
-        Judge::LengthLimits { .. } | Judge::SoftOverlong { .. } => true,
-        Judge::Expression { options, .. } => {
-            ["tokens", "group_mean_tokens", "group_max_tokens"].iter().any(|word| options.mentions(word))
+/// What rewards must know of a completion beside its text: for each, the name of a reward that asks for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    tokens: Option<String>,
+    token_ids: Option<String>,
+    thinking_tokens: Option<String>,
+}
+
+impl Needs {
+    /// What `rewards` need.
+    pub fn of(rewards: &Rewards) -> Self {
+        let first = |asks: &dyn Fn(&Judge) -> bool| {
+            rewards.0.iter().find(|reward| asks(&reward.judge)).map(|reward| reward.name.clone())
+        };
+        let mentions = |judge: &Judge, words: &[&str]| match judge {
+            Judge::Expression { options, .. } => words.iter().any(|word| options.mentions(word)),
+            _ => false,
+        };
+        Self {
+            tokens: first(&|judge| match judge {
+                Judge::Cosine { options, .. } => options.variant != rewards::As::OpenR1,
+                Judge::KimiLength { options, .. } => options.variant != rewards::As::OpenR1,
+                Judge::LengthLimits { .. } | Judge::SoftOverlong { .. } => true,
+                other => mentions(other, &["tokens", "group_mean_tokens", "group_max_tokens"]),
+            }),
+            token_ids: first(&|judge| match judge {
+                Judge::Repetition { options, .. } => options.unit == rewards::NgramUnit::Tokens,
+                _ => false,
+            }),
+            thinking_tokens: first(&|judge| mentions(judge, &["thinking_tokens"])),
         }
-        _ => false,
-    };
-    rewards.0.iter().find(|reward| needs(&reward.judge)).map(|reward| reward.name.as_str())
+    }
+
+    /// Whether completions have to be kept with their tokens, to be judged again.
+    pub fn token_ids(&self) -> bool {
+        self.token_ids.is_some()
+    }
+
+    /// Refuses a completion of which something is not known that a reward asks for.
+    ///
+    /// # Errors
+    /// Names the reward and the field.
+    pub fn check(&self, has_tokens: bool, has_token_ids: bool, has_thinking_tokens: bool) -> Result<(), String> {
+        for (reward, has, field) in [
+            (&self.tokens, has_tokens, "`tokens`, the completion's length"),
+            (&self.token_ids, has_token_ids, "`token_ids` (or, for `repetition`, unit = \"words\")"),
+            (&self.thinking_tokens, has_thinking_tokens, "`thinking_tokens`, the length of its thoughts"),
+        ] {
+            if let (Some(reward), false) = (reward, has) {
+                return Err(format!("reward `{reward}` needs {field}"));
+            }
+        }
+        Ok(())
+    }
 }

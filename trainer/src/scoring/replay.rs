@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
-use rewards::Problem;
+use rewards::{Judgement, Problem};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Case, Judged, judge};
-use crate::config::{AdvantageScale, Rewards};
-use crate::grpo::advantages;
-use crate::judges::Judges;
+use super::{Case, Judged, Needs, judge};
+use crate::config::{Algorithm, Rewards};
+use crate::judges::{Judges, advantages_of};
 use crate::run::completions::{self, CompletionRow};
 use crate::run::{FileError, LineError};
 
@@ -111,13 +110,22 @@ pub fn replay(
     stage: Option<&str>,
     judges: &Judges,
     rewards: &Rewards,
-    scale: AdvantageScale,
+    algorithm: &Algorithm,
     mut on_step: impl FnMut(&str, u64),
 ) -> Result<Changes, ReplayError> {
-    let mut changes = Changes::default();
+    let (mut changes, needs) = (Changes::default(), Needs::of(rewards));
     for name in completions::stages(run)?.iter().filter(|name| stage.is_none_or(|stage| stage == *name)) {
         for step in completions::steps(run, name)? {
             let rows = completions::read(run, name, step)?;
+            for row in &rows {
+                let kept = (row.token_ids.is_some(), row.n_thinking_tokens.is_some());
+                needs.check(true, kept.0, kept.1).map_err(|reason| ReplayError::Gold {
+                    stage: name.clone(),
+                    step,
+                    problem: row.problem_id.clone(),
+                    reason: format!("{reason}, which this run did not keep: none of its own rewards looks at it"),
+                })?;
+            }
             let groups: Vec<&[CompletionRow]> = rows.chunk_by(|a, b| a.group == b.group).collect();
             let cases: Vec<Vec<Case>> = groups.iter().map(|rows| rows.iter().map(case).collect()).collect();
             for group in &cases {
@@ -134,9 +142,9 @@ pub fn replay(
             if let Some(failure) = judges.failure() {
                 return Err(ReplayError::Judge(failure));
             }
-            let of_group = |group: &Vec<Judged>| group.iter().map(|judged| judged.judgement.reward).collect();
-            let rewards: Vec<Vec<Option<f32>>> = judged.iter().map(of_group).collect();
-            let advantages = advantages(&rewards, scale);
+            let groups_judged: Vec<Vec<&Judgement>> =
+                judged.iter().map(|group| group.iter().map(|judged| &judged.judgement).collect()).collect();
+            let advantages = advantages_of(&groups_judged, algorithm);
             for ((before, after), advantages) in groups.iter().zip(&judged).zip(&advantages) {
                 changes.add_group(name, before, after, advantages);
             }
@@ -151,12 +159,12 @@ pub fn replay(
 
 fn case(row: &CompletionRow) -> Case {
     Case {
-        problem: Problem { id: row.problem_id.clone(), question: String::new(), gold: row.gold.clone() },
+        problem: Problem { id: row.problem_id.clone(), question: row.question.clone(), gold: row.gold.clone() },
         completion: row.text.clone(),
         prompt: Some(row.prompt.clone()),
         n_tokens: row.n_tokens,
-        n_thinking_tokens: None,
-        token_ids: None,
+        n_thinking_tokens: row.n_thinking_tokens,
+        token_ids: row.token_ids.clone(),
         truncated: row.stop_reason == "max_tokens",
     }
 }

@@ -36,9 +36,9 @@ pub enum StageError {
     #[error(transparent)]
     Judges(#[from] JudgesError),
     /// A reward that could not judge.
-    #[error("step {step}: {failure}; this step was not made, and the last checkpoint is intact")]
+    #[error("step {step}: {failure}; nothing was learned from it, and the last checkpoint is intact")]
     Judge {
-        /// The step, counted from 1.
+        /// The step, counted from 1; 0 is the evaluation before the first.
         step: u64,
         /// What went wrong, with the completion.
         failure: String,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use rewards::{CompletionView, JudgedGroup, Problem};
-use rollout::{Generator, Group, SamplingParams, Template, Tokenizer};
+use rollout::{Generator, Group, SamplingParams, Template};
 
 use super::super::{RunContext, StageError};
 use super::learner::{Learner, template, view};
@@ -45,7 +45,7 @@ impl<'a> HeldOut<'a> {
         let n_samples = self.settings.samples_per_problem as usize;
         context.progress.say(&format!("evaluating {} held-out problems", self.problems.len()));
         let groups = self.sample(context, learner, n_samples)?;
-        let samples = self.judge(&groups, &learner.tokenizer);
+        let samples = self.judge(&groups);
         if let Some(failure) = self.judges.failure() {
             return Err(StageError::Judge { step, failure });
         }
@@ -88,20 +88,17 @@ impl<'a> HeldOut<'a> {
     }
 
     /// Right or wrong, in the format or not, sample by sample.
-    fn judge(&self, groups: &[Group], tokenizer: &Tokenizer) -> Vec<EvalSample> {
+    fn judge(&self, groups: &[Group]) -> Vec<EvalSample> {
         let views: Vec<Vec<CompletionView>> = (groups.iter())
-            .map(|group| group.completions.iter().map(|completion| view(group, completion, tokenizer, false)).collect())
+            .map(|group| group.completions.iter().map(|completion| view(group, completion, None)).collect())
             .collect();
         let pairs: Vec<JudgedGroup> = self.problems.iter().zip(&views).map(|(p, v)| (p, v.as_slice())).collect();
         let judgements = self.judges.rubric().judge_batch(&pairs, 1);
         let samples = judgements.iter().flatten().zip(views.iter().flatten());
-        let full = |judgement: &rewards::Judgement, name: Option<&str>| {
-            judgement.components.iter().any(|c| Some(c.name.as_str()) == name && c.verdict.score == Some(1.0))
-        };
         samples
             .map(|(judgement, view)| EvalSample {
-                correct: full(judgement, self.judges.accuracy()),
-                formatted: full(judgement, self.judges.format()),
+                correct: self.judges.is_right(judgement) == Some(true),
+                formatted: self.judges.keeps_format(judgement) == Some(true),
                 n_tokens: view.n_tokens,
             })
             .collect()

@@ -12,9 +12,10 @@ use super::update::UpdateReport;
 use crate::address::{self, Purpose};
 use crate::config::{self, GrpoStage};
 use crate::data::Questions;
-use crate::grpo::{RewardCombination, Trajectory, WeightedScore, advantages, decoupled_advantages, split};
-use crate::judges::Judges;
+use crate::grpo::{Trajectory, split};
+use crate::judges::{Judges, advantages_of};
 use crate::optim::{AdamW, AdamWConfig, DecayScope, Schedule};
+use crate::scoring::Needs;
 use crate::telemetry::Progress;
 
 /// A group whose completions have been judged.
@@ -23,6 +24,8 @@ pub(super) struct ScoredGroup {
     pub(super) problem: Problem,
     pub(super) group: Group,
     pub(super) judgements: Vec<Judgement>,
+    /// Of each completion, where a reward asks for it; else empty.
+    pub(super) thinking_tokens: Vec<usize>,
 }
 
 /// A step that could not be finished.
@@ -92,11 +95,12 @@ impl<'a> Learner<'a> {
         let clock = Instant::now();
         refuse_non_finite(step, &questions, &groups)?;
         let scored = self.judge(step, questions, groups); // r_i, line 7
-        if let Some(failure) = self.judges.failure() {
-            return Err(StageError::Judge { step, failure }.into());
-        }
         seconds.reward = clock.elapsed().as_secs_f64();
         let trajectories = trajectories(&scored, &settings.grpo); // Â_i, line 8
+        if let Some(failure) = self.judges.failure() {
+            let record = self.record(scored, trajectories, UpdateReport::default(), seconds);
+            return Err(Box::new(StepFailure { error: StageError::Judge { step, failure }, record: Some(record) }));
+        }
         let clock = Instant::now();
         let ref_logprobs = self.ref_logprobs(&scored, &trajectories); // log π_ref
         seconds.reference = clock.elapsed().as_secs_f64();
@@ -114,13 +118,30 @@ impl<'a> Learner<'a> {
             Ok(())
         });
         seconds.update = clock.elapsed().as_secs_f64();
-        let [accuracy, format] = [self.judges.accuracy(), self.judges.format()].map(|name| name.map(str::to_owned));
-        let kl_beta = settings.grpo.kl_beta;
-        let record = StepRecord { scored, trajectories, report, seconds, kl_beta, accuracy, format };
+        let record = self.record(scored, trajectories, report, seconds);
         match updated {
             Ok(()) => Ok(record),
             Err(error) => Err(Box::new(StepFailure { error, record: Some(record) })),
         }
+    }
+
+    fn record(
+        &self,
+        scored: Vec<ScoredGroup>,
+        trajectories: Vec<Trajectory>,
+        report: UpdateReport,
+        seconds: Seconds,
+    ) -> StepRecord {
+        let share = |of: fn(&Judges, &Judgement) -> Option<bool>| {
+            let judgements = scored.iter().flat_map(|group| &group.judgements);
+            let said: Vec<bool> = judgements.filter_map(|judgement| of(&self.judges, judgement)).collect();
+            let n_true = said.iter().filter(|yes| **yes).count();
+            (!said.is_empty()).then(|| n_true as f64 / said.len() as f64)
+        };
+        let (accuracy, format) = (share(Judges::is_right), share(Judges::keeps_format));
+        let kl_beta = self.settings.grpo.kl_beta;
+        let keeps_ids = Needs::of(&self.settings.rewards).token_ids();
+        StepRecord { scored, trajectories, report, seconds, kl_beta, accuracy, format, keeps_ids }
     }
 
     /// π_ref ← π_θ where the schedule says so (DeepSeek-R1: every 400 steps of its own counting).
@@ -140,14 +161,30 @@ impl<'a> Learner<'a> {
 
     /// Judges every group, groups side by side.
     fn judge(&self, step: u64, problems: Vec<Problem>, groups: Vec<Group>) -> Vec<ScoredGroup> {
-        let counts_thoughts = self.judges.rubric().uses("thinking_tokens");
-        let views: Vec<Vec<CompletionView>> = (groups.iter())
-            .map(|group| group.completions.iter().map(|c| view(group, c, &self.tokenizer, counts_thoughts)).collect())
+        let counts = |group: &Group| -> Vec<usize> {
+            group.completions.iter().map(|c| self.tokenizer.tokens_until(&c.ids, "</think>")).collect()
+        };
+        let thinking_tokens: Vec<Vec<usize>> = if self.judges.rubric().uses("thinking_tokens") {
+            groups.iter().map(counts).collect()
+        } else {
+            vec![Vec::new(); groups.len()]
+        };
+        let views: Vec<Vec<CompletionView>> = (groups.iter().zip(&thinking_tokens))
+            .map(|(group, thoughts)| {
+                let one = |(row, completion)| view(group, completion, thoughts.get(row).copied());
+                group.completions.iter().enumerate().map(one).collect()
+            })
             .collect();
         let pairs: Vec<JudgedGroup> = problems.iter().zip(&views).map(|(p, views)| (p, views.as_slice())).collect();
         let judgements = self.judges.rubric().judge_batch(&pairs, step);
-        let parts = problems.into_iter().zip(groups).zip(judgements);
-        parts.map(|((problem, group), judgements)| ScoredGroup { problem, group, judgements }).collect()
+        let parts = problems.into_iter().zip(groups).zip(judgements).zip(thinking_tokens);
+        let scored = |(((problem, group), judgements), thinking_tokens)| ScoredGroup {
+            problem,
+            group,
+            judgements,
+            thinking_tokens,
+        };
+        parts.map(scored).collect()
     }
 
     /// The order in which a rollout's trajectories fall into minibatches: random, addressed by the step.
@@ -182,36 +219,23 @@ fn refuse_non_finite(step: u64, questions: &[Problem], groups: &[Group]) -> Resu
 pub(super) fn view<'a>(
     group: &'a Group,
     completion: &'a Completion,
-    tokenizer: &Tokenizer,
-    counts_thoughts: bool,
+    n_thinking_tokens: Option<usize>,
 ) -> CompletionView<'a> {
     let truncated = completion.stop_reason == StopReason::MaxTokens;
     let view = CompletionView::new(&completion.text, completion.ids.len(), truncated)
         .with_prompt(&group.prompt.text)
         .with_token_ids(&completion.ids)
         .with_think_prefilled(group.prompt.text.trim_end().ends_with("<think>"));
-    if counts_thoughts { view.with_thinking_tokens(tokenizer.tokens_until(&completion.ids, "</think>")) } else { view }
+    match n_thinking_tokens {
+        Some(n) => view.with_thinking_tokens(n),
+        None => view,
+    }
 }
 
 /// Group-relative advantages, spread over the completions of all groups in order.
 fn trajectories(scored: &[ScoredGroup], settings: &config::Algorithm) -> Vec<Trajectory> {
-    let advantages = match settings.reward_combination {
-        RewardCombination::Sum => {
-            let rewards: Vec<Vec<Option<f32>>> = scored
-                .iter()
-                .map(|group| group.judgements.iter().map(|judgement| judgement.reward).collect())
-                .collect();
-            advantages(&rewards, settings.advantage_scale)
-        }
-        RewardCombination::NormalizeThenSum => {
-            let scores = |judgement: &Judgement| -> Vec<WeightedScore> {
-                judgement.components.iter().map(|c| (f64::from(c.weight), c.verdict.score)).collect()
-            };
-            let groups: Vec<Vec<Vec<WeightedScore>>> =
-                scored.iter().map(|group| group.judgements.iter().map(scores).collect()).collect();
-            decoupled_advantages(&groups)
-        }
-    };
+    let groups: Vec<Vec<&Judgement>> = scored.iter().map(|group| group.judgements.iter().collect()).collect();
+    let advantages = advantages_of(&groups, settings);
     let mut trajectories = Vec::new();
     for (prompt_idx, (scored, advantages)) in scored.iter().zip(advantages).enumerate() {
         for ((completion, judgement), advantage) in

@@ -26,9 +26,11 @@ pub(super) struct StepRecord {
     pub(super) report: UpdateReport,
     pub(super) seconds: Seconds,
     pub(super) kl_beta: f64,
-    /// The reward that says whether an answer is right, and the one that says whether the format is kept.
-    pub(super) accuracy: Option<String>,
-    pub(super) format: Option<String>,
+    /// Shares of right answers and of kept formats, where a reward says so.
+    pub(super) accuracy: Option<f64>,
+    pub(super) format: Option<f64>,
+    /// Whether the completions are kept with their tokens.
+    pub(super) keeps_ids: bool,
 }
 
 impl StepRecord {
@@ -50,14 +52,9 @@ impl StepRecord {
         for name in self.component_names() {
             let scores = self.scores(&name);
             metrics.extend(statistics::component(&name, &scores));
-            let share =
-                |value: f32| scores.iter().filter(|&&score| score == Some(value)).count() as f64 / scores.len() as f64;
-            if self.accuracy.as_deref() == Some(name.as_str()) {
-                metrics.set(names::ACCURACY, share(1.0));
-            }
-            if self.format.as_deref() == Some(name.as_str()) {
-                metrics.set(names::FORMAT, share(1.0));
-            }
+        }
+        for (name, share) in [(names::ACCURACY, self.accuracy), (names::FORMAT, self.format)] {
+            share.into_iter().for_each(|share| metrics.set(name, share));
         }
         metrics.extend(self.update_metrics());
         metrics.extend(self.timing());
@@ -91,6 +88,9 @@ impl StepRecord {
                     n_tokens: completion.ids.len(),
                     stop_reason: stop_reason(completion.stop_reason).to_owned(),
                     components: components.collect(),
+                    token_ids: self.keeps_ids.then(|| completion.ids.clone()),
+                    n_thinking_tokens: scored.thinking_tokens.get(row).copied(),
+                    question: scored.problem.question.clone(),
                     gold: scored.problem.gold.clone(),
                     reward: trajectory.reward,
                     advantage: trajectory.advantage,

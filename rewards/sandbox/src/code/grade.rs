@@ -10,8 +10,9 @@ use super::suite::{IoTest, Suite};
 use crate::text::{excerpt, last_line};
 use crate::{End, Limits, Outcome, RunError, Sandbox};
 
-/// The judge's half of an assert test; runs inside the sandbox.
-const HARNESS: &[u8] = include_bytes!("harness.py");
+/// The judge's half of an assert test, and the line to the program's half; both run inside the sandbox.
+const HARNESS: [(&str, &[u8]); 2] =
+    [("harness.py", include_bytes!("harness.py")), ("harness_line.py", include_bytes!("harness_line.py"))];
 /// The program's name in the scratch folder; `harness.py` knows it too.
 const SOLUTION: &str = "solution.py";
 /// Longest piece of output that a reason quotes, in characters.
@@ -132,7 +133,7 @@ impl Run<'_> {
                 self.fail(first + 1, "time_limit", "the time for all tests together was used up".to_owned());
                 break;
             };
-            let files = [("harness.py", HARNESS), (SOLUTION, self.program)];
+            let files = [HARNESS[0], HARNESS[1], (SOLUTION, self.program)];
             let wanted = json!({"setup": setup, "tests": tests[first..]}).to_string();
             let outcome = self.grader.sandbox.run_python("harness.py", &files, wanted.as_bytes(), true, &limits)?;
             let done = self.read(&outcome, first)?;

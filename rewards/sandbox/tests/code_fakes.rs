@@ -15,6 +15,7 @@ fn scores(test: &str, programs: &[&str]) -> Option<Vec<f32>> {
     let texts: Vec<String> = programs.iter().map(|program| format!("So:\n```python\n{program}\n```\n")).collect();
     let views: Vec<CompletionView<'_>> = texts.iter().map(|text| CompletionView::new(text, 10, false)).collect();
     let verdicts = code.judge_group(&problem, &views);
+    assert_eq!(code.failure(), None);
     Some(verdicts.iter().map(|verdict| verdict.score.unwrap_or_else(|| panic!("{test}: {}", verdict.reason))).collect())
 }
 

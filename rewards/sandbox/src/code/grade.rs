@@ -17,6 +17,8 @@ const HARNESS: [(&str, &[u8]); 2] =
 const SOLUTION: &str = "solution.py";
 /// Longest piece of output that a reason quotes, in characters.
 const QUOTED_CHARS: usize = 60;
+/// How long a machine that has failed is left alone before it is tried once more.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// How a program did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +81,21 @@ impl Grader<'_> {
             Suite::Asserts { setup, tests } => run.asserts(setup, tests),
         }
     }
+
+    /// One run in the sandbox, tried once more if the machine fails.
+    fn run(
+        &self,
+        script: &str,
+        files: &[(&str, &[u8])],
+        stdin: &[u8],
+        has_channel: bool,
+        limits: &Limits,
+    ) -> Result<Outcome, RunError> {
+        self.sandbox.run_python(script, files, stdin, has_channel, limits).or_else(|_| {
+            std::thread::sleep(PAUSE);
+            self.sandbox.run_python(script, files, stdin, has_channel, limits)
+        })
+    }
 }
 
 /// One program on its way through its tests.
@@ -107,7 +124,7 @@ impl Run<'_> {
                 break;
             };
             let files = [(SOLUTION, self.program)];
-            let outcome = self.grader.sandbox.run_python(SOLUTION, &files, test.stdin.as_bytes(), false, &limits)?;
+            let outcome = self.grader.run(SOLUTION, &files, test.stdin.as_bytes(), false, &limits)?;
             let printed = String::from_utf8_lossy(&outcome.stdout);
             if outcome.end != End::Exited(0) {
                 let (rule, why) = ending(&outcome, &limits);
@@ -135,7 +152,7 @@ impl Run<'_> {
             };
             let files = [HARNESS[0], HARNESS[1], (SOLUTION, self.program)];
             let wanted = json!({"setup": setup, "tests": tests[first..]}).to_string();
-            let outcome = self.grader.sandbox.run_python("harness.py", &files, wanted.as_bytes(), true, &limits)?;
+            let outcome = self.grader.run("harness.py", &files, wanted.as_bytes(), true, &limits)?;
             let done = self.read(&outcome, first)?;
             let Some(n_done) = done else {
                 if self.grade.failure.is_none() {

@@ -205,6 +205,41 @@ fn tests_that_are_more_than_one_assert() {
     }
 }
 
+/// Functions, classes and objects of a test, of Python and of its library are the program's to use.
+#[test]
+fn tests_that_hand_something_over() {
+    for (test, program) in [
+        ("import statistics\nassert f(statistics.mean, [1, 3]) == 2", "def f(g, x): return g(x)"),
+        (
+            "from collections import deque\nassert f(deque, [1, 3]) == [3, 1]",
+            "def f(d, x): d = d(); d.extendleft(x); return d",
+        ),
+        ("from fractions import Fraction\nassert f(Fraction, 6) == Fraction(1, 6)", "def f(g, x): return g(1, x)"),
+        ("from functools import partial\nassert f(partial(max, 3), 9) == 9", "def f(g, x): return g(x)"),
+        ("from functools import partial\nassert f(partial(lambda a, b: a - b, 9), 4) == 5", "def f(g, x): return g(x)"),
+        ("from operator import itemgetter\nassert f(itemgetter(1), [4, 5]) == 5", "def f(g, x): return g(x)"),
+        ("assert f({1: 2}.get, 1) == 2 and f('a-b'.split, '-') == ['a', 'b']", "def f(g, x): return g(x)"),
+        ("assert f(int, '7') == 7 and f(sorted, [2, 1]) == [1, 2]", "def f(g, x): return g(x)"),
+        ("assert f(range(3), 1) == [0, 1, 2, 1, 3]", "def f(r, x): return list(r) + [r[x], len(r)]"),
+        ("assert f((n for n in range(3)), 0) == [0, 1, 2]", "def f(g, x): return list(g)"),
+        (
+            "from enum import Enum\nclass C(Enum):\n    RED = 1\nassert f(C, 1) is C.RED and f(C, 1).name == 'RED'",
+            "def f(g, x): return g(x)",
+        ),
+        (
+            "class N:\n    step = 2\n    def __call__(s, x): return s.up(x)\n    def up(s, x): return x + s.step\n\
+             n = N()\nassert f(n, 1) == 6 and n.step == 3",
+            "def f(n, x):\n    x = n(x)\n    n.step += 1\n    return n.up(x)",
+        ),
+        (
+            "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\n    y: int = 0\nassert f(P, 3) == P(3)",
+            "def f(g, x): return g(x)",
+        ),
+    ] {
+        check(program, &json!([test]), 1.0, "passed");
+    }
+}
+
 #[test]
 fn a_test_in_which_the_program_ends_does_not_take_the_others_with_it() {
     let tests = json!(["assert f(0) == 0", "assert f(1) == 1", "assert f(2) == 2", "assert f(3) == 3"]);

@@ -136,7 +136,7 @@ fn on_the_line(attack: &str) -> String {
          if type(value) is Peer: PEER = value\n    frame = frame.f_back\n\
          class Raw:\n    def __init__(self, value): self.value = value\nencode = Peer.encode\n\
          Peer.encode = lambda peer, value: value.value if type(value) is Raw else encode(peer, value)\n\
-         BODY = {{'__eq__': lambda *a: True, '__hash__': lambda s: 4}}\n{attack}\n"
+         BODY = {{'__eq__': lambda *a: True, '__hash__': lambda s: 4, '__module__': 'tests'}}\n{attack}\n"
     )
 }
 
@@ -209,10 +209,10 @@ fn objects_of_the_tests() {
             "def f(node): node.is_right = lambda *a: True; return node(1)",
         ],
     );
-    // A name that is no text until it is used.
+    // A name that is another text for who looks at it than for who uses it.
     check_on_the_line(
-        "class Name(str):\n    def __str__(s): return 'x'\nclass Node: pass\nassert f(Name, Node()) == ['Node']",
-        &["def f(name, node): return [ask('getattr', ask('getattr', node, name('__class__')), name('__name__'))]"],
+        "class Name(str):\n    def __str__(s): return 'x'\nclass Node: _hidden = 'secret'\nassert f(Name, Node()) == 'secret'",
+        &["def f(name, node): return ask('getattr', node, name('_hidden'))"],
     );
     // Text that formats shows what lies behind a function.
     check_on_the_line(

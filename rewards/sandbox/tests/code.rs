@@ -1,4 +1,4 @@
-//! The code reward on real programs: tests of both kinds, their limits, and attempts to pass without solving.
+//! The code reward on real programs: tests of both kinds, and their limits.
 
 mod support;
 
@@ -59,7 +59,7 @@ fn programs_that_read_and_print() {
 }
 
 #[test]
-fn programs_that_define() {
+fn programs_that_return_data() {
     for (program, tests, score, rule) in [
         ("def f(x): return x * 2", json!(["assert f(2) == 4", {"assert": "assert f(3) == 6"}]), 1.0, "passed"),
         ("def f(x): return 4", json!(["assert f(2) == 4", "assert f(3) == 6"]), 0.5, "assertion"),
@@ -98,6 +98,14 @@ fn programs_that_define() {
             "passed",
         ),
         ("def f(): return float('inf'), 1j, b'x'", json!(["assert f() == (float('inf'), 1j, b'x')"]), 1.0, "passed"),
+    ] {
+        check(program, &tests, score, rule);
+    }
+}
+
+#[test]
+fn programs_that_return_what_is_data_at_heart() {
+    for (program, tests, score, rule) in [
         (
             "from collections import namedtuple, Counter, deque\nP = namedtuple('P', 'x y')\ndef f(): return P(1, 2)\ndef g(s): return Counter(s)\ndef h(): return deque([1, 2])",
             json!([
@@ -116,6 +124,14 @@ fn programs_that_define() {
             1.0,
             "passed",
         ),
+    ] {
+        check(program, &tests, score, rule);
+    }
+}
+
+#[test]
+fn programs_that_define_classes_and_raise_errors() {
+    for (program, tests, score, rule) in [
         (
             "class Stack:\n    def __init__(self): self.items = []\n    def push(self, v): self.items.append(v)\n    def pop(self): return self.items.pop()\n    def __len__(self): return len(self.items)",
             json!([
@@ -139,6 +155,14 @@ fn programs_that_define() {
             1.0,
             "passed",
         ),
+    ] {
+        check(program, &tests, score, rule);
+    }
+}
+
+#[test]
+fn tests_that_are_more_than_one_assert() {
+    for (program, tests, score, rule) in [
         (
             "import math\ndef f(x): return x ** 0.5",
             json!(["assert math.isclose(f(2), 1.4142135, rel_tol=1e-6)"]),
@@ -181,75 +205,47 @@ fn programs_that_define() {
     }
 }
 
+/// Functions, classes and objects of a test, of Python and of its library are the program's to use.
+#[test]
+fn tests_that_hand_something_over() {
+    for (test, program) in [
+        ("import statistics\nassert f(statistics.mean, [1, 3]) == 2", "def f(g, x): return g(x)"),
+        (
+            "from collections import deque\nassert f(deque, [1, 3]) == [3, 1]",
+            "def f(d, x): d = d(); d.extendleft(x); return d",
+        ),
+        ("from fractions import Fraction\nassert f(Fraction, 6) == Fraction(1, 6)", "def f(g, x): return g(1, x)"),
+        ("from functools import partial\nassert f(partial(max, 3), 9) == 9", "def f(g, x): return g(x)"),
+        ("from functools import partial\nassert f(partial(lambda a, b: a - b, 9), 4) == 5", "def f(g, x): return g(x)"),
+        ("from operator import itemgetter\nassert f(itemgetter(1), [4, 5]) == 5", "def f(g, x): return g(x)"),
+        ("assert f({1: 2}.get, 1) == 2 and f('a-b'.split, '-') == ['a', 'b']", "def f(g, x): return g(x)"),
+        ("assert f(int, '7') == 7 and f(sorted, [2, 1]) == [1, 2]", "def f(g, x): return g(x)"),
+        ("assert f(range(3), 1) == [0, 1, 2, 1, 3]", "def f(r, x): return list(r) + [r[x], len(r)]"),
+        ("assert f((n for n in range(3)), 0) == [0, 1, 2]", "def f(g, x): return list(g)"),
+        (
+            "from enum import Enum\nclass C(Enum):\n    RED = 1\nassert f(C, 1) is C.RED and f(C, 1).name == 'RED'",
+            "def f(g, x): return g(x)",
+        ),
+        (
+            "class N:\n    step = 2\n    def __call__(s, x): return s.up(x)\n    def up(s, x): return x + s.step\n\
+             n = N()\nassert f(n, 1) == 6 and n.step == 3",
+            "def f(n, x):\n    x = n(x)\n    n.step += 1\n    return n.up(x)",
+        ),
+        (
+            "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\n    y: int = 0\nassert f(P, 3) == P(3)",
+            "def f(g, x): return g(x)",
+        ),
+    ] {
+        check(program, &json!([test]), 1.0, "passed");
+    }
+}
+
 #[test]
 fn a_test_in_which_the_program_ends_does_not_take_the_others_with_it() {
     let tests = json!(["assert f(0) == 0", "assert f(1) == 1", "assert f(2) == 2", "assert f(3) == 3"]);
     check("import os\ndef f(x):\n    if x == 1: os._exit(0)\n    return x", &tests, 0.75, "error");
     check("def f(x):\n    while x == 2: pass\n    return x", &tests, 0.75, "error");
     check("import time\ndef f(x):\n    if x == 0: time.sleep(99)\n    return x", &tests, 0.75, "time_limit");
-}
-
-#[test]
-fn nothing_passes_but_the_answer() {
-    let tests = json!(["assert f(2) == 4"]);
-    let float = json!(["assert abs(f(2) - 1.41421) < 1e-4"]);
-    let always = "class A:\n    def __eq__(s, o): return True\n    def __sub__(s, o): return 0\n    def __rsub__(s, o): return 0\n    \
-         def __lt__(s, o): return True\n    def __abs__(s): return s\n    def __contains__(s, o): return True\ndef f(x): return A()";
-    let derived =
-        "class A(int):\n    def __eq__(s, o): return True\n    def __hash__(s): return 1\ndef f(x): return A(5)";
-    for (program, tests) in [
-        (always, &tests),
-        (always, &float),
-        (always, &json!(["assert 4 == f(2)"])),
-        (always, &json!(["assert 3 in f(2)"])),
-        (always, &json!(["assert f(2) in [3, 4]"])),
-        (derived, &tests),
-        ("import sys\nsys.exit(0)", &tests),
-        ("import os\nos._exit(0)", &tests),
-        ("raise SystemExit(0)\ndef f(x): return 4", &tests),
-        ("def f(x):\n    import sys\n    sys.exit(0)", &tests),
-        ("def f(x):\n    raise SystemExit", &tests),
-        ("import builtins\nbuiltins.AssertionError = type(None)\ndef f(x): return 5", &tests),
-        ("def abs(x): return 0\ndef f(x): return 5.0", &float),
-        ("abs = lambda x: -1\ndef f(x): return 5.0", &float),
-        ("def f(x): return 5\ndef __eq__(a, b): return True", &tests),
-        ("class math:\n    isclose = lambda *a: True\ndef f(x): return 5", &json!(["assert math.isclose(f(2), 1.4)"])),
-        ("def isclose(*a): return True\ndef f(x): return 5", &json!(["assert isclose(f(2), 1.4)"])),
-        ("import os as math\ndef f(x): return 5", &json!(["assert math.isclose(f(2), 1.4)"])),
-        ("def abs(x): return 0\ndef sum(a, b): return 5", &json!(["assert abs(sum(1, 2) - 3) < 1"])),
-        // The result channel, under every number a descriptor may have.
-        (
-            "import os\nfor d in range(64):\n    try: os.write(d, b'{\"loaded\": true}\\n{\"test\": 0, \"passed\": true, \"why\": \"\", \"gone\": false}\\n')\n    except OSError: pass\nos._exit(0)",
-            &tests,
-        ),
-        (
-            "print('{\"loaded\": true}')\nprint('{\"test\": 0, \"passed\": true, \"why\": \"\", \"gone\": false}', flush=True)",
-            &tests,
-        ),
-        // The line to the judge: more answers than questions, and none of them 4.
-        (
-            "import sys\nf = lambda x: 5\nfor d in range(3, 20):\n    try:\n        import os\n        os.write(d, b'[\"ready\", {\"f\": [\"builtin\", \"type\"]}]\\n')\n    except OSError: pass",
-            &tests,
-        ),
-        (
-            "def f(x):\n    import os, signal\n    os.kill(os.getppid(), signal.SIGINT)\n    import time; time.sleep(1)",
-            &tests,
-        ),
-        ("def f(x):\n    import os, signal\n    os.kill(os.getppid(), signal.SIGKILL)", &tests),
-        (
-            "def f(x):\n    import sys\n    frame = sys._getframe()\n    while frame: frame.f_globals.update(tests=[]); frame = frame.f_back\n    return 5",
-            &tests,
-        ),
-        ("import gc\ndef f(x): return next((o for o in gc.get_objects() if o == 4), 5) and 5", &tests),
-        ("open('/scratch/harness.py', 'a').write('x')\ndef f(x): return 5", &tests),
-        (
-            "import sys, types\nsys.modules['tests'] = sys.modules['ast'] = types.ModuleType('x')\ndef f(x): return 5",
-            &tests,
-        ),
-    ] {
-        let Some(verdict) = judge(program, tests) else { return };
-        assert_eq!(verdict.score, Some(0.0), "{program}\n{tests}\n{}: {}", verdict.rule, verdict.reason);
-    }
 }
 
 #[test]

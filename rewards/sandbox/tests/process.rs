@@ -102,6 +102,24 @@ fn commands_that_work() {
     assert_eq!(scores(&slow, &["x"]), [Some(1.0)], "a start may take longer than a batch");
 }
 
+/// A run that is only checked must not start what may load a model.
+#[test]
+fn a_command_is_started_when_there_is_something_to_judge() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("started");
+    let script = format!("open({trace:?}, 'a').write('x'){LOOP}");
+    let process = Process::new(options(&script, OnError::Stop)).unwrap();
+    assert_eq!(scores(&process, &[]), []);
+    assert!(!trace.exists());
+    assert_eq!((scores(&process, &["a"]), scores(&process, &["b"])), (vec![Some(1.5)], vec![Some(1.5)]));
+    assert_eq!(std::fs::read(&trace).unwrap(), b"x", "once");
+
+    let broken = Process::new(options("import sys; sys.exit('no such model')", OnError::Stop)).unwrap();
+    assert_eq!(scores(&broken, &["a"]), [None]);
+    let message = broken.failure().unwrap().to_string();
+    assert!(message.contains("it ended with exit status: 1") && message.contains("stderr: no such model"), "{message}");
+}
+
 #[test]
 fn a_large_batch_is_written_while_answers_are_read() {
     let process = Process::new(ProcessOptions { batch_seconds: 30.0, ..options(LOOP, OnError::Stop) }).unwrap();
@@ -264,6 +282,8 @@ fn options_are_read_strictly() {
     let command = |words: &[&str]| ProcessOptions::new(words.iter().map(|&word| word.to_owned()).collect());
     assert!(matches!(Process::new(command(&[])), Err(ProcessError::Empty)));
     check(command(&["/no/such/program", "x"]), "`/no/such/program x` cannot be started");
+    check(command(&["/etc/passwd"]), "/etc/passwd is not executable");
+    check(command(&["no-such-program"]), "no folder of PATH has a program");
     check(ProcessOptions { workers: 0, ..command(&["cat"]) }, "workers is 0");
     check(ProcessOptions { batch_seconds: f64::NAN, ..command(&["cat"]) }, "batch_seconds is NaN");
 }

@@ -10,12 +10,15 @@ use super::suite::{IoTest, Suite};
 use crate::text::{excerpt, last_line};
 use crate::{End, Limits, Outcome, RunError, Sandbox};
 
-/// The judge's half of an assert test; runs inside the sandbox.
-const HARNESS: &[u8] = include_bytes!("harness.py");
+/// The judge's half of an assert test, and the line to the program's half; both run inside the sandbox.
+const HARNESS: [(&str, &[u8]); 2] =
+    [("harness.py", include_bytes!("harness.py")), ("harness_line.py", include_bytes!("harness_line.py"))];
 /// The program's name in the scratch folder; `harness.py` knows it too.
 const SOLUTION: &str = "solution.py";
 /// Longest piece of output that a reason quotes, in characters.
 const QUOTED_CHARS: usize = 60;
+/// How long a machine that has failed is left alone before it is tried once more.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// How a program did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +81,21 @@ impl Grader<'_> {
             Suite::Asserts { setup, tests } => run.asserts(setup, tests),
         }
     }
+
+    /// One run in the sandbox, tried once more if the machine fails.
+    fn run(
+        &self,
+        script: &str,
+        files: &[(&str, &[u8])],
+        stdin: &[u8],
+        has_channel: bool,
+        limits: &Limits,
+    ) -> Result<Outcome, RunError> {
+        self.sandbox.run_python(script, files, stdin, has_channel, limits).or_else(|_| {
+            std::thread::sleep(PAUSE);
+            self.sandbox.run_python(script, files, stdin, has_channel, limits)
+        })
+    }
 }
 
 /// One program on its way through its tests.
@@ -106,7 +124,7 @@ impl Run<'_> {
                 break;
             };
             let files = [(SOLUTION, self.program)];
-            let outcome = self.grader.sandbox.run_python(SOLUTION, &files, test.stdin.as_bytes(), false, &limits)?;
+            let outcome = self.grader.run(SOLUTION, &files, test.stdin.as_bytes(), false, &limits)?;
             let printed = String::from_utf8_lossy(&outcome.stdout);
             if outcome.end != End::Exited(0) {
                 let (rule, why) = ending(&outcome, &limits);
@@ -132,9 +150,9 @@ impl Run<'_> {
                 self.fail(first + 1, "time_limit", "the time for all tests together was used up".to_owned());
                 break;
             };
-            let files = [("harness.py", HARNESS), (SOLUTION, self.program)];
+            let files = [HARNESS[0], HARNESS[1], (SOLUTION, self.program)];
             let wanted = json!({"setup": setup, "tests": tests[first..]}).to_string();
-            let outcome = self.grader.sandbox.run_python("harness.py", &files, wanted.as_bytes(), true, &limits)?;
+            let outcome = self.grader.run("harness.py", &files, wanted.as_bytes(), true, &limits)?;
             let done = self.read(&outcome, first)?;
             let Some(n_done) = done else {
                 if self.grade.failure.is_none() {

@@ -7,7 +7,9 @@ mod suite;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use rewards::{CompletionView, GoldError, Problem, RewardFn, Verdict};
 use serde::{Deserialize, Serialize};
@@ -21,8 +23,12 @@ use grade::{Grade, Grader, NoGrade};
 use suite::Suite;
 
 const NAME: &str = "code";
+/// Why nothing is judged any more.
+const FAILED_BEFORE: &str = "the machine has failed before to run a program";
 /// Longest extract that a verdict keeps, in characters.
 const EXTRACT_CHARS: usize = 256;
+/// How much of a completion an error shows, in characters.
+const COMPLETION_CHARS: usize = 120;
 
 /// What a program is written in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +130,28 @@ impl From<InterpreterError> for CodeError {
     }
 }
 
+/// The first completion whose program could not be run, because the machine failed: out of processes, memory or files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeFailure {
+    /// What happened, the second time too.
+    pub reason: String,
+    /// Id of the problem.
+    pub problem: String,
+    /// The beginning of the completion.
+    pub completion: String,
+}
+
+impl fmt::Display for CodeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, problem, completion } = self;
+        write!(f, "reward `code`: the program of a completion of problem `{problem}` could not be run: {reason}")?;
+        write!(f, "; look for processes, memory, files and disk that have run out")?;
+        write!(f, "\n  the completion begins: {completion}")
+    }
+}
+
+impl std::error::Error for CodeFailure {}
+
 /// Runs the program of a completion against the tests of its problem, in a [`Sandbox`].
 ///
 /// The program is the last closed fenced block after the reasoning ([`Fence`] says which blocks count). The data row's
@@ -139,14 +167,26 @@ impl From<InterpreterError> for CodeError {
 /// of the first failure: `no_code`, `too_long`, `load_error`, `wrong_output`, `assertion`, `error`, `time_limit`,
 /// `output_limit`; not applicable with `gold` (tests that cannot be run) and `sandbox` (the machine failed).
 ///
+/// A run that the machine fails is tried once more; if that fails too, [`failure`](Code::failure) says so and everything
+/// from then on is not applicable. Whatever a program does to its own sandbox is a failed test of its own and no failure of
+/// the machine. A clone is the same reward with the same sandbox: one for the rubric, one to ask.
+///
 /// # What a program cannot do
 ///
 /// Assert tests run in another process than the program and see stand-ins of its functions; expected values, comparison
-/// and result stay there. So a program passes `assert f(2) == 4` only by answering 4. What remains possible: a test that
-/// asks the program for a judgement (`assert f(2)`, `assert a == b` of two objects of its own classes) believes the
-/// answer. In return, some tests are not possible: those that catch an error of a class of the program's own, hand it
-/// arrays of numpy, or use a library that they have not imported themselves (modules of pure functions such as `math` are
-/// taken from the program's imports).
+/// and result stay there. What the program answers is data, an object that the test has handed it, or a stand-in for an
+/// object of its own, which is compared with data as data or not at all. So a program passes `assert f(2) == 4` only by
+/// answering 4. What remains possible:
+///
+/// - A test that asks the program for a judgement (`assert f(2)`, `assert a == b` of two objects of the program's own
+///   classes, `len` of one) believes the answer, and an object that changes may answer otherwise each time.
+/// - What a test hands the program, the program may use as the test itself may: call it, make objects of its classes, set
+///   their fields and return them.
+/// - A name that a test neither defines nor imports is the program's, but for Python's own, modules of pure functions such
+///   as `math` (taken from the program's imports, unchanged), and a few libraries, which are then not defined.
+///
+/// In return, some tests are not possible: those that catch an error of a class of the program's own, hand it arrays of
+/// numpy, or use a library that they have not imported themselves.
 ///
 /// # Deviations from open-r1
 ///
@@ -163,17 +203,24 @@ impl From<InterpreterError> for CodeError {
 ///
 /// A process that ends at its limit of processor time is judged the same on every machine; the limits by the clock are
 /// the exception to that, and are set wide.
+#[derive(Debug, Clone)]
+pub struct Code(Arc<Shared>);
+
+/// What the clones share.
 #[derive(Debug)]
-pub struct Code {
+struct Shared {
     options: CodeOptions,
     sandbox: Sandbox,
     slots: Slots,
+    failure: OnceLock<CodeFailure>,
 }
 
-/// One program with its tests.
+/// One program with its tests, and the first completion that has it.
 struct Task<'a> {
     program: String,
     suite: &'a Suite,
+    problem: &'a Problem,
+    text: &'a str,
 }
 
 impl Code {
@@ -197,14 +244,22 @@ impl Code {
         let interpreter = Interpreter::find(options.interpreter.as_deref())?;
         let sandbox = Sandbox::probe_for(interpreter, &options.read_only, &options.limits)?;
         let slots = Slots::new(options.workers);
-        Ok(Self { options, sandbox, slots })
+        Ok(Self(Arc::new(Shared { options, sandbox, slots, failure: OnceLock::new() })))
     }
 
     /// The sandbox that programs are run in.
     pub fn sandbox(&self) -> &Sandbox {
-        &self.sandbox
+        &self.0.sandbox
     }
 
+    /// The first completion whose program the machine could not run; once there, it stays. To be asked after judging: the
+    /// verdicts themselves cannot stop a run.
+    pub fn failure(&self) -> Option<CodeFailure> {
+        self.0.failure.get().cloned()
+    }
+}
+
+impl Shared {
     /// The program of `completion`, or the verdict that there is none.
     fn program(&self, completion: &CompletionView<'_>) -> Result<String, Verdict> {
         let marks = self.options.language.marks();
@@ -220,20 +275,30 @@ impl Code {
         Ok(program)
     }
 
-    fn verdict(&self, result: &Result<Grade, NoGrade>, program: &str) -> Verdict {
-        let verdict = match result {
-            Err(NoGrade::Gold(reason)) => Verdict::not_applicable("gold", reason.clone()),
-            Err(NoGrade::Sandbox(error)) => Verdict::not_applicable("sandbox", error.to_string()),
+    fn judge(&self, grader: &Grader<'_>, task: &Task<'_>) -> Verdict {
+        if self.failure.get().is_some() {
+            return Verdict::not_applicable("sandbox", FAILED_BEFORE);
+        }
+        let verdict = match grader.grade(&task.program, task.suite) {
+            Err(NoGrade::Gold(reason)) => Verdict::not_applicable("gold", reason),
+            Err(NoGrade::Sandbox(error)) => {
+                self.failure.get_or_init(|| CodeFailure {
+                    reason: error.to_string(),
+                    problem: task.problem.id.clone(),
+                    completion: excerpt(task.text, COMPLETION_CHARS),
+                });
+                Verdict::not_applicable("sandbox", error.to_string())
+            }
             Ok(grade) => {
                 let share = grade.n_passed as f32 / grade.n_tests as f32;
                 let score = match self.options.scoring {
                     Scoring::Fraction => share,
                     Scoring::All => f32::from(u8::from(grade.n_passed == grade.n_tests)),
                 };
-                Verdict::scored(score, grade.failure.as_ref().map_or("passed", |failure| failure.rule), reason(grade))
+                Verdict::scored(score, grade.failure.as_ref().map_or("passed", |failure| failure.rule), reason(&grade))
             }
         };
-        verdict.with_extracted(excerpt(program, EXTRACT_CHARS))
+        verdict.with_extracted(excerpt(&task.program, EXTRACT_CHARS))
     }
 }
 
@@ -252,7 +317,7 @@ impl RewardFn for Code {
     }
 
     fn check_gold(&self, problem: &Problem) -> Result<(), GoldError> {
-        Suite::of(problem, NAME, self.options.max_tests).map(drop)
+        Suite::of(problem, NAME, self.0.options.max_tests).map(drop)
     }
 
     fn judge(&self, problem: &Problem, completion: &CompletionView<'_>) -> Verdict {
@@ -266,31 +331,31 @@ impl RewardFn for Code {
 
     /// Runs every different program of the batch once, on [`CodeOptions::workers`] threads.
     fn judge_batch(&self, groups: &[(&Problem, &[CompletionView<'_>])]) -> Vec<Vec<Verdict>> {
+        let shared = &*self.0;
         let suites: Vec<Result<Suite, GoldError>> =
-            groups.iter().map(|(problem, _)| Suite::of(problem, NAME, self.options.max_tests)).collect();
+            groups.iter().map(|(problem, _)| Suite::of(problem, NAME, shared.options.max_tests)).collect();
         let mut tasks: Vec<Task<'_>> = Vec::new();
         let mut known: HashMap<(usize, String), usize> = HashMap::new();
         // For each completion, the task that decides it, or its verdict.
         let mut plans: Vec<Vec<Result<usize, Verdict>>> = Vec::with_capacity(groups.len());
-        for (group_idx, ((_, completions), suite)) in groups.iter().zip(&suites).enumerate() {
-            let plan = |completion: &CompletionView<'_>| {
+        for (group_idx, ((problem, completions), suite)) in groups.iter().zip(&suites).enumerate() {
+            let plan = completions.iter().map(|completion| {
                 let suite = suite.as_ref().map_err(|error| Verdict::not_applicable("gold", error.to_string()))?;
-                let program = self.program(completion)?;
+                let program = shared.program(completion)?;
                 Ok(*known.entry((group_idx, program.clone())).or_insert_with(|| {
-                    tasks.push(Task { program, suite });
+                    tasks.push(Task { program, suite, problem, text: completion.text });
                     tasks.len() - 1
                 }))
-            };
-            plans.push(completions.iter().map(plan).collect());
+            });
+            plans.push(plan.collect());
         }
         let grader = Grader {
-            sandbox: &self.sandbox,
-            limits: &self.options.limits,
-            total_seconds: self.options.total_seconds,
-            stops_at_failure: self.options.scoring == Scoring::All,
+            sandbox: &shared.sandbox,
+            limits: &shared.options.limits,
+            total_seconds: shared.options.total_seconds,
+            stops_at_failure: shared.options.scoring == Scoring::All,
         };
-        let verdicts =
-            self.slots.map(&tasks, |task| self.verdict(&grader.grade(&task.program, task.suite), &task.program));
+        let verdicts = shared.slots.map(&tasks, |task| shared.judge(&grader, task));
         let look_up = |plan: Result<usize, Verdict>| plan.map_or_else(|verdict| verdict, |idx| verdicts[idx].clone());
         plans.into_iter().map(|group| group.into_iter().map(look_up).collect()).collect()
     }

@@ -36,12 +36,14 @@ pub(crate) const STEPS: [&str; 19] = [
 /// The steps that the helper takes from outside.
 pub(crate) const NAMESPACES: u32 = 17;
 pub(crate) const USER_MAP: u32 = 18;
+/// In the place of a step: everything is ready, and what happens from now on is the program's doing.
+pub(crate) const READY: u32 = u32::MAX;
 
 /// What the first process tells the watcher: where it failed, or how the program ended.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Report {
-    /// Index into [`STEPS`].
+    /// Index into [`STEPS`], or [`READY`].
     pub step: u32,
     /// `errno` of a step, or the wait status of the program at step 0.
     pub value: i32,
@@ -338,6 +340,7 @@ extern "C" fn second_process(plan: *mut c_void) -> c_int {
         let filter = libc::sock_fprog { len: plan.filter.len() as u16, filter: plan.filter.as_ptr().cast_mut() };
         // SECCOMP_SET_MODE_FILTER.
         must(15, libc::syscall(libc::SYS_seccomp, 1_u32, 0_u32, &raw const filter));
+        report(Report { step: READY, value: 0 });
         must(16, c_long::from(libc::execve(plan.executable.as_ptr(), plan.argv.as_ptr(), plan.envp.as_ptr())));
         libc::_exit(127)
     }

@@ -133,7 +133,6 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_getresgid,
     libc::SYS_getgroups,
     libc::SYS_getrusage,
-    libc::SYS_prlimit64,
     libc::SYS_getpriority,
     libc::SYS_sched_yield,
     libc::SYS_sched_getaffinity,
@@ -214,6 +213,8 @@ const ALLOWED_HERE: &[libc::c_long] = &[];
 const ALLOWED_FOR: &[(libc::c_long, u32, &[u32])] = &[
     (libc::SYS_prctl, 0, &[libc::PR_SET_NAME as u32, libc::PR_GET_NAME as u32, libc::PR_GET_DUMPABLE as u32]),
     (libc::SYS_socketpair, 0, &[libc::AF_UNIX as u32]),
+    // Its own limits. Those of the first process, set low, would end that one before it has told how the program ended.
+    (libc::SYS_prlimit64, 0, &[0]),
     // Terminal size and settings, non-blocking, close-on-exec, bytes waiting. Never TIOCSTI, which types into a terminal.
     (
         libc::SYS_ioctl,
@@ -343,6 +344,8 @@ mod tests {
         check(libc::SYS_ioctl, [0, libc::FIONREAD as u32], libc::SECCOMP_RET_ALLOW);
         check(libc::SYS_ioctl, [0, libc::TIOCSTI as u32], REFUSED);
         check(libc::SYS_prctl, [libc::PR_SET_NAME as u32, 0], libc::SECCOMP_RET_ALLOW);
+        check(libc::SYS_prlimit64, [0, 7], libc::SECCOMP_RET_ALLOW);
+        check(libc::SYS_prlimit64, [1, 7], REFUSED);
         check(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u32, 0], REFUSED);
         check(libc::SYS_socketpair, [libc::AF_INET as u32, 0], REFUSED);
         assert_eq!(run(3, libc::SYS_read as u32, [0, 0]), libc::SECCOMP_RET_KILL_PROCESS, "another architecture");

@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::{Duration, Instant};
 
-use super::child::{NAMESPACES, Report, STEPS};
+use super::child::{NAMESPACES, READY, Report, STEPS};
 use super::helper::Helper;
 use super::order::{Order, Walls};
 use super::{make_pipe, wire};
@@ -49,7 +49,7 @@ pub(crate) fn run(helper: &Helper, walls: &Walls, job: &Job<'_>, limits: &Limits
     let [stdout, stderr, channel, status] = watch.read;
     let end = match stopped {
         Some(end) => end,
-        None => ended(&status)?,
+        None => how_it_ended(&status)?,
     };
     Ok(Outcome { end, stdout, stderr, channel, wall_seconds: began.elapsed().as_secs_f64() })
 }
@@ -116,6 +116,21 @@ impl Leash {
     }
 }
 
+/// The reports of a run, after that of its readiness if it came so far.
+fn last_report(status: &[u8]) -> (bool, &[u8]) {
+    let is_ready = status.get(..4) == Some(&READY.to_ne_bytes());
+    (is_ready, if is_ready { &status[size_of::<Report>().min(status.len())..] } else { status })
+}
+
+/// How a run ended, by its reports. A first process that is gone without a word was killed: before the program started by
+/// the machine, afterwards by what the program has done to it, so that it is the program's failure.
+fn how_it_ended(status: &[u8]) -> Result<End, RunError> {
+    match last_report(status) {
+        (true, []) => Ok(End::Signalled(libc::SIGKILL)),
+        (_, report) => ended(report),
+    }
+}
+
 /// What the eight bytes of a report say.
 fn ended(status: &[u8]) -> Result<End, RunError> {
     let Some(&[a, b, c, d, e, f, g, h]) = status.get(..8).and_then(|bytes| <&[u8; 8]>::try_from(bytes).ok()) else {
@@ -155,7 +170,7 @@ impl Watch<'_> {
         if let Some((file, _)) = &self.stdin {
             pipes::set_nonblocking(file)?;
         }
-        while self.readers[STATUS].is_some() && self.read[STATUS].len() < size_of::<Report>() {
+        while self.readers[STATUS].is_some() && last_report(&self.read[STATUS]).1.len() < size_of::<Report>() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(Some(End::WallLimit));
@@ -225,5 +240,31 @@ impl Watch<'_> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_process_without_a_word_is_the_programs_doing_once_it_runs() {
+        let bytes = |reports: &[(u32, i32)]| -> Vec<u8> {
+            reports.iter().flat_map(|(step, value)| [step.to_ne_bytes(), value.to_ne_bytes()].concat()).collect()
+        };
+        let check = |reports: &[(u32, i32)], expected: Result<End, &str>| {
+            let found = how_it_ended(&bytes(reports));
+            assert_eq!(
+                found.as_ref().map_err(|error| error.step),
+                expected.as_ref().map_err(|step| *step),
+                "{reports:?}"
+            );
+        };
+        check(&[(READY, 0), (0, 3 << 8)], Ok(End::Exited(3)));
+        check(&[(READY, 0), (0, libc::SIGXCPU)], Ok(End::Signalled(libc::SIGXCPU)));
+        check(&[(READY, 0)], Ok(End::Signalled(libc::SIGKILL)));
+        check(&[], Err("the first process"));
+        check(&[(9, libc::EPERM)], Err("pivot_root"));
+        check(&[(READY, 0), (16, libc::ENOENT)], Err("starting the interpreter"));
     }
 }

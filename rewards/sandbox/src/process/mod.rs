@@ -1,5 +1,6 @@
 //! The `process` reward: a command of the user's that answers scores.
 
+mod lookup;
 mod protocol;
 mod worker;
 
@@ -99,7 +100,7 @@ pub enum ProcessError {
         /// The greatest one.
         most: f64,
     },
-    /// The command does not start.
+    /// There is no such program, or it is not one.
     #[error("reward `process`: `{command}` cannot be started: {source}")]
     Start {
         /// The command.
@@ -194,11 +195,12 @@ type Reply = Result<Answer, (String, Vec<String>)>;
 const MAX_IN_A_ROW: usize = 3;
 
 impl Process {
-    /// A reward by `options`. Starts one copy of the command.
+    /// A reward by `options`. Looks the program up; it is started when there is something to judge, and a command that
+    /// does not start then is a [`failure`](Process::failure) like any other.
     ///
     /// # Errors
     ///
-    /// [`ProcessError`] for an option out of range, or a command that does not start.
+    /// [`ProcessError`] for an option out of range, or a program that is not there or may not be run.
     pub fn new(options: ProcessOptions) -> Result<Self, ProcessError> {
         if options.command.is_empty() {
             return Err(ProcessError::Empty);
@@ -212,12 +214,12 @@ impl Process {
                 return Err(ProcessError::Option { name, value, least, most });
             }
         }
-        let first = Worker::start(&options.command)
+        lookup::find(&options.command[0])
             .map_err(|source| ProcessError::Start { command: options.command.join(" "), source })?;
         Ok(Self(Arc::new(Shared {
             slots: Slots::new(options.workers),
             options,
-            idle: Mutex::new(vec![first]),
+            idle: Mutex::new(Vec::new()),
             next_id: AtomicU64::new(1),
             failure: OnceLock::new(),
             n_failures: AtomicUsize::new(0),

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::protocol::{self, Answer};
@@ -30,6 +30,8 @@ pub(crate) struct Worker {
     /// The beginning of a line whose end has not come.
     partial: Vec<u8>,
     complaints: Vec<u8>,
+    /// Whether it has been waited for: from then on its number may be another process's.
+    is_reaped: bool,
     /// Whether it has answered anything yet.
     pub is_warm: bool,
 }
@@ -62,7 +64,8 @@ impl Worker {
         let stdout = child.stdout.take().map(|pipe| File::from(OwnedFd::from(pipe)));
         let stderr = child.stderr.take().map(|pipe| File::from(OwnedFd::from(pipe)));
         // From here on dropping it ends the process.
-        let worker = Self { child, stdin, stdout, stderr, partial: Vec::new(), complaints: Vec::new(), is_warm: false };
+        let (partial, complaints) = (Vec::new(), Vec::new());
+        let worker = Self { child, stdin, stdout, stderr, partial, complaints, is_reaped: false, is_warm: false };
         for file in [&worker.stdin, &worker.stdout, &worker.stderr].into_iter().flatten() {
             pipes::set_nonblocking(file)?;
         }
@@ -193,21 +196,40 @@ impl Worker {
     /// How it ended, once its output has.
     fn farewell(&mut self) -> String {
         self.stdin = None;
-        match self.wait(FAREWELL) {
-            Some(status) => format!("it ended with {status}"),
+        match self.ends_within(FAREWELL).then(|| self.kill_group()) {
+            Some(Ok(status)) => format!("it ended with {status}"),
+            Some(Err(error)) => format!("it ended, and nobody knows how: {error}"),
             None => "it closed its output".to_owned(),
         }
     }
 
-    fn wait(&mut self, limit: Duration) -> Option<std::process::ExitStatus> {
+    /// Waits for its end, and leaves it to be waited for: until then its number stays its own.
+    fn ends_within(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
         loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => return Some(status),
-                Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
-                _ => return None,
+            // SAFETY: zeroed is an empty answer, with room for what the kernel writes; the child has not been waited for.
+            let has_ended = self.is_reaped
+                || unsafe {
+                    let mut answer: libc::siginfo_t = std::mem::zeroed();
+                    libc::waitid(libc::P_PID, self.child.id(), &raw mut answer, flags) == 0 && answer.si_pid() != 0
+                };
+            if has_ended || Instant::now() >= deadline {
+                return has_ended;
             }
+            std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Ends it and what it has started; how it ended.
+    fn kill_group(&mut self) -> io::Result<ExitStatus> {
+        if let Some(group) = i32::try_from(self.child.id()).ok().filter(|_| !self.is_reaped) {
+            // SAFETY: the child leads this group and has not been waited for, so no other process or group has its number.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+        }
+        self.is_reaped = true;
+        // Killed: it is gone, or will be as soon as the kernel lets it.
+        self.child.wait()
     }
 
     /// The last lines it wrote to standard error.
@@ -229,14 +251,10 @@ impl Worker {
     fn end(&mut self) {
         self.stdin = None;
         if self.is_warm {
-            self.wait(FAREWELL);
+            self.ends_within(FAREWELL);
         }
-        if let Ok(group) = i32::try_from(self.child.id()) {
-            // SAFETY: the group of a child of ours; the number is not given to another group while a member is left.
-            unsafe { libc::kill(-group, libc::SIGKILL) };
-        }
-        // Killed: it is gone, or will be as soon as the kernel lets it.
-        let _ = self.child.wait();
+        // How it ended is of no more interest.
+        let _ = self.kill_group();
     }
 
     /// Ends it without waiting for it to end by itself.

@@ -20,11 +20,26 @@ const FORMATS: [&str; 4] = ["format", "think_format", "open_r1_format", "code_fo
 /// The rewards of a stage, ready to judge.
 pub struct Judges {
     rubric: Rubric,
-    processes: Vec<(String, Process)>,
+    outside: Vec<(String, Outside)>,
     /// Names of the rewards that say whether an answer is right.
     accuracy: Vec<String>,
     /// Names of those that say whether a format is kept.
     format: Vec<String>,
+}
+
+/// A reward that needs the machine, and may fail for reasons that lie in no completion.
+enum Outside {
+    Process(Process),
+    Code(Code),
+}
+
+impl Outside {
+    fn failure(&self) -> Option<String> {
+        match self {
+            Self::Process(process) => process.failure().map(|failure| failure.to_string()),
+            Self::Code(code) => code.failure().map(|failure| failure.to_string()),
+        }
+    }
 }
 
 /// Why rewards cannot judge.
@@ -77,7 +92,7 @@ impl Judges {
     /// # Errors
     /// If a reward cannot be built: then nothing may be judged.
     pub fn new(settings: &Rewards) -> Result<Self, JudgesError> {
-        let (mut components, mut processes) = (Vec::new(), Vec::new());
+        let (mut components, mut outside) = (Vec::new(), Vec::new());
         for reward in &settings.0 {
             let at = |source| JudgesError::Reward { name: reward.name.clone(), source };
             let weight = weight(reward);
@@ -86,13 +101,13 @@ impl Judges {
                 let expression = Expression::new(&options.expression, &names).map_err(|e| at(e.into()))?;
                 Weighted::expression(&reward.name, weight, expression)
             } else {
-                let reward_fn = build(reward, settings, &mut processes).map_err(at)?;
+                let reward_fn = build(reward, settings, &mut outside).map_err(at)?;
                 Weighted::new(&reward.name, weight, reward_fn)
             });
         }
         let names = |kinds| settings.of_kinds(kinds).map(|reward| reward.name.clone()).collect();
         let (accuracy, format) = (names(&CORRECTNESS), names(&FORMATS));
-        Ok(Self { rubric: Rubric::new(components)?, processes, accuracy, format })
+        Ok(Self { rubric: Rubric::new(components)?, outside, accuracy, format })
     }
 
     /// What held-out problems are judged by, whatever a stage is rewarded for: the answer and the format, nothing else.
@@ -133,10 +148,16 @@ impl Judges {
         all_full(judgement, &self.format)
     }
 
-    /// What stopped a command of the user's from judging, if the run is to end for it.
+    /// What stopped a command of the user's, or the sandbox, from judging, if the run is to end for it.
     pub fn failure(&self) -> Option<String> {
-        let failure = |(name, process): &(String, Process)| Some(format!("reward `{name}`: {}", process.failure()?));
-        self.processes.iter().find_map(failure)
+        let failure = |(name, outside): &(String, Outside)| {
+            let text = outside.failure()?;
+            // The kind's own name, which it says, may not be that of the table.
+            let text =
+                text.split_once("`: ").filter(|(head, _)| head.starts_with("reward `")).map_or(&*text, |(_, t)| t);
+            Some(format!("reward `{name}`: {text}"))
+        };
+        self.outside.iter().find_map(failure)
     }
 }
 
@@ -173,22 +194,26 @@ pub fn advantages_of(groups: &[Vec<&Judgement>], settings: &Algorithm) -> Vec<Ve
 
 /// What judges completions as one reward says.
 ///
-/// - `all`: the rewards of the stage; `processes`: gets the user's commands, to be asked later what went wrong
+/// - `all`: the rewards of the stage; `outside`: gets what may fail on the way, to be asked for it later
 fn build(
     reward: &Reward,
     all: &Rewards,
-    processes: &mut Vec<(String, Process)>,
+    outside: &mut Vec<(String, Outside)>,
 ) -> Result<Box<dyn RewardFn>, RewardError> {
     Ok(match reward.judge.clone() {
         Judge::Accuracy { options, .. } => Box::new(Accuracy::new(options)),
         Judge::Choice { options, .. } => Box::new(Choice::new(options)?),
-        Judge::Code { options, .. } => Box::new(Code::new(options)?),
+        Judge::Code { options, .. } => {
+            let code = Code::new(options)?;
+            outside.push((reward.name.clone(), Outside::Code(code.clone())));
+            Box::new(code)
+        }
         Judge::CodeFormat { options, .. } => Box::new(CodeFormat::new(options)?),
-        Judge::Cosine { options, of } => Box::new(Cosine::new(options, shaped(&of, all, processes)?)?),
+        Judge::Cosine { options, of } => Box::new(Cosine::new(options, shaped(&of, all, outside)?)?),
         Judge::Countdown { options, .. } => Box::new(Countdown::new(options.partial)?),
         Judge::Exact { options, .. } => Box::new(Exact::new(options)),
         Judge::Format { .. } => Box::new(R1Format::new()),
-        Judge::KimiLength { options, of } => Box::new(KimiLength::new(options, shaped(&of, all, processes)?)?),
+        Judge::KimiLength { options, of } => Box::new(KimiLength::new(options, shaped(&of, all, outside)?)?),
         Judge::LanguageConsistency { options, .. } => Box::new(LanguageConsistency::new(options)?),
         Judge::LengthLimits { options, .. } => Box::new(LengthLimits::new(options)?),
         Judge::Multiply { options, .. } => Box::new(Multiply::new(options)?),
@@ -201,7 +226,7 @@ fn build(
         Judge::ThinkFormat { .. } => Box::new(ThinkFormat::new()),
         Judge::Process { options, .. } => {
             let process = Process::new(options)?;
-            processes.push((reward.name.clone(), process.clone()));
+            outside.push((reward.name.clone(), Outside::Process(process.clone())));
             Box::new(process)
         }
         Judge::Expression { .. } => unreachable!("expressions are no judges of completions"),
@@ -209,14 +234,14 @@ fn build(
 }
 
 /// The reward that another one shapes: an instance of its own, which judges once more.
-fn shaped(of: &str, all: &Rewards, processes: &mut Vec<(String, Process)>) -> Result<Box<dyn RewardFn>, RewardError> {
+fn shaped(of: &str, all: &Rewards, outside: &mut Vec<(String, Outside)>) -> Result<Box<dyn RewardFn>, RewardError> {
     // Programs and commands are too dear to be asked twice, and shaped rewards have no use for a second shape.
     let usable = |reward: &&Reward| {
         !matches!(reward.judge, Judge::Expression { .. } | Judge::Code { .. } | Judge::Process { .. })
             && reward.judge.of().is_empty()
     };
     match all.0.iter().filter(usable).find(|reward| reward.name == of) {
-        Some(reward) => build(reward, all, processes),
+        Some(reward) => build(reward, all, outside),
         None => {
             let known: Vec<&str> = all.0.iter().filter(usable).map(|reward| reward.name.as_str()).collect();
             Err(RewardError::Of { of: of.to_owned(), known: known.join(", ") })

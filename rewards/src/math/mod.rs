@@ -1,6 +1,7 @@
 //! The accuracy reward: finds the answer of a completion and compares it with a mathematical gold answer.
 
 mod boxes;
+mod calls;
 mod clean;
 mod collect;
 mod combine;
@@ -63,8 +64,9 @@ const QUOTE_CHARS: usize = 60;
 ///
 /// - Numbers are equal as exact rationals, or to 154 digits where they are not rational; expressions are equal at several
 ///   fixed points. No tolerance makes different answers equal.
-/// - A decimal answers an exact gold that no decimal can write (`1/3`, `\sqrt2`) from 6 significant digits on. To a decimal
-///   gold of at least 3 significant digits, a value that is more exact by 2 digits or more is rounded.
+/// - A decimal means that very number: `3.1416` and `\pi` do not answer `3.14`. One exception: where one of the two is a
+///   value that no decimal can write (`1/3`, `\sqrt2`), the other may be its correct rounding, not its truncation, written
+///   with at least 6 significant digits. Amounts of money and percentages have no exception.
 /// - `28`, `28\%` and `0.28` answer `28\%`; `0.28` does not answer `28`. A unit may be missing on either side, but not be
 ///   another one.
 /// - Lists and sets are matched one to one, tuples in order, intervals by their ends and brackets. Equations may differ by a

@@ -3,7 +3,6 @@
 use num_bigint::BigInt;
 use num_rational::BigRational;
 
-use super::exact;
 use super::expr::Expr;
 use super::float::Budget;
 use super::same;
@@ -11,12 +10,8 @@ use super::scalar::units_agree;
 use super::token::Decimal;
 use super::value::Scalar;
 
-/// Significant digits from which a decimal may stand for an exact gold that no decimal can write (`1/3`, `sqrt(2)`).
-pub(super) const MIN_ANSWER_DIGITS: u32 = 6;
-/// Significant digits from which a decimal gold counts as rounded, so that more exact answers round to it.
-const MIN_GOLD_DIGITS: u32 = 3;
-/// Further digits that make an answer more exact than such a gold, and not just another number.
-const MORE_DIGITS: i32 = 2;
+/// Significant digits from which a decimal may stand for a value that no decimal can write (`1/3`, `sqrt(2)`).
+const MIN_DIGITS: u32 = 6;
 
 /// Whether `answer` is `gold`. Letters behind a number may be a unit in either of the two.
 pub(super) fn agree(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
@@ -58,28 +53,28 @@ fn one_reading(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
     }
 }
 
-/// Whether the numbers agree, exactly or as far as either is written.
+/// Whether the numbers are equal, or one is the correct rounding of the other, which no decimal can write.
 fn values(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
     if same::equal(&gold.expr, &answer.expr, budget) {
         return true;
     }
-    match (gold.decimal, answer.decimal) {
-        (Some(decimal), answer_decimal) if decimal.significant >= MIN_GOLD_DIGITS => {
-            let last_place = match answer_decimal {
-                Some(decimal) => decimal.last_place,
-                // A whole number is exact; its last digit is that of the ones.
-                None if same::rational(&answer.expr, budget).is_some_and(|value| exact::is_integer(&value)) => 0,
-                None => i32::MIN / 2,
-            };
-            last_place <= decimal.last_place - MORE_DIGITS
-                && rounds_to(&answer.expr, &gold.expr, decimal.last_place, budget)
-        }
-        (None, Some(decimal)) if decimal.significant >= MIN_ANSWER_DIGITS && !terminates(&gold.expr, budget) => {
-            rounds_to(&gold.expr, &answer.expr, decimal.last_place, budget)
-                || cut_off(&gold.expr, &answer.expr, decimal.last_place, budget)
-        }
-        _ => false,
+    // Amounts of money and percentages are what is written.
+    let counted = |scalar: &Scalar| scalar.percent || scalar.unit.as_deref().is_some_and(is_money);
+    if counted(gold) || counted(answer) {
+        return false;
     }
+    let (exact, rounded, decimal) = match (gold.decimal, answer.decimal) {
+        (Some(decimal), None) => (answer, gold, decimal),
+        (None, Some(decimal)) => (gold, answer, decimal),
+        _ => return false,
+    };
+    decimal.significant >= MIN_DIGITS
+        && !terminates(&exact.expr, budget)
+        && rounds_to(&exact.expr, &rounded.expr, decimal.last_place, budget)
+}
+
+fn is_money(unit: &str) -> bool {
+    ["dollar", "cent", "euro", "sterling", "yen", "rupee", "yuan"].iter().any(|money| unit.starts_with(money))
 }
 
 /// `value - decimal`, counted in units of the last place of `decimal`.
@@ -95,15 +90,6 @@ fn error(value: &Expr, decimal: &Expr, last_place: i32, budget: &Budget) -> Opti
 /// Whether `value` is `decimal` after rounding to the place of its last digit.
 fn rounds_to(value: &Expr, decimal: &Expr, last_place: i32, budget: &Budget) -> bool {
     error(value, decimal, last_place, budget).is_some_and(|error| error.abs() <= 0.5)
-}
-
-/// Whether `decimal` is `value` with the further digits left off.
-fn cut_off(value: &Expr, decimal: &Expr, last_place: i32, budget: &Budget) -> bool {
-    let negative = same::approximate(decimal, budget).is_some_and(|decimal| decimal < 0.0);
-    error(value, decimal, last_place, budget).is_some_and(|error| {
-        let towards_zero = if negative { -error } else { error };
-        (0.0..1.0).contains(&towards_zero)
-    })
 }
 
 /// Whether some decimal is exactly `expr`.

@@ -40,6 +40,37 @@ fn spaced_thousands(text: &str) -> bool {
         && groups.all(|group| group.len() == 3 && digits(group))
 }
 
+/// `text` with full-width signs, small digits and braced points as they are typed on a keyboard: `１`, `₂`, `⁄`, `0{.}5`.
+pub(super) fn typed(text: &str) -> Cow<'_, str> {
+    let full = |c: char| matches!(c, '０'..='９' | 'Ａ'..='Ｚ' | 'ａ'..='ｚ' | '＋' | '－' | '．' | '／' | '＝' | '％');
+    let small = |c: char| ('₀'..='₉').contains(&c);
+    if !text.contains(|c: char| full(c) || small(c) || c == '⁄') {
+        return if text.contains("{.}") { Cow::Owned(text.replace("{.}", ".")) } else { Cow::Borrowed(text) };
+    }
+    let mut typed = String::with_capacity(text.len());
+    let mut in_subscript = false;
+    for c in text.chars() {
+        let below = small(c);
+        if below && !in_subscript {
+            typed.push_str("_{");
+        } else if in_subscript && !below {
+            typed.push('}');
+        }
+        in_subscript = below;
+        let shifted = match c {
+            '⁄' => '/',
+            c if below => char::from_u32(c as u32 - '₀' as u32 + '0' as u32).unwrap_or(c),
+            c if full(c) => char::from_u32(c as u32 - 0xFEE0).unwrap_or(c),
+            c => c,
+        };
+        typed.push(shifted);
+    }
+    if in_subscript {
+        typed.push('}');
+    }
+    Cow::Owned(typed.replace("{.}", "."))
+}
+
 /// `text` with a decimal comma read as a point, if it is one number with one comma that groups no thousands: `3,14`.
 pub(super) fn decimal_comma(text: &str) -> Option<String> {
     let text = undelimited(text);

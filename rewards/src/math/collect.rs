@@ -9,6 +9,7 @@ use super::lex::{Unread, lex};
 use super::numerals;
 use super::parse::expression;
 use super::scalar::scalar;
+use super::spoken;
 use super::token::{Bracket, Relation, Token};
 use super::value::{Chain, Scalar, Span, Value};
 
@@ -20,6 +21,7 @@ const MAX_DEPTH: usize = 8;
 /// The value that `source` states; `Err` where any part of it is not understood.
 pub(super) fn read(source: &str, budget: &Budget) -> Result<Value, Unread> {
     let source = clean::undelimited(source);
+    let source = clean::typed(&source);
     if source.is_empty() {
         return Err(Unread);
     }
@@ -32,7 +34,21 @@ pub(super) fn read(source: &str, budget: &Budget) -> Result<Value, Unread> {
     if clean::says_none(&source) {
         return Ok(Value::Set(vec![]));
     }
-    list(&lex(&source)?, 0, budget)
+    if let Some(digits) = spoken::in_digits(&source) {
+        return list(&lex(&digits)?, 0, budget);
+    }
+    list(&outward(lex(&source)?), 0, budget)
+}
+
+/// `]2, 5[` with the brackets that are usual elsewhere.
+fn outward(mut tokens: Vec<Token>) -> Vec<Token> {
+    if let [first @ Token::Close(Bracket::Square), ..] = &mut tokens[..] {
+        *first = Token::Open(Bracket::Paren);
+    }
+    if let [_, .., last @ Token::Open(Bracket::Square)] = &mut tokens[..] {
+        *last = Token::Close(Bracket::Paren);
+    }
+    tokens
 }
 
 /// Index behind each token's bracket level: the level before every token.
@@ -106,6 +122,10 @@ fn item(tokens: &[Token], depth: usize, budget: &Budget) -> Result<Value, Unread
     if let [name, set] = parts[..] {
         return if is_name(name) { item(set, depth + 1, budget) } else { Err(Unread) };
     }
+    let (parts, _) = split(tokens, &|token| *token == Token::Mod)?;
+    if let [residue, modulus] = parts[..] {
+        return congruence(residue, modulus);
+    }
     let tokens = &joined_unions(tokens)[..];
     let (parts, relations) = split(tokens, &|token| matches!(token, Token::Relation(_)))?;
     if parts.len() > 1 {
@@ -147,13 +167,30 @@ fn item(tokens: &[Token], depth: usize, budget: &Budget) -> Result<Value, Unread
     Ok(Value::Scalar(scalar(tokens)?))
 }
 
-/// `U` between two intervals is a union sign typed on a keyboard.
+/// `x \equiv 3 \pmod 7`, or `3 \pmod 7`.
+fn congruence(residue: &[Token], modulus: &[Token]) -> Result<Value, Unread> {
+    let (parts, _) = split(residue, &|token| *token == Token::Equiv)?;
+    let (name, residue) = match parts[..] {
+        [residue] => (None, residue),
+        [[Token::Symbol(name)], residue] => (Some(name.clone()), residue),
+        _ => return Err(Unread),
+    };
+    Ok(Value::Congruence(name, expression(residue)?, expression(modulus)?))
+}
+
+/// `U` between two intervals is a union sign typed on a keyboard, and `-` before a set takes it away.
 fn joined_unions(tokens: &[Token]) -> Vec<Token> {
     let mut tokens = tokens.to_vec();
     for i in 1..tokens.len().saturating_sub(1) {
         let between = matches!((&tokens[i - 1], &tokens[i + 1]), (Token::Close(_), Token::Open(_)));
         if between && tokens[i] == Token::Symbol("U".to_owned()) {
             tokens[i] = Token::Cup;
+        }
+        // `\mathbb{R} - \{0\}`
+        let without = matches!(tokens[i - 1], Token::Reals | Token::Close(Bracket::Paren | Bracket::Square))
+            && tokens[i + 1] == Token::Open(Bracket::Set);
+        if without && tokens[i] == Token::Minus {
+            tokens[i] = Token::Setminus;
         }
     }
     tokens

@@ -123,6 +123,13 @@ pub(super) fn set_operations(values: Vec<Value>, operators: &[&Token], budget: &
                 let spans = interval::spans(left).ok_or(Unread)?;
                 Value::Spans(interval::without(spans, &points, budget).ok_or(Unread)?, false)
             }
+            (Token::Setminus, left, right) => {
+                let (spans, removed) = (interval::spans(left).ok_or(Unread)?, interval::spans(&right).ok_or(Unread)?);
+                let kept = removed.iter().try_fold(spans, |kept, one| {
+                    interval::intersection(&kept, &interval::outside(one), budget)
+                });
+                Value::Spans(kept.ok_or(Unread)?, false)
+            }
             _ => return Err(Unread),
         };
     }

@@ -124,6 +124,8 @@ fn bracket_or_token(lexer: &mut Lexer<'_>, name: &str) -> Result<(), Unread> {
         "ne" | "neq" => Token::Relation(Relation::NotEqual),
         "approx" | "simeq" | "thickapprox" => Token::Relation(Relation::Approximate),
         "in" => Token::In,
+        "equiv" => Token::Equiv,
+        "pmod" | "bmod" | "mod" | "pod" => Token::Mod,
         "cup" | "bigcup" => Token::Cup,
         "cap" | "bigcap" => Token::Cap,
         "setminus" | "backslash" | "smallsetminus" => Token::Setminus,

@@ -1,6 +1,7 @@
 //! Whether an answer is the gold. The gold's type decides what is compared, and how.
 
 use super::combine::assignment;
+use super::exact;
 use super::expr::Expr;
 use super::float::Budget;
 use super::interval;
@@ -31,6 +32,7 @@ pub(super) fn equal(gold: &Value, answer: &Value, rules: Rules<'_>) -> bool {
         Value::Equation(chain) => equation(chain, answer, rules),
         Value::Inequality(chain) => inequality(chain, answer, rules),
         Value::Ratio(terms) => ratio(terms, answer, rules),
+        Value::Congruence(name, residue, modulus) => congruent(name.as_deref(), residue, modulus, answer, rules.budget),
         Value::Based(numeral, base) => based(numeral, *base, answer),
     }
 }
@@ -171,7 +173,7 @@ fn tuple(gold: &Value, parts: (Bracket, &[Value], Bracket), answer: &Value, rule
 }
 
 fn spans(gold: &Value, answer: &Value, rules: Rules<'_>) -> bool {
-    let inequality_for_interval = rules.inequality_for_interval || matches!(gold, Value::Spans(_, true));
+    let inequality_for_interval = rules.inequality_for_interval || matches!(gold, Value::Spans(..));
     let Some(gold) = interval::spans(gold) else { return false };
     let answer = match answer {
         Value::Inequality(_) | Value::Spans(_, true) if !inequality_for_interval => None,
@@ -262,6 +264,19 @@ fn ratio(golds: &[Expr], answer: &Value, rules: Rules<'_>) -> bool {
         .iter()
         .zip(&answers)
         .all(|(gold, answer)| same::equal(&times(gold, &answers[0]), &times(answer, &golds[0]), rules.budget))
+}
+
+/// The same modulus, and residues that differ by a multiple of it. The name may be left out.
+fn congruent(name: Option<&str>, residue: &Expr, modulus: &Expr, answer: &Value, budget: &Budget) -> bool {
+    let Value::Congruence(other, answer_residue, answer_modulus) = answer else { return false };
+    if name.is_some_and(|name| other.as_ref().is_some_and(|other| other != name))
+        || !same::equal(modulus, answer_modulus, budget)
+    {
+        return false;
+    }
+    let turns = Expr::quotient(Expr::difference(residue.clone(), answer_residue.clone()), modulus.clone());
+    same::equal(residue, answer_residue, budget)
+        || same::rational(&turns, budget).is_some_and(|turns| exact::is_integer(&turns))
 }
 
 /// A numeral with a base: the same numeral without it, or another base that makes the same number.

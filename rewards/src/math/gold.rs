@@ -7,6 +7,7 @@ use super::clean;
 use super::collect::read;
 use super::extract::joined;
 use super::float::Budget;
+use super::interval;
 use super::value::Value;
 use crate::tags::last_answer;
 
@@ -41,12 +42,21 @@ impl GoldAnswer {
             }
             _ if is_name(&text) => GoldKind::Text,
             _ => match read(&text, budget) {
-                Ok(value) => GoldKind::Value(value),
+                Ok(value) => GoldKind::Value(solved(value, &text)),
                 Err(_) if clean::is_words(&text) => GoldKind::Text,
                 Err(_) => GoldKind::Unreadable,
             },
         };
         Self { text, kind }
+    }
+}
+
+/// An interval that `text` names an unknown for, `x \in [1, 2]`, which inequalities of that unknown answer as well.
+fn solved(value: Value, text: &str) -> Value {
+    let names = text.contains("\\in ") || text.contains("\\in[") || text.contains("\\in(") || text.contains('∈');
+    match interval::spans(&value) {
+        Some(spans) if names && matches!(value, Value::Tuple(..)) => Value::Spans(spans, true),
+        _ => value,
     }
 }
 
@@ -86,6 +96,17 @@ pub(super) fn option(text: &str) -> Option<(char, &str)> {
                 rest = inner.trim_start_matches([' ', '*']);
                 depth += 1;
             }
+        }
+    }
+    // `(\text{C})`
+    for wrap in ["(\\text{", "(\\textbf{", "(\\mathrm{", "(\\mathbf{"] {
+        if let Some(inner) = rest.strip_prefix(wrap)
+            && let Some(letter) = inner.chars().next().filter(|&letter| is_letter(letter))
+            && let Some(behind) = inner[1..].strip_prefix("})")
+        {
+            let plain = behind.replace("\\text", "").replace(['{', '}'], " ");
+            let behind = behind.trim_matches([' ', '~', '\\', '*', '$', ':', '.', '}']);
+            return (!names_another(&plain)).then_some((letter, behind));
         }
     }
     let (paren, inner) = match rest.strip_prefix('(') {

@@ -122,6 +122,15 @@ pub(super) fn intersection(left: &[Span], right: &[Span], budget: &Budget) -> Op
     Some(common)
 }
 
+/// What lies on both sides of `span`.
+pub(super) fn outside(span: &Span) -> [Span; 2] {
+    let low = Expr::Negative(Box::new(Expr::Infinity));
+    [
+        Span { low, high: span.low.clone(), low_closed: false, high_closed: !span.low_closed },
+        Span { low: span.high.clone(), high: Expr::Infinity, low_closed: !span.high_closed, high_closed: false },
+    ]
+}
+
 /// `spans` without single points.
 pub(super) fn without(spans: Vec<Span>, points: &[Value], budget: &Budget) -> Option<Vec<Span>> {
     let minus_infinity = || Expr::Negative(Box::new(Expr::Infinity));

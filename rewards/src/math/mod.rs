@@ -23,6 +23,7 @@ mod parse;
 mod prose;
 mod same;
 mod scalar;
+mod spoken;
 mod token;
 mod value;
 mod words;
@@ -189,6 +190,11 @@ impl Accuracy {
         let rules = Rules { inequality_for_interval: self.options.inequality_answers_interval, budget: &budget };
         if clean::undelimited(&found.text) == clean::undelimited(&gold.text) {
             return Ok(format!("written as the gold, {}", value.kind()));
+        }
+        if let Value::Based(numeral, _) = value
+            && numerals::is_numeral(numeral, &found.text)
+        {
+            return Ok("the digits of the gold, without its base".to_owned());
         }
         let Some(answer) = readings(found).find_map(|text| read(text, &budget).ok()) else {
             return Err(format!("not understood as mathematics, where the gold is {}", value.kind()));

@@ -43,12 +43,18 @@ pub(super) fn equal(gold: &Expr, answer: &Expr, budget: &Budget) -> bool {
     let mut work = Work::new(FIRST_BITS, budget);
     let rounded = rounds_fractions(gold) && rounds_fractions(answer);
     let whole = needs_whole(gold) || needs_whole(answer) || rounded;
-    // Roundings of fractions may agree at a few whole numbers by chance.
-    let n_wanted = if rounded { N_POINTS } else { N_AGREE };
+    let divides = has(gold, &is_divisor) || has(answer, &is_divisor);
+    let at = match (divides, whole) {
+        (true, _) => At::Divisible,
+        (false, true) => At::Whole,
+        (false, false) => At::Real,
+    };
+    // Roundings and divisors may agree at a few whole numbers by chance.
+    let n_wanted = if rounded || divides { N_POINTS } else { N_AGREE };
     let mut n_agree = 0;
     for k in 0..N_POINTS {
         // Where functions agree to 57 digits at several points, more digits of the first are enough.
-        match equal_at(gold, answer, &point(&names, k, whole, false), n_agree == 0, &mut work) {
+        match equal_at(gold, answer, &point(&names, k, at, false), n_agree == 0, &mut work) {
             Some(true) => n_agree += 1,
             Some(false) => return false,
             None => {}
@@ -59,9 +65,16 @@ pub(super) fn equal(gold: &Expr, answer: &Expr, budget: &Budget) -> bool {
     }
     let size = |part: &Expr| matches!(part, Expr::Apply(Function::Abs, inner) if inner.has_symbols());
     let sizes = gold.any(&size) && !answer.any(&size);
+    // Roundings down and up part where there is nothing to round.
+    let rounds = |part: &Expr| matches!(part, Expr::Apply(Function::Floor | Function::Ceiling, _));
+    let differs_at_whole = || {
+        !whole
+            && (has(gold, &rounds) || has(answer, &rounds))
+            && (0..2).any(|k| equal_at(gold, answer, &point(&names, k, At::Whole, false), false, &mut Work::new(FIRST_BITS, budget)) == Some(false))
+    };
     let differs_at_negative = || {
         (N_POINTS..N_POINTS + N_NEGATIVE).any(|k| {
-            let point = point(&names, k, whole, true);
+            let point = point(&names, k, at, true);
             let work = &mut Work::new(FIRST_BITS, budget);
             match (is_real(gold, &point, work), is_real(answer, &point, work)) {
                 (true, true) => equal_at(gold, answer, &point, false, work) == Some(false),
@@ -71,7 +84,7 @@ pub(super) fn equal(gold: &Expr, answer: &Expr, budget: &Budget) -> bool {
             }
         })
     };
-    n_agree == n_wanted && (whole || !differs_at_negative())
+    n_agree == n_wanted && (whole || !differs_at_negative()) && !differs_at_whole()
 }
 
 /// `answer(x) = c * gold(x)` with one constant `c` that is not zero; its sign is returned (1 or -1). This is when two
@@ -88,7 +101,7 @@ pub(super) fn proportional(gold: &Expr, answer: &Expr, budget: &Budget) -> Optio
     let mut work = Work::new(FIRST_BITS, budget);
     let mut sign = None;
     for k in 0..N_POINTS {
-        let point = point(&names, k, false, false);
+        let point = point(&names, k, At::Real, false);
         let (gold, answer) = (approximate_at(gold, &point, &mut work)?, approximate_at(answer, &point, &mut work)?);
         if gold == 0.0 || answer == 0.0 {
             if (gold == 0.0) != (answer == 0.0) {
@@ -132,15 +145,21 @@ fn symbols<'a>(exprs: &[&'a Expr]) -> Option<BTreeSet<&'a str>> {
     (names.len() <= MAX_SYMBOLS).then_some(names)
 }
 
+/// Whether `wanted` holds of a part of `expr` that has symbols.
+fn has(expr: &Expr, wanted: &dyn Fn(&Expr) -> bool) -> bool {
+    expr.any(&|part| wanted(part) && part.has_symbols())
+}
+
+fn is_divisor(part: &Expr) -> bool {
+    matches!(part, Expr::Call(name, _) if matches!(name.as_str(), "gcd" | "lcm")) && part.has_symbols()
+}
+
 /// Whether `expr` has a function of its symbols that only whole numbers can be put into.
 fn needs_whole(expr: &Expr) -> bool {
     let rounds = |part: &Expr| match part {
         Expr::Apply(Function::Factorial, inner) => inner.has_symbols(),
-        Expr::Call(name, arguments) if matches!(name.as_str(), "gcd" | "lcm") => {
-            arguments.iter().any(Expr::has_symbols)
-        }
         Expr::Binomial(pair) => pair.1.has_symbols(),
-        _ => false,
+        call => is_divisor(call),
     };
     expr.any(&rounds)
 }
@@ -160,15 +179,29 @@ fn rounds_fractions(expr: &Expr) -> bool {
     expr.any(&rounding) && !expr.any(&other)
 }
 
-/// The `k`-th point for the symbols `names`: fixed numbers without pattern, between about 0.1 and 4, or whole ones.
-fn point(names: &BTreeSet<&str>, k: usize, whole: bool, negative: bool) -> Point {
+/// What the symbols stand for at a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// Fractions.
+    Real,
+    Whole,
+    /// Whole numbers with many divisors.
+    Divisible,
+}
+
+/// The `k`-th point for the symbols `names`: fixed numbers without pattern, fractions between about 0.1 and 4.
+fn point(names: &BTreeSet<&str>, k: usize, at: At, negative: bool) -> Point {
     let value = |j: usize| {
         // The finaliser of SplitMix64 (Steele, Lea and Flood, 2014) as a fixed source of digits.
         let mut z = ((k * 31 + j + 1) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^= z >> 31;
-        if whole {
+        if at == At::Divisible {
+            const RICH: [i64; 12] = [12, 18, 20, 30, 24, 36, 60, 45, 50, 16, 27, 70];
+            return BigRational::from_integer(BigInt::from(RICH[(z % 12) as usize]));
+        }
+        if at == At::Whole {
             return BigRational::from_integer(BigInt::from(2 + k as i64 + if j == 0 { 0 } else { (z % 7) as i64 + j as i64 }));
         }
         // An odd numerator over a power of two: fractions that are cheap to reduce.

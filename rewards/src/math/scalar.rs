@@ -23,6 +23,15 @@ pub(super) fn scalar(tokens: &[Token]) -> Result<Scalar, Unread> {
         Token::Word(word) => matches!(word.as_str(), "percent" | "pct" | "percentage"),
         token => *token == Token::Percent,
     };
+    // "18 times", as often as something is done, and "25 per cent".
+    let word = |token: &Token, word: &str| matches!(token, Token::Word(other) if other == word);
+    match tokens {
+        [inner @ .., Token::Number(..), last] if word(last, "times") => return scalar(&tokens[..inner.len() + 1]),
+        [inner @ .., per, cent] if word(per, "per") && word(cent, "cent") && !inner.is_empty() => {
+            return scalar(&[inner, &[Token::Percent]].concat());
+        }
+        _ => {}
+    }
     if let [inner @ .., last] = tokens
         && is_percent(last)
         && !inner.is_empty()

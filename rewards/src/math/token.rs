@@ -109,6 +109,10 @@ pub(super) enum Token {
     Or,
     Relation(Relation),
     In,
+    /// `\equiv`
+    Equiv,
+    /// `\pmod` and its kin.
+    Mod,
     Cup,
     Cap,
     Setminus,

@@ -63,6 +63,8 @@ pub(super) enum Value {
     /// Sides joined by at least one of `< > ≤ ≥ ≠`.
     Inequality(Chain),
     Ratio(Vec<Expr>),
+    /// What it is about if it is named, residue, modulus.
+    Congruence(Option<String>, Expr, Expr),
     /// A numeral and its base.
     Based(String, u32),
 }
@@ -89,6 +91,7 @@ impl Value {
             Value::Equation(_) => "an equation",
             Value::Inequality(_) => "an inequality",
             Value::Ratio(_) => "a ratio",
+            Value::Congruence(..) => "a congruence",
             Value::Based(..) => "a numeral with a base",
         }
     }

@@ -186,6 +186,7 @@ pub(super) fn unit(word: &str) -> Option<&'static str> {
         "eV" => "eV",
         "T" | "tesla" => "T",
         "C" | "coulomb" | "coulombs" | "celsius" => "C",
+        "ohm" | "ohms" | "Omega" => "ohm",
         "degree" | "degrees" | "deg" | "°" => "degree",
         "rad" | "radian" | "radians" => "rad",
         "dollar" | "dollars" | "usd" | "USD" | "$" | "bucks" => "dollar",

@@ -202,7 +202,12 @@ fn relation(parts: &[&[Token]], relations: &[&Token], depth: usize, budget: &Bud
     // `= 5` and `\approx 5`, as when a formula is cut out of a sentence.
     if equation && parts[0].is_empty() {
         return match parts[1..] {
-            [only] => item(only, depth + 1, budget),
+            [only] => Ok(match item(only, depth + 1, budget)? {
+                Value::Scalar(scalar) => {
+                    Value::Scalar(Scalar { approximate: relations[0] == Relation::Approximate, ..scalar })
+                }
+                value => value,
+            }),
             _ => relation_of(&parts[1..], &relations[1..], equation),
         };
     }
@@ -225,7 +230,10 @@ fn relation_of(parts: &[&[Token]], relations: &[Relation], equation: bool) -> Re
         Err(Unread) if i == 0 && named && equation => Ok(Scalar::plain(Expr::Symbol("name".to_owned()))),
         Err(Unread) => Err(Unread),
     };
-    let sides = parts.iter().enumerate().map(side).collect::<Result<Vec<_>, _>>()?;
+    let mut sides = parts.iter().enumerate().map(side).collect::<Result<Vec<_>, _>>()?;
+    for (side, relation) in sides[1..].iter_mut().zip(relations) {
+        side.approximate = *relation == Relation::Approximate;
+    }
     let chain = Chain { sides, relations: relations.to_vec(), named };
     Ok(if equation { Value::Equation(chain) } else { Value::Inequality(chain) })
 }

@@ -6,6 +6,7 @@ use super::float::Budget;
 use super::interval;
 use super::number;
 use super::numerals;
+use super::options::Unevaluated;
 use super::same;
 use super::token::{Bracket, Relation};
 use super::value::{Chain, Scalar, Value};
@@ -15,6 +16,8 @@ use super::value::{Chain, Scalar, Value};
 pub(super) struct Rules<'a> {
     /// Whether an inequality answers an interval.
     pub(super) inequality_for_interval: bool,
+    /// Whether arithmetic that is not carried out answers a number.
+    pub(super) unevaluated: Unevaluated,
     /// What all comparisons of this verdict may cost together.
     pub(super) budget: &'a Budget,
 }
@@ -37,20 +40,22 @@ pub(super) fn equal(gold: &Value, answer: &Value, rules: Rules<'_>) -> bool {
 
 fn scalar(gold: &Scalar, answer: &Value, rules: Rules<'_>) -> bool {
     match answer {
-        Value::Scalar(answer) => number::agree(gold, answer, rules.budget),
+        Value::Scalar(answer) => number::agree(gold, answer, rules),
         Value::Equation(chain) => stated_value(gold, chain, rules),
         // The same value written several times is no hedge: `1/2 or 0.5`.
         Value::List(items) => !items.is_empty() && items.iter().all(|item| scalar(gold, item, rules)),
         Value::Set(items) => matches!(&items[..], [only] if scalar(gold, only, rules)),
         Value::Ratio(terms) => match &terms[..] {
             [left, right] => {
-                !gold.expr.has_symbols()
-                    && same::equal(&gold.expr, &Expr::quotient(left.clone(), right.clone()), rules.budget)
+                let quotient = Scalar::plain(Expr::quotient(left.clone(), right.clone()));
+                number::carried_out(gold, &quotient, rules) && same::equal(&gold.expr, &quotient.expr, rules.budget)
             }
             _ => false,
         },
-        Value::Based(numeral, base) => numerals::value_in_base(numeral, *base)
-            .is_some_and(|value| same::equal(&gold.expr, &Expr::Number(value), rules.budget) && gold.unit.is_none()),
+        Value::Based(numeral, base) if rules.unevaluated == Unevaluated::Right => {
+            numerals::value_in_base(numeral, *base)
+                .is_some_and(|value| same::equal(&gold.expr, &Expr::Number(value), rules.budget) && gold.unit.is_none())
+        }
         _ => false,
     }
 }
@@ -65,7 +70,7 @@ fn stated_value(gold: &Scalar, chain: &Chain, rules: Rules<'_>) -> bool {
         return false;
     }
     if chain.relations.iter().all(exact) {
-        return number::agree(gold, last, rules.budget)
+        return number::agree(gold, last, rules)
             && computed.iter().all(|side| same::equal(&side.expr, &last.expr, rules.budget));
     }
     // Of an approximation the exact side counts, or the approximate one where the gold is as approximate.
@@ -76,7 +81,7 @@ fn stated_value(gold: &Scalar, chain: &Chain, rules: Rules<'_>) -> bool {
         (Some(exact), Some(last)) => (exact - last).abs() <= 0.01 * exact.abs().max(last.abs()),
         _ => false,
     };
-    computed.iter().all(near) && chain.sides[first..].iter().any(|side| number::agree(gold, side, rules.budget))
+    computed.iter().all(near) && chain.sides[first..].iter().any(|side| number::agree(gold, side, rules))
 }
 
 /// Each of `golds` matched with another one of `answers`, all used up.
@@ -188,13 +193,13 @@ fn matrix(golds: &[Vec<Scalar>], answer: &Value, rules: Rules<'_>) -> bool {
             golds.len() == answers.len()
                 && golds.iter().zip(answers).all(|(gold, answer)| {
                     gold.len() == answer.len()
-                        && gold.iter().zip(answer).all(|(gold, answer)| number::agree(gold, answer, rules.budget))
+                        && gold.iter().zip(answer).all(|(gold, answer)| number::agree(gold, answer, rules))
                 })
         }
         Value::Tuple(Bracket::Paren, items, Bracket::Paren) => {
             golds.len() == items.len()
                 && golds.iter().zip(items).all(|(gold, item)| match (&gold[..], item) {
-                    ([gold], Value::Scalar(answer)) => number::agree(gold, answer, rules.budget),
+                    ([gold], Value::Scalar(answer)) => number::agree(gold, answer, rules),
                     _ => false,
                 })
         }
@@ -207,15 +212,15 @@ fn equation(gold: &Chain, answer: &Value, rules: Rules<'_>) -> bool {
         Value::Equation(answer) => answer,
         // The value alone answers `x = 5`, `y = 2x + 1`, `f(x) = ...`.
         Value::Scalar(answer) => {
-            return gold.named && gold.sides.last().is_some_and(|last| number::agree(last, answer, rules.budget));
+            return gold.named && gold.sides.last().is_some_and(|last| number::agree(last, answer, rules));
         }
         _ => return false,
     };
     let ([gold_left, gold_right], [answer_left, answer_right]) = (&gold.sides[..], &answer.sides[..]) else {
         return gold.sides.len() == answer.sides.len()
-            && gold.sides.iter().zip(&answer.sides).all(|(gold, answer)| number::agree(gold, answer, rules.budget));
+            && gold.sides.iter().zip(&answer.sides).all(|(gold, answer)| number::agree(gold, answer, rules));
     };
-    if number::agree(gold_left, answer_left, rules.budget) && number::agree(gold_right, answer_right, rules.budget) {
+    if number::agree(gold_left, answer_left, rules) && number::agree(gold_right, answer_right, rules) {
         return true;
     }
     let gold_zero = Expr::difference(gold_left.expr.clone(), gold_right.expr.clone());
@@ -235,7 +240,7 @@ fn inequality(gold: &Chain, answer: &Value, rules: Rules<'_>) -> bool {
     let ([gold_left, gold_right], [answer_left, answer_right]) = (&gold.sides[..], &answer.sides[..]) else {
         return gold.relations == answer.relations
             && gold.sides.len() == answer.sides.len()
-            && gold.sides.iter().zip(&answer.sides).all(|(gold, answer)| number::agree(gold, answer, rules.budget));
+            && gold.sides.iter().zip(&answer.sides).all(|(gold, answer)| number::agree(gold, answer, rules));
     };
     let gold_zero = Expr::difference(gold_left.expr.clone(), gold_right.expr.clone());
     let answer_zero = Expr::difference(answer_left.expr.clone(), answer_right.expr.clone());

@@ -116,13 +116,27 @@ fn is_letter(letter: char) -> bool {
 
 /// The option that a sentence states, if it names one only and neither hedges nor denies: "the correct choice is (D)".
 pub(super) fn stated_option(sentence: &str) -> Option<char> {
-    const DOUBTS: [&str; 11] =
-        ["not", "or", "either", "neither", "nor", "isn't", "and", "wrong", "incorrect", "false", "eliminate"];
-    let words: Vec<&str> = sentence
-        .split_whitespace()
-        .map(|word| word.trim_matches(['(', ')', '.', ':', ',', '*', '$', '"', '\'']))
-        .filter(|word| !word.is_empty())
-        .collect();
+    const DOUBTS: [&str; 16] = [
+        "not",
+        "or",
+        "either",
+        "neither",
+        "nor",
+        "isn't",
+        "and",
+        "wrong",
+        "incorrect",
+        "false",
+        "eliminate",
+        "but",
+        "though",
+        "although",
+        "maybe",
+        "perhaps",
+    ];
+    let raw: Vec<&str> = sentence.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)).collect();
+    let words: Vec<&str> =
+        raw.iter().map(|word| word.trim_matches(['(', ')', '.', ':', ',', '*', '$', '"', '\''])).collect();
     if words.iter().any(|word| DOUBTS.contains(&word.to_lowercase().as_str())) {
         return None;
     }
@@ -130,7 +144,8 @@ pub(super) fn stated_option(sentence: &str) -> Option<char> {
     // "A" may be an article.
     let named = |i: usize| {
         let introduced = i > 0 && matches!(words[i - 1].to_lowercase().as_str(), "option" | "choice" | "answer" | "is");
-        single(words[i]) && (words[i] != "A" || i + 1 == words.len() || introduced)
+        let follows = words.get(i + 1).is_some_and(|next| next.starts_with(char::is_lowercase));
+        single(words[i]) && (words[i] != "A" || !follows || raw[i].len() > 1 || introduced)
     };
     let mut options = (0..words.len()).filter(|&i| named(i)).map(|i| words[i]);
     let option = options.next()?.chars().next();

@@ -28,7 +28,7 @@ mod words;
 
 use std::iter;
 
-pub use options::{AccuracyOptions, OnUnreadableGold};
+pub use options::{AccuracyOptions, OnUnreadableGold, Unevaluated};
 
 use self::collect::read;
 use self::equal::Rules;
@@ -62,12 +62,18 @@ const QUOTE_CHARS: usize = 60;
 /// # When it is right
 ///
 /// - Numbers are equal as exact rationals, or to 154 digits where they are not rational; expressions are equal at several
-///   fixed points. No tolerance makes different answers equal.
-/// - A decimal answers an exact gold that no decimal can write (`1/3`, `\sqrt2`) from 6 significant digits on. To a decimal
-///   gold of at least 3 significant digits, a value that is more exact by 2 digits or more is rounded.
+///   fixed points. Letters that cancel (`x + 15 - x`) are no number. Arithmetic that is not carried out (`17 \times 23` for
+///   391) is right unless [`AccuracyOptions::unevaluated`] says otherwise.
+/// - Only where a decimal is written is there anything besides equality. A decimal of at least 6 significant digits and an
+///   exact value that no decimal can write (`1/3`, `\sqrt2`) are the same if the value rounded or cut off at the last digit of
+///   the decimal is the decimal: both 1.414214 and 1.414213 answer `\sqrt2`. A decimal gold of at least 3 significant
+///   digits is answered by a decimal or a whole number that is written to at least 2 further places and rounds to it: 3.1416
+///   answers 3.14, while 3.142, 22/7 and `\pi` do not. A gold marked as approximate (`\approx 3.14`) of at least 3 digits is
+///   answered by every exact value that rounds to it.
 /// - `28`, `28\%` and `0.28` answer `28\%`; `0.28` does not answer `28`. A unit may be missing on either side, but not be
 ///   another one.
-/// - Lists and sets are matched one to one, tuples in order, intervals by their ends and brackets. Equations may differ by a
+/// - Lists and sets are compared as sets, as Math-Verify does: in any order, and a value written twice counts once (`1, 2, 2`
+///   answers `1, 2`). Tuples are compared in order, intervals by their ends and brackets. Equations may differ by a
 ///   factor, inequalities are solved where they are linear in one unknown, matrices agree entry by entry.
 /// - Several values, "or", or several options for one gold are wrong, and so is everything that is not wholly understood.
 ///
@@ -184,7 +190,11 @@ impl Accuracy {
 
     fn compare_value(&self, value: &Value, gold: &GoldAnswer, found: &Found<'_>) -> Result<String, String> {
         let budget = Budget::new(BUDGET_WORDS);
-        let rules = Rules { inequality_for_interval: self.options.inequality_answers_interval, budget: &budget };
+        let rules = Rules {
+            inequality_for_interval: self.options.inequality_answers_interval,
+            unevaluated: self.options.unevaluated,
+            budget: &budget,
+        };
         if clean::undelimited(&found.text) == clean::undelimited(&gold.text) {
             return Ok(format!("written as the gold, {}", value.kind()));
         }

@@ -3,23 +3,30 @@
 use num_bigint::BigInt;
 use num_rational::BigRational;
 
+use super::equal::Rules;
 use super::exact;
 use super::expr::Expr;
 use super::float::Budget;
+use super::options::Unevaluated;
 use super::same;
 use super::scalar::units_agree;
 use super::token::Decimal;
 use super::value::Scalar;
 
-/// Significant digits from which a decimal may stand for an exact gold that no decimal can write (`1/3`, `sqrt(2)`).
-pub(super) const MIN_ANSWER_DIGITS: u32 = 6;
+/// Significant digits from which a decimal and an exact value that no decimal can write (`1/3`, `sqrt(2)`) may be the same,
+/// whichever of them is the gold.
+const MIN_EXACT_DIGITS: u32 = 6;
 /// Significant digits from which a decimal gold counts as rounded, so that more exact answers round to it.
 const MIN_GOLD_DIGITS: u32 = 3;
 /// Further digits that make an answer more exact than such a gold, and not just another number.
 const MORE_DIGITS: i32 = 2;
 
 /// Whether `answer` is `gold`. Letters behind a number may be a unit in either of the two.
-pub(super) fn agree(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
+pub(super) fn agree(gold: &Scalar, answer: &Scalar, rules: Rules<'_>) -> bool {
+    if !carried_out(gold, answer, rules) {
+        return false;
+    }
+    let budget = rules.budget;
     if one_reading(gold, answer, budget) {
         return true;
     }
@@ -31,6 +38,41 @@ pub(super) fn agree(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
         (Some(gold), _) if answer.unit.is_some() => one_reading(gold, answer, budget),
         (_, Some(answer)) => !gold.expr.has_symbols() && one_reading(gold, answer, budget),
         _ => false,
+    }
+}
+
+/// Whether `answer` is written out as far as `rules` ask for: to a number, where the gold is one.
+pub(super) fn carried_out(gold: &Scalar, answer: &Scalar, rules: Rules<'_>) -> bool {
+    let written_out = |scalar: &Scalar| {
+        scalar.decimal.is_some()
+            || is_literal(&scalar.expr)
+            || scalar.measured.as_ref().is_some_and(|measured| measured.decimal.is_some() || is_literal(&measured.expr))
+    };
+    rules.unevaluated == Unevaluated::Right || !written_out(gold) || written_out(answer)
+}
+
+/// Whether `expr` is a number as one writes it: with a sign at most, or a fraction of whole numbers that is none itself.
+fn is_literal(expr: &Expr) -> bool {
+    let whole = |expr: &Expr| match unsigned(expr) {
+        Expr::Number(value) if exact::is_integer(value) => Some(value.clone()),
+        _ => None,
+    };
+    match unsigned(expr) {
+        Expr::Number(_) => true,
+        Expr::Quotient(pair) => match (whole(&pair.0), whole(&pair.1)) {
+            (Some(numerator), Some(denominator)) => {
+                !exact::is_zero(&denominator) && !exact::is_integer(&(numerator / denominator))
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+fn unsigned(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Negative(inner) => inner,
+        expr => expr,
     }
 }
 
@@ -63,18 +105,24 @@ fn values(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
     if same::equal(&gold.expr, &answer.expr, budget) {
         return true;
     }
+    // A whole number is exact; its last digit is that of the ones.
+    let whole = matches!(unsigned(&answer.expr), Expr::Number(value) if exact::is_integer(value));
+    let answer_place = answer.decimal.map(|decimal| decimal.last_place).or_else(|| whole.then_some(0));
     match (gold.decimal, answer.decimal) {
-        (Some(decimal), answer_decimal) if decimal.significant >= MIN_GOLD_DIGITS => {
-            let last_place = match answer_decimal {
-                Some(decimal) => decimal.last_place,
-                // A whole number is exact; its last digit is that of the ones.
-                None if same::rational(&answer.expr, budget).is_some_and(|value| exact::is_integer(&value)) => 0,
-                None => i32::MIN / 2,
-            };
-            last_place <= decimal.last_place - MORE_DIGITS
-                && rounds_to(&answer.expr, &gold.expr, decimal.last_place, budget)
+        (Some(decimal), _) if decimal.significant >= MIN_GOLD_DIGITS => {
+            let place = decimal.last_place;
+            let rounds = || rounds_to(&answer.expr, &gold.expr, place, budget);
+            match answer_place {
+                Some(answer_place) => answer_place <= place - MORE_DIGITS && rounds(),
+                None if gold.approximate => rounds(),
+                None => {
+                    decimal.significant >= MIN_EXACT_DIGITS
+                        && !terminates(&answer.expr, budget)
+                        && (rounds() || cut_off(&answer.expr, &gold.expr, place, budget))
+                }
+            }
         }
-        (None, Some(decimal)) if decimal.significant >= MIN_ANSWER_DIGITS && !terminates(&gold.expr, budget) => {
+        (None, Some(decimal)) if decimal.significant >= MIN_EXACT_DIGITS && !terminates(&gold.expr, budget) => {
             rounds_to(&gold.expr, &answer.expr, decimal.last_place, budget)
                 || cut_off(&gold.expr, &answer.expr, decimal.last_place, budget)
         }

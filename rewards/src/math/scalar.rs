@@ -135,9 +135,13 @@ fn decimal(tokens: &[Token]) -> Option<Decimal> {
 
 /// The value times a power of ten, as "million" says.
 fn scaled(value: Scalar, power: u32) -> Scalar {
-    let factor = Expr::Number(BigRational::from_integer(BigInt::from(10).pow(power)));
+    let factor = BigRational::from_integer(BigInt::from(10).pow(power));
     let decimal = value.decimal.map(|decimal| Decimal { last_place: decimal.last_place + power as i32, ..decimal });
-    Scalar { expr: Expr::Product(vec![value.expr, factor]), decimal, ..value }
+    let expr = match value.expr {
+        Expr::Number(number) => Expr::Number(number * factor),
+        expr => Expr::Product(vec![expr, Expr::Number(factor)]),
+    };
+    Scalar { expr, decimal, ..value }
 }
 
 /// A number and `\frac{\text{m}}{\text{s}}`.

@@ -36,6 +36,7 @@ use self::extract::Found;
 use self::float::Budget;
 use self::gold::{GoldAnswer, GoldKind};
 use self::value::Value;
+use crate::choice::hedge::offers_another;
 use crate::excerpt::excerpt;
 use crate::{CompletionView, GoldError, Problem, RewardFn, Verdict};
 
@@ -171,7 +172,13 @@ impl Accuracy {
     ) -> Result<String, String> {
         for text in readings(found) {
             match gold::option(text) {
-                Some((answer, _)) if answer.eq_ignore_ascii_case(&letter) => return Ok(format!("option {letter}")),
+                Some((answer, rest)) if answer.eq_ignore_ascii_case(&letter) => {
+                    return if offers_another(letter, 'H', rest) || offers_another(letter, 'H', found.behind) {
+                        Err(format!("option {letter} and another one"))
+                    } else {
+                        Ok(format!("option {letter}"))
+                    };
+                }
                 Some((answer, _)) => return Err(format!("option {answer}, not {letter}")),
                 None => {}
             }

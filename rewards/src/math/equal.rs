@@ -73,11 +73,11 @@ fn stated_value(gold: &Scalar, chain: &Chain, rules: Rules<'_>) -> bool {
         return number::agree(gold, last, rules)
             && computed.iter().all(|side| same::equal(&side.expr, &last.expr, rules.budget));
     }
+    let value = |side: &Scalar| {
+        same::approximate(&side.expr, rules.budget).map(|value| if side.percent { value / 100.0 } else { value })
+    };
     // Of an approximation the exact side counts, or the approximate one where the gold is as approximate.
-    let near = |side: &Scalar| match (
-        same::approximate(&side.expr, rules.budget),
-        same::approximate(&last.expr, rules.budget),
-    ) {
+    let near = |side: &Scalar| match (value(side), value(last)) {
         (Some(exact), Some(last)) => (exact - last).abs() <= 0.01 * exact.abs().max(last.abs()),
         _ => false,
     };
@@ -182,6 +182,11 @@ fn spans(gold: &Value, answer: &Value, rules: Rules<'_>) -> bool {
         Value::Inequality(_) | Value::Spans(_, true) if !inequality_for_interval => None,
         Value::Inequality(chain) => interval::solution(chain, rules.budget).map(|(_, spans)| spans),
         answer @ (Value::Spans(..) | Value::Tuple(..)) => interval::spans(answer),
+        // The parts of a union one by one.
+        Value::List(parts) if gold.len() > 1 => {
+            let parts: Option<Vec<_>> = parts.iter().map(interval::spans).collect();
+            parts.map(|parts| parts.concat())
+        }
         _ => None,
     };
     answer.is_some_and(|answer| interval::equal(&gold, &answer, rules.budget))

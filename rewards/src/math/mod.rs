@@ -35,7 +35,7 @@ use self::equal::Rules;
 use self::extract::Found;
 use self::float::Budget;
 use self::gold::{GoldAnswer, GoldKind};
-use self::value::Value;
+use self::value::{Scalar, Value};
 use crate::choice::hedge::offers_another;
 use crate::excerpt::excerpt;
 use crate::{CompletionView, GoldError, Problem, RewardFn, Verdict};
@@ -173,6 +173,17 @@ impl Accuracy {
         for text in readings(found) {
             match gold::option(text) {
                 Some((answer, rest)) if answer.eq_ignore_ascii_case(&letter) => {
+                    let other = match (content, read(rest, &Budget::new(BUDGET_WORDS))) {
+                        (Some(Value::Scalar(gold)), Ok(Value::Scalar(answer))) => {
+                            !gold.expr.has_symbols()
+                                && !answer.expr.has_symbols()
+                                && self.compare_content(content, &answer).is_none()
+                        }
+                        _ => false,
+                    };
+                    if other {
+                        return Err(format!("option {letter}, with another content"));
+                    }
                     return if offers_another(letter, 'H', rest) || offers_another(letter, 'H', found.behind) {
                         Err(format!("option {letter} and another one"))
                     } else {
@@ -195,13 +206,23 @@ impl Accuracy {
         }
     }
 
-    fn compare_value(&self, value: &Value, gold: &GoldAnswer, found: &Found<'_>) -> Result<String, String> {
+    /// The kind of the gold's `content` if it equals what the answer writes behind its option.
+    fn compare_content(&self, content: Option<&Value>, answer: &Scalar) -> Option<&'static str> {
         let budget = Budget::new(BUDGET_WORDS);
-        let rules = Rules {
+        content.filter(|gold| equal::equal(gold, &Value::Scalar(answer.clone()), self.rules(&budget))).map(Value::kind)
+    }
+
+    fn rules<'a>(&self, budget: &'a Budget) -> Rules<'a> {
+        Rules {
             inequality_for_interval: self.options.inequality_answers_interval,
             unevaluated: self.options.unevaluated,
-            budget: &budget,
-        };
+            budget,
+        }
+    }
+
+    fn compare_value(&self, value: &Value, gold: &GoldAnswer, found: &Found<'_>) -> Result<String, String> {
+        let budget = Budget::new(BUDGET_WORDS);
+        let rules = self.rules(&budget);
         if clean::undelimited(&found.text) == clean::undelimited(&gold.text) {
             return Ok(format!("written as the gold, {}", value.kind()));
         }

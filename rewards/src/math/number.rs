@@ -86,6 +86,8 @@ fn one_reading(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
         (Some("dollar"), Some("cent")) => return values(gold, &hundredth(answer), budget),
         (Some("cent"), Some("dollar")) => return values(&hundredth(gold), answer, budget),
         (gold, answer) if !units_agree(gold, answer) => return false,
+        // Money is exact as it is written.
+        (Some("dollar" | "euro" | "sterling" | "cent"), _) => return same::equal(&gold.expr, &answer.expr, budget),
         _ => {}
     }
     // A percentage is no quantity with a unit, not even of the same number.
@@ -94,9 +96,13 @@ fn one_reading(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
     }
     match (gold.percent, answer.percent) {
         (true, true) | (false, false) => values(gold, answer, budget),
-        // "28" for "28%" by convention, and 0.28 because it is the same number; but never 28 for 0.28.
+        // "28" for "28%" by convention, and 0.28 because it is the same number; but never 28 for 0.28, and "0.28%" for 0.28
+        // neither: a gold that may be a share is one.
         (true, false) => values(gold, answer, budget) || values(&hundredth(gold), answer, budget),
-        (false, true) => values(gold, answer, budget) || values(gold, &hundredth(answer), budget),
+        (false, true) => {
+            let share = || same::approximate(&gold.expr, budget).is_none_or(|value| value.abs() <= 1.0);
+            values(gold, &hundredth(answer), budget) || (!share() && values(gold, answer, budget))
+        }
     }
 }
 

@@ -128,7 +128,7 @@ fn symbols<'a>(exprs: &[&'a Expr]) -> Option<BTreeSet<&'a str>> {
 /// Whether `expr` has a function of its symbols that only whole numbers can be put into.
 fn needs_whole(expr: &Expr) -> bool {
     let rounds = |part: &Expr| match part {
-        Expr::Apply(Function::Factorial | Function::Floor | Function::Ceiling, inner) => inner.has_symbols(),
+        Expr::Apply(Function::Factorial, inner) => inner.has_symbols(),
         Expr::Binomial(pair) => pair.1.has_symbols(),
         _ => false,
     };

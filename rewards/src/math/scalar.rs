@@ -16,6 +16,11 @@ const MAX_UNIT_WORDS: usize = 4;
 
 /// The value that `tokens` are.
 pub(super) fn scalar(tokens: &[Token]) -> Result<Scalar, Unread> {
+    if let [Token::Word(about), rest @ ..] = tokens
+        && matches!(about.as_str(), "about" | "approximately" | "roughly" | "around")
+    {
+        return scalar(rest);
+    }
     if let Some(result) = with_currency(tokens) {
         return result;
     }
@@ -55,6 +60,13 @@ pub(super) fn scalar(tokens: &[Token]) -> Result<Scalar, Unread> {
         return Ok(Scalar { measured, ..value });
     };
     let (value, mut words) = tokens.split_at(at);
+    if let [Token::Word(of), whole @ ..] = words
+        && of == "of"
+        && !whole.is_empty()
+        && whole.iter().all(|token| matches!(token, Token::Word(word) if is_whole(word)))
+    {
+        return number(value);
+    }
     if let [Token::Word(word), rest @ ..] = words
         && let Some(power) = words::scale(word)
     {
@@ -73,6 +85,11 @@ pub(super) fn scalar(tokens: &[Token]) -> Result<Scalar, Unread> {
 
 fn with_unit(value: Scalar, unit: String) -> Result<Scalar, Unread> {
     Ok(Scalar { unit: Some(unit), ..value })
+}
+
+/// Whether `word` may say what a value is a part of: "of the cake".
+fn is_whole(word: &str) -> bool {
+    matches!(word, "the" | "a" | "an" | "it" | "this" | "that") || !words::ends_a_value(word)
 }
 
 /// `$5`, `-$5`, `5€`, `US$ 5`.
@@ -252,6 +269,10 @@ fn exponent(tokens: &[Token]) -> Result<(String, &[Token]), Unread> {
 
 /// One spelling for one unit: known ones by table, others without the plural.
 fn one_unit(word: &str, lower: &str) -> String {
+    // Of one letter the case counts: `M` is no metre.
+    if word.len() == 1 {
+        return words::unit(word).unwrap_or(word).to_owned();
+    }
     let known = words::unit(word).or_else(|| words::unit(lower));
     known.map_or_else(|| lower.strip_suffix('s').unwrap_or(lower).to_owned(), str::to_owned)
 }

@@ -29,6 +29,39 @@ pub(super) fn undelimited(source: &str) -> Cow<'_, str> {
     text
 }
 
+/// `text` with words of mathematics around a value as signs, or without them: "negative 18", `3.5 (or 7/2)`,
+/// `\lim_{x \to 0} f(x) = 3`.
+pub(super) fn without_words(text: &str) -> Cow<'_, str> {
+    let negative = text
+        .split_once(' ')
+        .filter(|(word, _)| word.eq_ignore_ascii_case("negative") || word.eq_ignore_ascii_case("minus"));
+    if let Some((_, value)) = negative
+        && value.trim_start().starts_with(|c: char| c.is_ascii_digit() || "$\\".contains(c))
+    {
+        return Cow::Owned(format!("-{}", undelimited(value)));
+    }
+    if let Some((value, again)) = text.strip_suffix(')').and_then(|text| text.split_once(" (or ")) {
+        return Cow::Owned(format!("{value} or {again}"));
+    }
+    let names = ["\\lim", "\\int", "\\sum", "\\prod", "\\iint", "\\oint"];
+    if names.into_iter().any(|name| text.starts_with(name)) {
+        let mut depth = 0_i32;
+        let mut last = None;
+        for (at, byte) in text.bytes().enumerate() {
+            match byte {
+                b'{' => depth += 1,
+                b'}' => depth -= 1,
+                b'=' if depth == 0 => last = Some(at),
+                _ => {}
+            }
+        }
+        if let Some(at) = last {
+            return Cow::Owned(text[at + 1..].trim().to_owned());
+        }
+    }
+    Cow::Borrowed(text)
+}
+
 /// Whether `text` is one number whose thousands are set off by spaces: `1 234 567`.
 fn spaced_thousands(text: &str) -> bool {
     let mut groups = text.split(' ');
@@ -50,7 +83,22 @@ pub(super) fn decimal_comma(text: &str) -> Option<String> {
 
 /// `text` without one outer layer, or `None`.
 fn strip_once(text: &str) -> Option<&str> {
-    let pairs = [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"), ("\"", "\"")];
+    let pairs = [
+        ("$$", "$$"),
+        ("$", "$"),
+        ("\\(", "\\)"),
+        ("\\[", "\\]"),
+        ("**", "**"),
+        ("`", "`"),
+        ("\"", "\""),
+        ("```", "```"),
+        ("“", "”"),
+        ("‘", "’"),
+        ("'", "'"),
+        ("_", "_"),
+        ("<b>", "</b>"),
+        ("<strong>", "</strong>"),
+    ];
     for (open, close) in pairs {
         if let Some(inner) = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {
             let single = open != "$" || !inner.contains('$');
@@ -58,6 +106,23 @@ fn strip_once(text: &str) -> Option<&str> {
             if single && !escaped && !inner.contains(open) && !inner.is_empty() {
                 return Some(inner.trim());
             }
+        }
+    }
+    // Money in brackets, one mark of emphasis that its partner was cut from, and spaces of LaTeX.
+    if let Some(inner) = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'))
+        && (inner.starts_with('$') || inner.starts_with("\\$"))
+        && !inner.contains(['(', ')'])
+    {
+        return Some(inner.trim());
+    }
+    if let Some(inner) = text.strip_suffix("**")
+        && !inner.contains("**")
+    {
+        return Some(inner.trim());
+    }
+    for space in ["\\!", "\\:", "\\quad", "\\qquad", "\\"] {
+        if let Some(inner) = text.strip_suffix(space) {
+            return Some(inner.trim());
         }
     }
     let shorter = text.trim_end_matches(['.', ',', ';', '。', '\u{200b}', '\u{feff}']).trim();
@@ -118,10 +183,17 @@ pub(super) fn normalised(text: &str) -> String {
         {
             plain = plain.replace(command, "");
         }
-        for space in ["\\ ", "\\,", "\\;", "\\!", "\\:", "\\quad", "~"] {
+        for space in ["\\ ", "\\,", "\\;", "\\:", "\\quad", "~"] {
             plain = plain.replace(space, " ");
         }
+        plain = plain.replace("\\!", "");
         plain = plain.replace("dfrac", "frac").replace("tfrac", "frac");
+    }
+    for (long, short) in [("p.m.", "pm"), ("a.m.", "am"), ("P.M.", "pm"), ("A.M.", "am"), ("p.m", "pm"), ("a.m", "am")]
+    {
+        if plain.contains(long) {
+            plain = plain.replace(long, short);
+        }
     }
     let mut normal = String::with_capacity(plain.len());
     for c in plain.chars().filter(|c| !"{}*\"'’‘“”$".contains(*c)) {
@@ -136,6 +208,22 @@ pub(super) fn normalised(text: &str) -> String {
     normal.trim_matches([' ', '.', ',', ';', ':', '!']).to_owned()
 }
 
+/// [`normalised`], with what says the same in other words taken away: "an ellipse", "does not exist".
+pub(super) fn same_words(text: &str) -> String {
+    let text = normalised(text);
+    let bare = ["a ", "an ", "the "].into_iter().find_map(|article| text.strip_prefix(article)).unwrap_or(&text);
+    match bare {
+        "does not exist" | "limit does not exist" | "doesn't exist" | "it does not exist" => "dne".to_owned(),
+        "yes, it is" | "yes it is" | "yes, they are" | "yes, it does" | "yes, there is" | "yes, there are" => {
+            "yes".to_owned()
+        }
+        "no, it is not" | "no, it isn't" | "no, it does not" | "no, there is not" | "no, they are not" => {
+            "no".to_owned()
+        }
+        bare => bare.to_owned(),
+    }
+}
+
 /// `text` without any white space: two spellings of one formula.
 pub(super) fn squeezed(text: &str) -> String {
     undelimited(text).chars().filter(|c| !c.is_whitespace()).collect()
@@ -145,7 +233,7 @@ pub(super) fn squeezed(text: &str) -> String {
 pub(super) fn is_words(text: &str) -> bool {
     let text = normalised(text);
     let word = text.split(|c: char| !c.is_alphabetic()).any(|word| word.chars().count() > 1)
-        || text.contains("p.m")
-        || text.contains("a.m");
+        || text.ends_with("pm")
+        || text.ends_with("am");
     word && text.chars().all(|c| c.is_alphanumeric() || " -.,&:".contains(c))
 }

@@ -2,7 +2,7 @@
 
 use super::clean;
 use super::combine;
-use super::expr::Expr;
+use super::expr::{Expr, Function};
 use super::float::Budget;
 use super::interval;
 use super::lex::{Unread, lex};
@@ -23,6 +23,7 @@ pub(super) fn read(source: &str, budget: &Budget) -> Result<Value, Unread> {
     if source.is_empty() {
         return Err(Unread);
     }
+    let source = clean::without_words(&source);
     if let Some((numeral, base)) = numerals::with_base(&source) {
         return Ok(Value::Based(numeral, base));
     }
@@ -187,6 +188,19 @@ fn is_name(tokens: &[Token]) -> bool {
     any
 }
 
+/// Whether `tokens` name what is asked in a formula without numbers: `\cos\theta`, `\frac{a}{b}`.
+fn is_quantity(tokens: &[Token]) -> bool {
+    let part = |token: &Token| match token {
+        Token::Function(function) => matches!(
+            function,
+            Function::Sin | Function::Cos | Function::Tan | Function::Cot | Function::Sec | Function::Csc
+        ),
+        Token::Symbol(_) | Token::Frac | Token::Slash | Token::Open(_) | Token::Close(_) => true,
+        _ => false,
+    };
+    tokens.iter().all(part) && tokens.iter().any(|token| matches!(token, Token::Symbol(_)))
+}
+
 fn relation(parts: &[&[Token]], relations: &[&Token], depth: usize, budget: &Budget) -> Result<Value, Unread> {
     let relations: Vec<Relation> = relations
         .iter()
@@ -223,7 +237,7 @@ fn relation(parts: &[&[Token]], relations: &[&Token], depth: usize, budget: &Bud
 }
 
 fn relation_of(parts: &[&[Token]], relations: &[Relation], equation: bool) -> Result<Value, Unread> {
-    let named = is_name(parts[0]);
+    let named = is_name(parts[0]) || equation && is_quantity(parts[0]);
     let side = |(i, part): (usize, &&[Token])| match scalar(part) {
         Ok(scalar) => Ok(scalar),
         // A name in words: "area = 5".

@@ -1,6 +1,7 @@
 //! Whether an answer is the gold. The gold's type decides what is compared, and how.
 
 use super::combine::assignment;
+use super::exact;
 use super::expr::Expr;
 use super::float::Budget;
 use super::interval;
@@ -267,11 +268,29 @@ fn ratio(golds: &[Expr], answer: &Value, rules: Rules<'_>) -> bool {
     {
         return false;
     }
+    // What may as well be a time of day, 7:15, is no other time: 14:30.
+    if may_be_time(golds) && matches!(answer, Value::Ratio(_)) {
+        return golds.iter().zip(&answers).all(|(gold, answer)| same::equal(gold, answer, rules.budget));
+    }
     let times = |left: &Expr, right: &Expr| Expr::Product(vec![left.clone(), right.clone()]);
     golds
         .iter()
         .zip(&answers)
         .all(|(gold, answer)| same::equal(&times(gold, &answers[0]), &times(answer, &golds[0]), rules.budget))
+}
+
+fn may_be_time(terms: &[Expr]) -> bool {
+    let small = |term: &Expr| match term {
+        Expr::Number(value) => exact::small(value),
+        _ => None,
+    };
+    match terms {
+        [hour, minute] => {
+            small(hour).is_some_and(|hour| (1..=24).contains(&hour))
+                && small(minute).is_some_and(|minute| (10..60).contains(&minute))
+        }
+        _ => false,
+    }
 }
 
 /// A numeral with a base: the same numeral without it, or another base that makes the same number.

@@ -87,6 +87,10 @@ pub(super) fn answer<'a>(region: &'a str, words: bool, options: &AccuracyOptions
         return Err(("no_answer", "<answer> is never closed"));
     }
     if options.hashes
+        && let Some(first) = region.find("####")
+        // What a base model asks itself next is another text.
+        && let end = region[first..].find("\nQuestion:").map_or(region.len(), |at| first + at)
+        && let region = &region[..end]
         && let Some(at) = region.rfind("####")
     {
         let line = region[at + 4..].lines().next().unwrap_or("").trim_start_matches('#').trim();

@@ -35,7 +35,7 @@ use self::equal::Rules;
 use self::extract::Found;
 use self::float::Budget;
 use self::gold::{GoldAnswer, GoldKind};
-use self::value::{Scalar, Value};
+use self::value::Value;
 use crate::choice::hedge::offers_another;
 use crate::excerpt::excerpt;
 use crate::{CompletionView, GoldError, Problem, RewardFn, Verdict};
@@ -145,8 +145,8 @@ impl Accuracy {
             GoldKind::Choice(letter, content) => self.compare_option(*letter, content.as_ref(), gold, found),
             GoldKind::Value(value) => self.compare_value(value, gold, found),
             GoldKind::Text => {
-                let gold = clean::normalised(&gold.text);
-                let same = readings(found).any(|text| clean::normalised(text) == gold);
+                let gold = clean::same_words(&gold.text);
+                let same = readings(found).any(|text| clean::same_words(text) == gold);
                 if same { Ok("the same words".to_owned()) } else { Err("other words than the gold".to_owned()) }
             }
             GoldKind::Unreadable => {
@@ -173,11 +173,10 @@ impl Accuracy {
         for text in readings(found) {
             match gold::option(text) {
                 Some((answer, rest)) if answer.eq_ignore_ascii_case(&letter) => {
-                    let other = match (content, read(rest, &Budget::new(BUDGET_WORDS))) {
-                        (Some(Value::Scalar(gold)), Ok(Value::Scalar(answer))) => {
-                            !gold.expr.has_symbols()
-                                && !answer.expr.has_symbols()
-                                && self.compare_content(content, &answer).is_none()
+                    let budget = Budget::new(BUDGET_WORDS);
+                    let other = match (content, read(rest, &budget)) {
+                        (Some(gold @ Value::Scalar(number)), Ok(answer @ Value::Scalar(_))) => {
+                            !number.expr.has_symbols() && !equal::equal(gold, &answer, self.rules(&budget))
                         }
                         _ => false,
                     };
@@ -204,12 +203,6 @@ impl Accuracy {
             Some(value) => self.compare_value(value, gold, found),
             None => Err(format!("not one option, where the gold is option {letter}")),
         }
-    }
-
-    /// The kind of the gold's `content` if it equals what the answer writes behind its option.
-    fn compare_content(&self, content: Option<&Value>, answer: &Scalar) -> Option<&'static str> {
-        let budget = Budget::new(BUDGET_WORDS);
-        content.filter(|gold| equal::equal(gold, &Value::Scalar(answer.clone()), self.rules(&budget))).map(Value::kind)
     }
 
     fn rules<'a>(&self, budget: &'a Budget) -> Rules<'a> {

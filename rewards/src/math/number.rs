@@ -87,7 +87,9 @@ fn one_reading(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
         (Some("cent"), Some("dollar")) => return values(&hundredth(gold), answer, budget),
         (gold, answer) if !units_agree(gold, answer) => return false,
         // Money is exact as it is written.
-        (Some("dollar" | "euro" | "sterling" | "cent"), _) => return same::equal(&gold.expr, &answer.expr, budget),
+        (Some("dollar" | "euro" | "sterling" | "cent"), _) if !answer.percent => {
+            return same::equal(&gold.expr, &answer.expr, budget);
+        }
         _ => {}
     }
     // A percentage is no quantity with a unit, not even of the same number.

@@ -2,7 +2,7 @@
 
 use super::clean;
 use super::combine;
-use super::expr::Expr;
+use super::expr::{Expr, Function};
 use super::float::Budget;
 use super::interval;
 use super::lex::{Unread, lex};
@@ -25,6 +25,7 @@ pub(super) fn read(source: &str, budget: &Budget) -> Result<Value, Unread> {
     if source.is_empty() {
         return Err(Unread);
     }
+    let source = clean::without_words(&source);
     if let Some((numeral, base)) = numerals::with_base(&source) {
         return Ok(Value::Based(numeral, base));
     }
@@ -224,6 +225,19 @@ fn is_name(tokens: &[Token]) -> bool {
     any
 }
 
+/// Whether `tokens` name what is asked in a formula without numbers: `\cos\theta`, `\frac{a}{b}`.
+fn is_quantity(tokens: &[Token]) -> bool {
+    let part = |token: &Token| match token {
+        Token::Function(function) => matches!(
+            function,
+            Function::Sin | Function::Cos | Function::Tan | Function::Cot | Function::Sec | Function::Csc
+        ),
+        Token::Symbol(_) | Token::Frac | Token::Slash | Token::Open(_) | Token::Close(_) => true,
+        _ => false,
+    };
+    tokens.iter().all(part) && tokens.iter().any(|token| matches!(token, Token::Symbol(_)))
+}
+
 fn relation(parts: &[&[Token]], relations: &[&Token], depth: usize, budget: &Budget) -> Result<Value, Unread> {
     let relations: Vec<Relation> = relations
         .iter()
@@ -239,7 +253,12 @@ fn relation(parts: &[&[Token]], relations: &[&Token], depth: usize, budget: &Bud
     // `= 5` and `\approx 5`, as when a formula is cut out of a sentence.
     if equation && parts[0].is_empty() {
         return match parts[1..] {
-            [only] => item(only, depth + 1, budget),
+            [only] => Ok(match item(only, depth + 1, budget)? {
+                Value::Scalar(scalar) => {
+                    Value::Scalar(Scalar { approximate: relations[0] == Relation::Approximate, ..scalar })
+                }
+                value => value,
+            }),
             _ => relation_of(&parts[1..], &relations[1..], equation),
         };
     }
@@ -255,14 +274,17 @@ fn relation(parts: &[&[Token]], relations: &[&Token], depth: usize, budget: &Bud
 }
 
 fn relation_of(parts: &[&[Token]], relations: &[Relation], equation: bool) -> Result<Value, Unread> {
-    let named = is_name(parts[0]);
+    let named = is_name(parts[0]) || equation && is_quantity(parts[0]);
     let side = |(i, part): (usize, &&[Token])| match scalar(part) {
         Ok(scalar) => Ok(scalar),
         // A name in words: "area = 5".
         Err(Unread) if i == 0 && named && equation => Ok(Scalar::plain(Expr::Symbol("name".to_owned()))),
         Err(Unread) => Err(Unread),
     };
-    let sides = parts.iter().enumerate().map(side).collect::<Result<Vec<_>, _>>()?;
+    let mut sides = parts.iter().enumerate().map(side).collect::<Result<Vec<_>, _>>()?;
+    for (side, relation) in sides[1..].iter_mut().zip(relations) {
+        side.approximate = *relation == Relation::Approximate;
+    }
     let chain = Chain { sides, relations: relations.to_vec(), named };
     Ok(if equation { Value::Equation(chain) } else { Value::Inequality(chain) })
 }

@@ -49,7 +49,8 @@ pub(super) fn combined(values: Vec<Value>, any_or: bool, budget: &Budget) -> Res
     {
         return inequalities(&values, any_or, budget);
     }
-    if any_or && values.iter().all(|value| interval::spans(value).is_some()) {
+    // Of two brackets alone nobody can tell whether they are intervals: (1, 2) or (2, 1) may be two points.
+    if any_or && values.iter().all(interval::is_certain) {
         let spans = values.iter().filter_map(interval::spans).flatten().collect();
         return Ok(Value::Spans(spans, false));
     }

@@ -183,6 +183,7 @@ impl<'a> Lexer<'a> {
         let token = match run {
             "and" => Token::And,
             "or" => Token::Or,
+            "infinity" => Token::Infinity,
             _ => Token::Word(run.to_owned()),
         };
         self.push(token, run.len());

@@ -465,7 +465,20 @@ fn times(left: Expr, right: Expr) -> Expr {
 fn mixed(whole: Expr, fraction: Expr) -> Expr {
     match whole {
         Expr::Negative(whole) => Expr::Negative(Box::new(mixed(*whole, fraction))),
+        // One number as it is written, and no sum to be carried out.
+        Expr::Number(whole) if let Some(part) = literal_fraction(&fraction) => Expr::Number(whole + part),
         whole => Expr::Sum(vec![whole, fraction]),
+    }
+}
+
+fn literal_fraction(fraction: &Expr) -> Option<BigRational> {
+    match fraction {
+        Expr::Number(part) => Some(part.clone()),
+        Expr::Quotient(pair) => match &**pair {
+            (Expr::Number(above), Expr::Number(below)) if !exact::is_zero(below) => Some(above / below),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

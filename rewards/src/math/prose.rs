@@ -43,7 +43,11 @@ fn english_cue(rest: &str) -> Option<&str> {
     let whole_line = near.find('\n').filter(|&at| near[..at].ends_with(" is") || near[..at].ends_with(" is:"));
     let found = verbs.into_iter().filter_map(|verb| sentence.find(verb).map(|at| (at, at + verb.len()))).min();
     let end = found.map(|(_, end)| end).or(whole_line)?;
-    let mut behind = rest[end..].trim_start_matches([' ', ':', '*', '_', '\n', '\r', '：', '>']);
+    let mut behind = rest[end..].trim_start_matches([' ', ':', '*', '_', '\n', '\r', '：', '>', '}']);
+    // A list of Markdown, and no sign.
+    if rest[..rest.len() - behind.len()].ends_with('\n') {
+        behind = behind.strip_prefix("- ").unwrap_or(behind);
+    }
     for filler in [
         "therefore ",
         "thus ",
@@ -82,7 +86,9 @@ fn statement(text: &str) -> &str {
             '$' => in_formula = !in_formula,
             '\n' | '。' => return text[..at].trim(),
             '.' | '!' if !in_formula && next.is_none_or(char::is_whitespace) && !text[..at].ends_with('.') => {
-                return text[..at].trim_end_matches('*').trim();
+                // "18!!!" is no factorial.
+                let said = if text[..at].ends_with("!!") { text[..at].trim_end_matches('!') } else { &text[..at] };
+                return said.trim_end_matches('*').trim();
             }
             _ => {}
         }
@@ -134,19 +140,19 @@ pub(super) fn main_clause(text: &str) -> &str {
 pub(super) fn only_value(text: &str) -> Option<&str> {
     let prose = |text: &str| text.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || ",.:;'’!?-*".contains(c));
     let words = || text.split(|c: char| !c.is_alphabetic());
-    if words().any(|word| unsure(&word.to_lowercase())) {
+    if words().any(|word| unsure(&word.to_lowercase())) || doubts(text) {
         return None;
     }
     if text.contains('$') {
         let parts: Vec<&str> = text.split('$').collect();
-        if parts.len() == 3 && prose(parts[0]) && prose(parts[2]) && !parts[1].trim().is_empty() {
+        if parts.len() == 3 && !alters(parts[0]) && prose(parts[0]) && prose(parts[2]) && !parts[1].trim().is_empty() {
             return Some(parts[1]);
         }
     }
     let (start, end) = last_number(text)?;
     let in_sentence =
         text[..start].contains(' ') && (text[end..].is_empty() || !text[end..].starts_with(char::is_alphabetic));
-    (in_sentence && prose(&text[..start]) && prose(&text[end..])).then(|| &text[start..end])
+    (in_sentence && !alters(&text[..start]) && prose(&text[..start]) && prose(&text[end..])).then(|| &text[start..end])
 }
 
 /// The last line of `region` with a letter or a digit in it, shortened where it is long.
@@ -161,6 +167,125 @@ pub(super) fn after_verb(sentence: &str) -> Option<&str> {
         .into_iter()
         .filter_map(|verb| sentence.rfind(verb).map(|at| &sentence[at + verb.len()..]))
         .min_by_key(|rest| rest.len())
+        .filter(|rest| !doubts(&sentence[..sentence.len() - rest.len()]))
+}
+
+/// Whether the words that lead up to a value do something to it, or do not state it: "half of", "twice", "anything but",
+/// "divisible by". What a value is said to be of ("a total of 18") must be known to leave it as it is.
+fn alters(before: &str) -> bool {
+    const OPERATORS: [&str; 36] = [
+        "negative",
+        "minus",
+        "plus",
+        "twice",
+        "thrice",
+        "double",
+        "triple",
+        "half",
+        "times",
+        "under",
+        "over",
+        "beyond",
+        "within",
+        "beneath",
+        "but",
+        "except",
+        "besides",
+        "from",
+        "than",
+        "without",
+        "like",
+        "near",
+        "nearly",
+        "almost",
+        "unlike",
+        "versus",
+        "per",
+        "squared",
+        "cubed",
+        "root",
+        "inverse",
+        "reciprocal",
+        "log",
+        "mod",
+        "modulo",
+        "against",
+    ];
+    const AMOUNTS: [&str; 34] = [
+        "total",
+        "sum",
+        "value",
+        "values",
+        "number",
+        "answer",
+        "result",
+        "amount",
+        "length",
+        "area",
+        "volume",
+        "perimeter",
+        "cost",
+        "price",
+        "probability",
+        "chance",
+        "average",
+        "mean",
+        "profit",
+        "distance",
+        "maximum",
+        "minimum",
+        "speed",
+        "rate",
+        "balance",
+        "set",
+        "set,",
+        "solution",
+        "radius",
+        "height",
+        "width",
+        "consists",
+        "weight",
+        "remainder",
+    ];
+    let words: Vec<String> = before
+        .split(|c: char| c.is_whitespace() || "()*$:,;".contains(c))
+        .map(|word| word.trim_matches(['"', '\'', '_']).to_lowercase())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let is = |i: usize, list: &[&str]| words.get(i).is_some_and(|word| list.contains(&word.as_str()));
+    let Some(last) = words.len().checked_sub(1) else { return false };
+    if is(last, &OPERATORS) {
+        return true;
+    }
+    // "the square root of the number", "divisible by".
+    let article = usize::from(is(last, &["a", "the", "exactly", "about"]));
+    let Some(last) = last.checked_sub(article) else { return false };
+    match words[last].as_str() {
+        "of" => last == 0 || !is(last - 1, &AMOUNTS),
+        "by" => last > 0 && is(last - 1, &["divisible", "divided", "multiplied", "multiplying", "dividing"]),
+        word => OPERATORS.contains(&word),
+    }
+}
+
+/// Whether a word of `text` says that what it states is doubted or wrong.
+fn doubts(text: &str) -> bool {
+    const WORDS: [&str; 14] = [
+        "not",
+        "wrong",
+        "false",
+        "incorrect",
+        "whether",
+        "cannot",
+        "can't",
+        "isn't",
+        "never",
+        "except",
+        "neither",
+        "untrue",
+        "unless",
+        "mistaken",
+    ];
+    text.split(|c: char| !(c.is_alphanumeric() || c == '\'')).any(|word| WORDS.contains(&word.to_lowercase().as_str()))
 }
 
 /// Words with which a sentence does not state the value in it as the answer.
@@ -176,7 +301,10 @@ fn unsure(word: &str) -> bool {
 /// The caller reads what it is given as a whole, so every candidate here is one piece of text.
 pub(super) fn last_value(region: &str) -> Option<Cow<'_, str>> {
     let region = &region[floor_boundary(region, region.len().saturating_sub(MAX_TAIL_BYTES))..];
-    let line = region.lines().rev().find(|line| line.chars().any(char::is_alphanumeric))?.trim();
+    let says = |line: &&str| line.chars().any(|c| c.is_alphanumeric() || c == '∞');
+    let line = region.lines().rev().find(says)?.trim();
+    // Quotations and lists of Markdown, check marks, "A:".
+    let line = ["> ", "• ", "✅ ", "A: "].into_iter().fold(line, |line, mark| line.strip_prefix(mark).unwrap_or(line));
     let formula = last_formula(region);
     let number = last_number(region);
     let line_start = line.as_ptr() as usize - region.as_ptr() as usize;
@@ -199,7 +327,8 @@ pub(super) fn last_value(region: &str) -> Option<Cow<'_, str>> {
     if let Some(at) = in_line {
         let sentence_start = line[..at].rfind(". ").map_or(0, |end| end + 2);
         let sentence = line[sentence_start..].trim();
-        if offers_several(&line[sentence_start..at]) {
+        let before = &line[sentence_start..at];
+        if offers_several(before) || alters(before) || doubts(before.rsplit(',').next().unwrap_or(before)) {
             return Some(Cow::Borrowed(sentence));
         }
         if ends_a_computation(&line[..at]) {

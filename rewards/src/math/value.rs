@@ -10,6 +10,8 @@ pub(super) struct Scalar {
     /// Set where the value is written as a decimal, whose digits say how exact it is meant to be.
     pub(super) decimal: Option<Decimal>,
     /// Whether a percent sign follows; `expr` is the number in front of it.
+    /// Whether it is marked as approximate: `\approx 2.45`.
+    pub(super) approximate: bool,
     pub(super) percent: bool,
     pub(super) unit: Option<String>,
     /// The same as a number with a unit, where its letters may be one: `5 m` besides `5` times `m`.
@@ -18,7 +20,7 @@ pub(super) struct Scalar {
 
 impl Scalar {
     pub(super) fn plain(expr: Expr) -> Self {
-        Self { expr, decimal: None, percent: false, unit: None, measured: None }
+        Self { expr, decimal: None, approximate: false, percent: false, unit: None, measured: None }
     }
 }
 

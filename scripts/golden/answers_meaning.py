@@ -31,7 +31,7 @@ CASES = [
     ("function", "geometry: h is also a height", "\\frac{h(a+b)}{2}", ["\\frac12(a+b)h", "\\frac{ah+bh}{2}"], ["\\frac{h(a-b)}{2}", "h(a+b)"]),
     ("function", MV, "\\frac{dy}{dx}", ["\\frac{dy}{dx}", "\\frac{d}{dx}y", "dy/dx"], ["\\frac yx", "\\frac{dx}{dy}", "y"]),
     ("function", MV, "\\frac{d}{dx}f(x)", ["\\frac{d}{dx} f(x)"], ["f", "f(x)", "\\frac{f(x)}{x}", "\\frac{d}{dx}g(x)"]),
-    ("function", MV, "\\max(a,b)", ["\\max(b,a)", "\\frac{a+b+|a-b|}{2}"], ["\\min(a,b)", "a", "a+b"]),
+    ("function", MV, "\\max(a,b)", ["\\max(b,a)", "\\frac{a+b+|a-b|}{2}", "\\max\\{a,b\\}"], ["\\min(a,b)", "a", "a+b"]),
     ("function", MV, "\\gcd(a,b)", ["\\gcd(b,a)"], ["a", "\\gcd(a,c)", "ab"]),
     ("function", MV, "6", ["\\gcd(12,18)", "\\max(2,6)", "\\min(7,6)"], ["\\gcd(12,16)", "\\max(6,8)", "\\operatorname{lcm}(4,6)"]),
     ("function", MV, "\\operatorname{sgn}(x)", ["\\operatorname{sgn}(x)"], ["x", "|x|", "1"]),

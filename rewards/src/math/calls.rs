@@ -39,9 +39,7 @@ pub(super) fn settled(gold: &Expr, answer: &Expr) -> Option<(Expr, Expr)> {
     }
     let product = |name: &str| {
         let alone = |part: &Expr| matches!(part, Expr::Symbol(symbol) if symbol == name);
-        let function = |part: &Expr| {
-            matches!(part, Expr::Call(other, arguments) if other == name && !may_be_product(name, &arguments[1..]))
-        };
+        let function = |part: &Expr| matches!(part, Expr::Call(other, arguments) if other == name && !may_be_product(name, &arguments[1..]));
         (gold.any(&alone) || answer.any(&alone)) && !gold.any(&function) && !answer.any(&function)
     };
     Some((multiplied(gold, &product), multiplied(answer, &product)))
@@ -52,8 +50,9 @@ fn multiplied(expr: &Expr, wanted: &dyn Fn(&str) -> bool) -> Expr {
     let taken = |name: &str, arguments: &[Expr]| LETTERS.contains(&name) && arguments.len() == 2 && wanted(name);
     match expr {
         // The exponent behind the bracket is the bracket's.
-        Expr::Power(pair) if let Expr::Call(name, arguments) = &pair.0
-            && taken(name, arguments) =>
+        Expr::Power(pair)
+            if let Expr::Call(name, arguments) = &pair.0
+                && taken(name, arguments) =>
         {
             let power = Expr::power(multiplied(&arguments[1], wanted), multiplied(&pair.1, wanted));
             Expr::Product(vec![Expr::Symbol(name.clone()), power])

@@ -126,9 +126,9 @@ pub(super) fn set_operations(values: Vec<Value>, operators: &[&Token], budget: &
             }
             (Token::Setminus, left, right) => {
                 let (spans, removed) = (interval::spans(left).ok_or(Unread)?, interval::spans(&right).ok_or(Unread)?);
-                let kept = removed.iter().try_fold(spans, |kept, one| {
-                    interval::intersection(&kept, &interval::outside(one), budget)
-                });
+                let kept = removed
+                    .iter()
+                    .try_fold(spans, |kept, one| interval::intersection(&kept, &interval::outside(one), budget));
                 Value::Spans(kept.ok_or(Unread)?, false)
             }
             _ => return Err(Unread),

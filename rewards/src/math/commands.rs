@@ -22,9 +22,9 @@ pub(super) fn command(lexer: &mut Lexer<'_>) -> Result<(), Unread> {
             Ok(())
         }
         "displaystyle" | "textstyle" | "quad" | "qquad" | "limits" | "nolimits" | "boxed" | "fbox" | "rm" | "bf"
-        | "thinspace" | "mathstrut" | "mathbf"
-        | "boldsymbol" | "bm" | "mathit" | "mathcal" | "underline" | "ensuremath" | "large" | "Large"
-        | "LARGE" | "huge" | "Huge" | "small" | "normalsize" | "scriptsize" | "footnotesize" | "tiny" | "therefore" | "space" | "hfill" => Ok(()),
+        | "thinspace" | "mathstrut" | "mathbf" | "boldsymbol" | "bm" | "mathit" | "mathcal" | "underline"
+        | "ensuremath" | "large" | "Large" | "LARGE" | "huge" | "Huge" | "small" | "normalsize" | "scriptsize"
+        | "footnotesize" | "tiny" | "therefore" | "space" | "hfill" => Ok(()),
         "overline" | "bar" => marked(lexer, "bar"),
         "vec" | "overrightarrow" => marked(lexer, "vec"),
         "hat" | "widehat" => marked(lexer, "hat"),

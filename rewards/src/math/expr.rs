@@ -120,7 +120,9 @@ impl Expr {
         let pair = |pair: &(Expr, Expr)| Box::new((change(&pair.0), change(&pair.1)));
         let all = |terms: &[Expr]| terms.iter().map(change).collect();
         match self {
-            Expr::Number(_) | Expr::Symbol(_) | Expr::Pi | Expr::Euler | Expr::Imaginary | Expr::Infinity => self.clone(),
+            Expr::Number(_) | Expr::Symbol(_) | Expr::Pi | Expr::Euler | Expr::Imaginary | Expr::Infinity => {
+                self.clone()
+            }
             Expr::Negative(inner) => Expr::Negative(Box::new(change(inner))),
             Expr::PlusMinus(opposite, inner) => Expr::PlusMinus(*opposite, Box::new(change(inner))),
             Expr::Apply(function, inner) => Expr::Apply(*function, Box::new(change(inner))),

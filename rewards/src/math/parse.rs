@@ -258,11 +258,15 @@ impl Parser {
     fn symbol(&mut self, name: String) -> Result<Expr, Unread> {
         if let Some(function) = name.strip_suffix("()") {
             let arguments = match self.peek() {
-                Some(Token::Open(Bracket::Paren | Bracket::Group)) => self.arguments()?,
+                Some(Token::Open(Bracket::Paren | Bracket::Group | Bracket::Set)) => self.arguments()?,
                 _ => vec![self.function_argument()?],
             };
             let known = calls::KNOWN.contains(&function);
-            return Ok(if known { Expr::Call(function.to_owned(), arguments) } else { Expr::unknown(function, arguments) });
+            return Ok(if known {
+                Expr::Call(function.to_owned(), arguments)
+            } else {
+                Expr::unknown(function, arguments)
+            });
         }
         let name = self.with_order(name);
         let simple = matches!(
@@ -335,9 +339,15 @@ impl Parser {
         let Some(end) = closing(tokens).filter(|_| is_d(first)) else { return false };
         match &tokens[end + 1..] {
             [Token::Open(Bracket::Group), d, Token::Symbol(_), Token::Close(_), ..] => is_d(d),
-            [Token::Open(Bracket::Group), d, Token::Symbol(_), Token::Caret, Token::Number(..), Token::Close(_), ..] => {
-                is_d(d)
-            }
+            [
+                Token::Open(Bracket::Group),
+                d,
+                Token::Symbol(_),
+                Token::Caret,
+                Token::Number(..),
+                Token::Close(_),
+                ..,
+            ] => is_d(d),
             _ => false,
         }
     }

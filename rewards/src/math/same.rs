@@ -74,7 +74,10 @@ pub(super) fn equal(gold: &Expr, answer: &Expr, budget: &Budget) -> bool {
     let differs_at_whole = || {
         !whole
             && (has(gold, &rounds) || has(answer, &rounds))
-            && (0..2).any(|k| equal_at(gold, answer, &point(&names, k, At::Whole, false), false, &mut Work::new(FIRST_BITS, budget)) == Some(false))
+            && (0..2).any(|k| {
+                equal_at(gold, answer, &point(&names, k, At::Whole, false), false, &mut Work::new(FIRST_BITS, budget))
+                    == Some(false)
+            })
     };
     let differs_at_negative = || {
         (N_POINTS..N_POINTS + N_NEGATIVE).any(|k| {
@@ -206,7 +209,9 @@ fn point(names: &BTreeSet<&str>, k: usize, at: At, negative: bool) -> Point {
             return BigRational::from_integer(BigInt::from(RICH[(z % 12) as usize]));
         }
         if at == At::Whole {
-            return BigRational::from_integer(BigInt::from(2 + k as i64 + if j == 0 { 0 } else { (z % 7) as i64 + j as i64 }));
+            return BigRational::from_integer(BigInt::from(
+                2 + k as i64 + if j == 0 { 0 } else { (z % 7) as i64 + j as i64 },
+            ));
         }
         // An odd numerator over a power of two: fractions that are cheap to reduce.
         let numerator = (901 + (z % 30_000) as i64) | 1;

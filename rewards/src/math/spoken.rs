@@ -3,8 +3,26 @@
 use super::words;
 
 const SMALL: [&str; 20] = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
 ];
 const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 /// Longest text that is looked at, in bytes.
@@ -84,8 +102,7 @@ fn position(words: &[&str], word: &str) -> Option<u64> {
 
 /// The denominator that `word` names.
 fn fraction(word: &str) -> Option<u64> {
-    const PARTS: [&str; 9] =
-        ["half", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"];
+    const PARTS: [&str; 9] = ["half", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"];
     match word {
         "halves" => Some(2),
         "quarter" | "quarters" => Some(4),

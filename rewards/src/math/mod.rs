@@ -6,6 +6,8 @@ mod collect;
 mod combine;
 mod commands;
 mod complex;
+mod counting;
+mod doubt;
 mod elementary;
 mod equal;
 mod exact;

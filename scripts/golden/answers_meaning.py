@@ -59,7 +59,7 @@ CASES = [
     ("rounding", EXACT, "0.333333", ["1/3", "0.333333"], ["0.3333333", "0.333334"]),
     ("rounding", EXACT, "\\frac13", ["0.333333"], ["33.3333\\%", "0.333"]),
     ("latex", LATEX, "\\frac56", ["\\large\\frac56", "\\textcolor{red}{\\frac56}", "{\\color{blue}\\frac56}"], ["\\large\\frac65", "\\textcolor{red}{\\frac65}"]),
-    ("latex", LATEX, "\\frac72", ["\\begin{aligned}x&=\\frac72\\end{aligned}", "\\begin{align*}x&=\\frac{7}{2}\\end{align*}", "!So \\begin{align*}x&=\\frac72\\end{align*}"], ["\\begin{aligned}x&=\\frac27\\end{aligned}"]),
+    ("latex", LATEX, "\\frac72", ["\\begin{aligned}x&=\\frac72\\end{aligned}", "\\begin{align*}x&=\\frac{7}{2}\\end{align*}"], ["\\begin{aligned}x&=\\frac27\\end{aligned}"]),
     ("latex", LATEX, "\\begin{pmatrix}1\\\\2\\end{pmatrix}", ["\\begin{pmatrix}1\\\\[4pt]2\\end{pmatrix}", "\\begin{pmatrix}1\\\\\\\\2\\end{pmatrix}"], ["\\begin{pmatrix}2\\\\[4pt]1\\end{pmatrix}"]),
     ("latex", LATEX, "x\\ne 2", ["x\\not=2"], ["x=2", "x\\not=3"]),
     ("latex", LATEX, "0.5", ["0{.}5"], ["0{.}6", "05"]),

@@ -1,7 +1,10 @@
 //! Reads whole answers: what stands at the top level is a value, a relation, an interval, or several of these.
 
+use std::borrow::Cow;
+
 use super::clean;
 use super::combine;
+use super::counting;
 use super::expr::{Expr, Function};
 use super::float::Budget;
 use super::interval;
@@ -9,7 +12,6 @@ use super::lex::{Unread, lex};
 use super::numerals;
 use super::parse::expression;
 use super::scalar::scalar;
-use super::spoken;
 use super::token::{Bracket, Relation, Token};
 use super::value::{Chain, Scalar, Span, Value};
 
@@ -26,6 +28,7 @@ pub(super) fn read(source: &str, budget: &Budget) -> Result<Value, Unread> {
         return Err(Unread);
     }
     let source = clean::without_words(&source);
+    let source = counting::in_digits(&source).map_or(source, Cow::Owned);
     if let Some((numeral, base)) = numerals::with_base(&source) {
         return Ok(Value::Based(numeral, base));
     }
@@ -34,9 +37,6 @@ pub(super) fn read(source: &str, budget: &Budget) -> Result<Value, Unread> {
     }
     if clean::says_none(&source) {
         return Ok(Value::Set(vec![]));
-    }
-    if let Some(digits) = spoken::in_digits(&source) {
-        return list(&lex(&digits)?, 0, budget);
     }
     list(&outward(lex(&source)?), 0, budget)
 }

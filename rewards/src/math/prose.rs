@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::doubt::{alters, denies, disowned, doubts, offers_several, unsure};
+
 /// Most mentions of "answer" that are looked at, from the end.
 const MAX_MENTIONS: usize = 64;
 /// How far behind "answer" its "is" may stand, in bytes.
@@ -23,6 +25,10 @@ pub(super) fn after_cue(region: &str) -> Option<&str> {
         } else {
             english_cue(&region[at + "nswer".len()..])
         };
+        if disowned(&region[..at]) {
+            end = at;
+            continue;
+        }
         if let Some(statement) = behind.map(|behind| statement(behind).trim_end_matches('*'))
             && !statement.is_empty()
         {
@@ -170,133 +176,6 @@ pub(super) fn after_verb(sentence: &str) -> Option<&str> {
         .filter(|rest| !doubts(&sentence[..sentence.len() - rest.len()]))
 }
 
-/// Whether the words that lead up to a value do something to it, or do not state it: "half of", "twice", "anything but",
-/// "divisible by". What a value is said to be of ("a total of 18") must be known to leave it as it is.
-fn alters(before: &str) -> bool {
-    const OPERATORS: [&str; 36] = [
-        "negative",
-        "minus",
-        "plus",
-        "twice",
-        "thrice",
-        "double",
-        "triple",
-        "half",
-        "times",
-        "under",
-        "over",
-        "beyond",
-        "within",
-        "beneath",
-        "but",
-        "except",
-        "besides",
-        "from",
-        "than",
-        "without",
-        "like",
-        "near",
-        "nearly",
-        "almost",
-        "unlike",
-        "versus",
-        "per",
-        "squared",
-        "cubed",
-        "root",
-        "inverse",
-        "reciprocal",
-        "log",
-        "mod",
-        "modulo",
-        "against",
-    ];
-    const AMOUNTS: [&str; 34] = [
-        "total",
-        "sum",
-        "value",
-        "values",
-        "number",
-        "answer",
-        "result",
-        "amount",
-        "length",
-        "area",
-        "volume",
-        "perimeter",
-        "cost",
-        "price",
-        "probability",
-        "chance",
-        "average",
-        "mean",
-        "profit",
-        "distance",
-        "maximum",
-        "minimum",
-        "speed",
-        "rate",
-        "balance",
-        "set",
-        "set,",
-        "solution",
-        "radius",
-        "height",
-        "width",
-        "consists",
-        "weight",
-        "remainder",
-    ];
-    let words: Vec<String> = before
-        .split(|c: char| c.is_whitespace() || "()*$:,;".contains(c))
-        .map(|word| word.trim_matches(['"', '\'', '_']).to_lowercase())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let is = |i: usize, list: &[&str]| words.get(i).is_some_and(|word| list.contains(&word.as_str()));
-    let Some(last) = words.len().checked_sub(1) else { return false };
-    if is(last, &OPERATORS) {
-        return true;
-    }
-    // "the square root of the number", "divisible by".
-    let article = usize::from(is(last, &["a", "the", "exactly", "about"]));
-    let Some(last) = last.checked_sub(article) else { return false };
-    match words[last].as_str() {
-        "of" => last == 0 || !is(last - 1, &AMOUNTS),
-        "by" => last > 0 && is(last - 1, &["divisible", "divided", "multiplied", "multiplying", "dividing"]),
-        word => OPERATORS.contains(&word),
-    }
-}
-
-/// Whether a word of `text` says that what it states is doubted or wrong.
-fn doubts(text: &str) -> bool {
-    const WORDS: [&str; 14] = [
-        "not",
-        "wrong",
-        "false",
-        "incorrect",
-        "whether",
-        "cannot",
-        "can't",
-        "isn't",
-        "never",
-        "except",
-        "neither",
-        "untrue",
-        "unless",
-        "mistaken",
-    ];
-    text.split(|c: char| !(c.is_alphanumeric() || c == '\'')).any(|word| WORDS.contains(&word.to_lowercase().as_str()))
-}
-
-/// Words with which a sentence does not state the value in it as the answer.
-fn unsure(word: &str) -> bool {
-    const WORDS: [&str; 15] = [
-        "not", "or", "either", "isn", "neither", "nor", "maybe", "most", "least", "than", "between", "up", "above",
-        "below", "never",
-    ];
-    WORDS.contains(&word)
-}
-
 /// The last value of `region`: its last line if that is short, what its last sentence ends on, its last formula or number.
 /// The caller reads what it is given as a whole, so every candidate here is one piece of text.
 pub(super) fn last_value(region: &str) -> Option<Cow<'_, str>> {
@@ -349,18 +228,6 @@ pub(super) fn last_value(region: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(region[candidate.0..candidate.1].trim()))
 }
 
-/// Whether a sentence, up to its last value, offers that value beside another: "x = 2 or x = 3", "2 and 3".
-fn offers_several(before: &str) -> bool {
-    let has_value = |text: &str| text.bytes().any(|b| b.is_ascii_digit()) || text.contains('$');
-    let or = before.rfind(" or ").is_some_and(|at| has_value(&before[..at]));
-    // "and" joins other things as well: only a name may stand between it and the value.
-    let and = before.rfind(" and ").is_some_and(|at| {
-        let name = before[at + 5..].trim_matches(['$', ' ', '(', '\\']);
-        has_value(&before[..at]) && (name.is_empty() || name.ends_with('=') && name.len() <= 8)
-    });
-    or || and
-}
-
 /// Whether `before` ends in "= " behind a computation with numbers only: "the total is 5 + 13 = ".
 fn ends_a_computation(before: &str) -> bool {
     let Some(left) = before.trim_end_matches([' ', '$']).strip_suffix('=') else { return false };
@@ -407,28 +274,6 @@ pub(super) fn without_lead(sentence: &str) -> &str {
         rest = after.trim_start_matches([' ', ',', ':']);
     }
     rest
-}
-
-/// Whether the sentence that `before` ends in says that something is not so.
-fn denies(before: &str) -> bool {
-    let start = before.rfind(['\n', '.', '?', ';', ',']).map_or(0, |at| at + 1);
-    let sentence = before[start..].to_lowercase();
-    let words = [
-        "n't ",
-        "not ",
-        "never ",
-        "neither ",
-        "instead of ",
-        " than ",
-        "cannot ",
-        "except ",
-        "at most ",
-        "at least ",
-        "between ",
-        "up to ",
-    ];
-    let sentence = format!(" {sentence}");
-    words.into_iter().any(|word| sentence.contains(word))
 }
 
 /// Whether a line is an answer by itself rather than a sentence: no run of words.
@@ -499,6 +344,6 @@ fn last_number(text: &str) -> Option<(usize, usize)> {
 }
 
 /// The largest character boundary of `text` up to `at`.
-fn floor_boundary(text: &str, at: usize) -> usize {
+pub(super) fn floor_boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }

@@ -1,10 +1,7 @@
 //! Reads whole answers: what stands at the top level is a value, a relation, an interval, or several of these.
 
-use std::borrow::Cow;
-
 use super::clean;
 use super::combine;
-use super::counting;
 use super::expr::{Expr, Function};
 use super::float::Budget;
 use super::interval;
@@ -27,7 +24,6 @@ pub(super) fn read(source: &str, budget: &Budget) -> Result<Value, Unread> {
         return Err(Unread);
     }
     let source = clean::without_words(&source);
-    let source = counting::in_digits(&source).map_or(source, Cow::Owned);
     if let Some((numeral, base)) = numerals::with_base(&source) {
         return Ok(Value::Based(numeral, base));
     }

@@ -6,7 +6,6 @@ mod collect;
 mod combine;
 mod commands;
 mod complex;
-mod counting;
 mod doubt;
 mod elementary;
 mod equal;

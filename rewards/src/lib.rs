@@ -45,7 +45,7 @@ pub use expression::{Expression, ExpressionError, FEATURES};
 pub use format::R1Format;
 pub use formats::{CodeFormat, CodeFormatOptions, OpenR1Format, ReasoningSteps, TagCount, ThinkFormat};
 pub use language::{LanguageConsistency, LanguageConsistencyOptions, LanguageOver};
-pub use math::{Accuracy, AccuracyOptions, OnUnreadableGold};
+pub use math::{Accuracy, AccuracyOptions, OnUnreadableGold, Unevaluated};
 pub use multiply::{Multiply, MultiplyOptions};
 pub use option::InvalidOption;
 pub use problem::{Gold, Problem};

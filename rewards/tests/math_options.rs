@@ -1,7 +1,8 @@
 //! The accuracy reward's settings, what its verdicts say, and which part of a completion it looks at.
 
 use rewards::{
-    Accuracy, AccuracyOptions, CompletionView, Gold, GoldError, OnUnreadableGold, Problem, RewardFn, Verdict,
+    Accuracy, AccuracyOptions, CompletionView, Gold, GoldError, OnUnreadableGold, Problem, RewardFn, Unevaluated,
+    Verdict,
 };
 
 fn problem(gold: &str) -> Problem {
@@ -124,6 +125,42 @@ fn an_inequality_answers_an_interval_only_if_asked_to() {
         assert_eq!(judge(lenient.clone(), "(2,5]", completion).score, Some(1.0), "{completion}");
     }
     assert_eq!(judge(AccuracyOptions::default(), r"2 < x \le 5", r"\boxed{(2, 5]}").score, Some(1.0));
+}
+
+#[test]
+fn arithmetic_left_to_the_reader_is_wrong_only_if_asked_to() {
+    let strict = AccuracyOptions { unevaluated: Unevaluated::Wrong, ..AccuracyOptions::default() };
+    for (gold, answer, score) in [
+        ("391", r"17 \times 23", 0.0),
+        ("391", r"\frac{782}{2}", 0.0),
+        ("391", r"\sqrt{152881}", 0.0),
+        ("391", r"(400 - 9)", 0.0),
+        ("391", "782:2", 0.0),
+        ("391", r"17 \times 23 = 391", 1.0),
+        ("391", "391.0", 1.0),
+        ("391", "391 apples", 1.0),
+        ("4", "4m", 1.0),
+        (r"\frac12", r"\frac24", 1.0),
+        (r"\frac12", "50\\%", 1.0),
+        (r"-\frac12", r"\frac{-1}{2}", 1.0),
+        (r"\frac12", r"\frac14 + \frac14", 0.0),
+        ("3.5", r"3\frac12", 1.0),
+        ("3.5", "7/2", 1.0),
+        ("3.5", r"3 + \frac12", 0.0),
+        ("3000000", "3 million", 1.0),
+        ("3000000", r"3 \times 10^6", 1.0),
+        ("(1, 2)", "(1, 1 + 1)", 0.0),
+        ("1, 2", r"1, \frac{4}{2}", 0.0),
+        (r"2\sqrt3", r"\sqrt{12}", 1.0),
+        ("2^{10}", r"4^5", 1.0),
+        ("x + 2", "x + 1 + 1", 1.0),
+    ] {
+        let completion = format!("\\boxed{{{answer}}}");
+        assert_eq!(judge(strict.clone(), gold, &completion).score, Some(score), "{gold} {answer}");
+        assert_eq!(judge(AccuracyOptions::default(), gold, &completion).score, Some(1.0), "{gold} {answer}");
+    }
+    let cancelled = judge(AccuracyOptions::default(), "15", r"\boxed{x + 15 - x}");
+    assert_eq!(cancelled.score, Some(0.0), "{}", cancelled.reason);
 }
 
 #[test]

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import answers_numbers
+import answers_meaning
 import answers_objects
 import answers_prose
 import answers_spellings
@@ -47,7 +48,7 @@ def wrapped(answer, number):
 def rows():
     number = 0
     seen = set()
-    for module in (answers_numbers, answers_objects, answers_prose, answers_spellings):
+    for module in (answers_numbers, answers_objects, answers_prose, answers_spellings, answers_meaning):
         for kind, source, gold, right, wrong in module.CASES:
             for expected, answers in ((True, right), (False, wrong)):
                 for answer in answers:

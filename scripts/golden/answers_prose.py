@@ -7,6 +7,8 @@ REGION = "TRL reasoning_accuracy_reward, verl, tinker-cookbook #895, Math-Verify
 ECHO = "verl, open-instruct, lm-eval #3643: cues and windows"
 GSM8K = "GSM8K: the text behind ####, else the last number"
 
+PROSE = "Math-Verify and prm800k: what is said around a value, and spellings of one value"
+
 CASES = [
     ("choice", CHOICE, "B", ["B", "\\text{B}", "(B)", "\\text{(B)}", "\\textbf{(B)}", "~B. 42", "~(B) Paris", "~b", "!The correct option is clear.\n\nAnswer: B", "!The answer is (B).", "!B", "!**Answer: B**", "!B) because of the second law", "!\\boxed{\\textbf{(B)}\\ 12}"],
      ["A", "C", "(D)", "A, B", "A or B", "~A, B, C, D", "~A and B", "BC", "~(A) or (B)", "~not B", "8", "!The answer is either A or B.", "!\\boxed{A}, \\boxed{B}"]),
@@ -70,4 +72,48 @@ CASES = [
     ], [
         "!The roots are $\\boxed{2}$ and $\\boxed{6}$.", "!\\boxed{2}", "!The solution is 5.", "!x = 2", "!\\boxed{2}, \\boxed{5}, \\boxed{7}", "!The solutions are 2 and 6.",
     ]),
+    ("prose", PROSE, "18", [
+        "!The answer is **$18**.", "!> **18**", "!_18_", "!• 18", "!A: 18", "!“18”", "!The answer is ($18).", "!The answer is 18!!!", "!<b>18</b>",
+        "!<answer><b>18</b></answer>", "!<answer>```18```</answer>", 
+        "!\\boxed{\\text{The answer is }18}", "!\\boxed{\\text{about }18}", "!\\boxed{18\\,}", "!\\boxed{\\ 18\\ }", "!\\boxed{18\\\\}",
+        "!The answer is:\n- 18", "!There are 18 apples.", "!A total of 18 apples is left.", "!So John has 18.", "!The sum of all of these is 18.",
+        "!#### 18\n\nQuestion: Tom has 3 apples.\nAnswer: 3\n#### 3", "!It comes to 18 in the end.", "!She pays a fee of $18.", "!This leaves a difference of 18.", "!The answer is a discount of 18.",
+    ], [
+        "!The answer is negative 18.", "!The answer is minus 18", "!**minus 18**", "!<answer>negative 18</answer>", "!The answer is half of 18.", "!It is twice 18.",
+        "!The answer is double 18.", "!The answer is the square root of 18.", "!The answer is a multiple of 18.", "!The answer is divisible by 18.", "!It is under 18.",
+        "!The answer is over 18", "!The answer is anything but 18.", "!It is different from 18.", "!<answer>wrong: 18</answer>", "!The answer must not be 18.", "!It cannot be 18.",
+        "!Nobody knows whether it is 18.", "!It is negative 18", "!The answer is 18 dollars short.", "!\\boxed{18 \\text{ BC}}", "!<answer>one third of 18</answer>",
+        "!The answer is ten times 18.", "!The answer is the reciprocal of 18.", "!It is false that the answer is 18.", "!The answer is eighty.", "!The answer is eighteen (19).",
+        "!\\boxed{\\text{eighteen or nineteen}}", "!The answer is the negative of $18$.", "!The answer is everything except $18$.", "!She has a third of 18.", "!The answer is the cube root of 18.", "!The answer is a factor of 18.", "!I do not think that the answer is 18.", "!The wrong answer is 18.",
+    ]),
+    ("prose", PROSE, "-18", ["!The answer is negative 18.", "!It is minus 18.", "!**minus 18**", "!<answer>negative 18</answer>", "!The answer is -18."],
+     ["!The answer is:\n- 18", "!The answer is 18.", "!It is minus 81."]),
+    ("choice", CHOICE, "C", ["!\\boxed{C. Dog}", "!The answer is C. But D is wrong.", "!The answer is C, as D is out.", "!<answer>C. Vitamin D</answer>", "!\\boxed{C. Plan A and Plan B}", "!The answer is (C). It has Vitamin D, too."],
+     ["!\\boxed{C. but D}", "!The answer is C. But D is also right.", "!<answer>C, though D works</answer>", "!\\boxed{C. or maybe D}", "!\\boxed{C} but D could be correct, too.", "!The answer is C. Perhaps D.", "!\\boxed{C. D is also possible}"]),
+    ("choice", CHOICE, "\\textbf{(C)}\\ 12", ["\\textbf{(C)}\\ 12", "C", "12", "\\textbf{(C)}\\ \\frac{24}{2}"], ["\\textbf{(C)}\\ 13", "\\textbf{(B)}\\ 12", "13"]),
+    ("hedging", HEDGE, "(1,2)", ["(1,2)", "!\\boxed{(x,y) = (1,2)}"], ["(1,2) \\text{ or } (2,1)", "(1,2)\\cup(2,1)", "~(1,2) or (2,1)", "(1,2) \\text{ or } \\emptyset", "(1,2) \\text{ or } (5,4)"]),
+    ("hedging", HEDGE, "(1,4)", ["(1,4)"], ["(1,3) \\text{ or } (2,4)", "(1,3), (2,4)"]),
+    ("hedging", HEDGE, "(1,2) \\text{ or } (2,1)", ["(1,2),(2,1)", "(2,1) \\text{ or } (1,2)"], ["(1,2)", "(1,2), (5,3)"]),
+    ("hedging", HEDGE, "(2,3),(3,2)", ["(2,3) \\text{ or } (3,2)", "(3,2), (2,3)"], ["(2,3)", "(2,3) \\text{ or } (3,3)"]),
+    ("hedging", HEDGE, "(-\\infty,2) \\cup (3,\\infty)", ["(-\\infty,2) \\text{ or } (3,\\infty)", "(3,\\infty)\\cup(-\\infty,2)"], ["(-\\infty,2)", "(-\\infty,3) \\text{ or } (2,\\infty)"]),
+    ("hedging", "Math-Verify: answers are compared as sets", "1,2", ["1,2,2", "2,1", "\\{1,2\\}"], ["1,1", "1,2,3", "2,2"]),
+    ("percent", PROSE, "0.5", ["50\\%", "0.5"], ["0.5\\%", "5\\%", "500\\%"]),
+    ("percent", PROSE, "\\frac14", ["25\\%", "0.25"], ["\\frac14\\%", "0.25\\%"]),
+    ("percent", PROSE, "42", ["42\\%", "~42 percent"], ["0.42\\%", "0.42"]),
+    ("ratio", PROSE, "7:30", ["7:30"], ["14:60", "7:31", "19:30"]),
+    ("ratio", PROSE, "12:05", ["~12:05"], ["~12:50", "~24:10", "12"]),
+    ("unit", PROSE, "5 \\text{ m}", ["5", "5 \\text{ m}", "~5 meters"], ["5 \\text{ M}", "5 \\text{ km}", "5 \\text{ min}"]),
+    ("unit", PROSE, "4 m", ["4", "4 \\text{ m}", "4m", "~4 meters"], ["4 \\text{ cm}", "4x", "5 m", "m"]),
+    ("unit", PROSE, "3 h", ["3", "~3 hours", "3 h"], ["~3 minutes", "3x"]),
+    ("unit", PROSE, "7 L", ["7", "~7 liters"], ["~7 gallons", "7x"]),
+    ("symbolic", PROSE, "4m", ["4m", "2m+2m"], ["4", "4x", "5m"]),
+    ("money", PROSE, "\\$12.50", ["\\$12.5", "12.50"], ["\\$12.5049", "\\$12.51", "\\$12.4999"]),
+    ("fraction", PROSE, "\\frac13", ["\\cos\\theta = \\frac13", "\\tan A = \\frac13", "\\frac ab = \\frac13", "\\int_0^1 x^2\\,dx = \\frac13", "\\lim_{x \\to 0} f(x) = \\frac13"],
+     ["\\cos\\theta = \\frac23", "\\lim_{x \\to 0} f(x) = 3", "3x = 1", "\\frac{1}{3} = \\frac{a}{b}"]),
+    ("fraction", PROSE, "\\frac56", ["~5/6 of the cake", "\\frac56\\text{ of the cake}", "\\frac56 \\approx 83.3\\%", "\\frac56\\,", "~10/12 (or 5/6)"], ["\\frac16\\text{ of the cake}", "\\frac56\\approx 93\\%", "~5/6 (or 1/6)", "~5/6 of 6"]),
+    ("text", TEXT, "ellipse", ["~an ellipse", "!The answer is an ellipse."], ["~a hyperbola", "~no ellipse", "~an ellipse or a circle"]),
+    ("text", TEXT, "3:00 PM", ["~3:00 p.m.", "~3:00 PM"], ["~3:00 a.m.", "~3:30 p.m."]),
+    ("text", TEXT, "DNE", ["~does not exist", "~The limit does not exist."], ["~exists", "0"]),
+    ("symbolic", PROSE, "\\lfloor x \\rfloor", ["\\lfloor x \\rfloor"], ["x", "\\lceil x \\rceil", "\\lfloor x+1 \\rfloor"]),
+    ("text", TEXT, "\\infty", ["\\infty", "\\text{infinity}", "!∞"], ["-\\infty", "0"]),
 ]

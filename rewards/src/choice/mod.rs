@@ -1,5 +1,6 @@
 //! Multiple choice: whether the completion commits itself to the right letter, and to that alone.
 
+pub(crate) mod hedge;
 mod letters;
 
 use std::sync::LazyLock;
@@ -13,6 +14,7 @@ use crate::exact::gold_text;
 use crate::excerpt::excerpt;
 use crate::option::InvalidOption;
 use crate::{CompletionView, GoldError, Problem, RewardFn, Verdict};
+use hedge::offers_another;
 use letters::{Committed, Letters};
 
 const NAME: &str = "choice";
@@ -57,7 +59,8 @@ impl Default for ChoiceOptions {
 /// 3. else in the last line, which must begin with the letter.
 ///
 /// In a tag, a box or joined boxes more than one letter is several choices, which is wrong whatever they are; elsewhere letters
-/// that are joined (`A or B`, `A, B`, `(A) (B)`) are. `A` and `I` before a word in lower case are words and no choices.
+/// that are joined (`A or B`, `A, B`, `(A) (B)`) are, and so is a choice beside which another is offered: "C. But D is also
+/// right", "C, though D works". "But D is wrong" changes nothing. `A` and `I` before a word in lower case are words and no choices.
 ///
 /// `rule` of the verdict: `correct` (1), `wrong`, `several`, `no_choice` (0), `gold` (not applicable).
 #[derive(Debug, Clone)]
@@ -129,6 +132,7 @@ impl Choices<'_> {
             // The text of a choice goes before the letters in it: `Vitamin C` is one text, and no C.
             let letter = self.letters.bare(answer.text).or_else(|| self.by_text(answer.text));
             let committed = letter.map_or_else(|| self.letters.whole(answer.text), Committed::To);
+            let committed = if letter.is_some() { committed } else { self.unhedged(committed, answer.text) };
             return (committed, answer.text);
         }
         let conclusion = conclusion(completion);
@@ -138,10 +142,17 @@ impl Choices<'_> {
             let line = line.char_indices().nth(CUE_CHARS).map_or(line, |(cut, _)| &line[..cut]);
             let committed = self.letters.after_cue(line);
             if committed != Committed::No {
-                return (committed, line);
+                return (self.unhedged(committed, &conclusion[end..]), line);
             }
         }
-        (self.letters.at_line_start(answer.text), answer.text)
+        (self.unhedged(self.letters.at_line_start(answer.text), answer.text), answer.text)
+    }
+
+    /// `committed`, unless `text` offers another choice behind its letter.
+    fn unhedged(&self, committed: Committed, text: &str) -> Committed {
+        let Committed::To(letter) = committed else { return committed };
+        let behind = text.split_once(letter).map_or("", |(_, behind)| behind);
+        if offers_another(letter, self.letters.last(), behind) { Committed::Several } else { committed }
     }
 }
 

@@ -65,9 +65,18 @@ struct Tally {
     sentence: Sentence,
 }
 
-/// Chinese characters and kana of the sentence being read.
+/// Words written in capitals from which on a sentence may be shouting, and no list of acronyms.
+const MIN_SHOUTED: u64 = 4;
+
+/// What the sentence being read holds: its Chinese characters and kana, and its words in capitals.
 #[derive(Default)]
 struct Sentence {
+    n_words: u64,
+    n_capital: u64,
+    /// What would be acronyms: script, and lists that have the word.
+    acronyms: Vec<(Script, u32)>,
+    /// Whether one of them, of three letters or more, is a common word.
+    says_words: bool,
     han_chars: usize,
     han_words: u64,
     kana_chars: usize,
@@ -141,10 +150,20 @@ impl Tally {
             Script::Thai | Script::Lao | Script::Khmer | Script::Myanmar | Script::Tibetan => {
                 n_chars.div_ceil(SOUTH_EAST_ASIAN_PER_WORD) as u64
             }
-            Script::Latin | Script::Greek if is_name || n_chars == 1 || is_neutral(run, n_chars) => return,
+            Script::Latin | Script::Greek if is_name || n_chars == 1 || NEUTRAL.contains(&run) => return,
+            Script::Latin | Script::Greek if ACRONYM.contains(&n_chars) && is_capital(run) => {
+                let lists = lists_with(run, &mut self.lower);
+                self.sentence.n_words += 1;
+                self.sentence.n_capital += 1;
+                self.sentence.says_words |= n_chars >= 3 && lists != 0;
+                self.sentence.acronyms.push((script, lists));
+                return;
+            }
             _ if is_name => return,
             _ => 1,
         };
+        self.sentence.n_words += n_words;
+        self.sentence.n_capital += u64::from(script == Script::Latin && is_capital(run));
         *self.words.entry(script.short_name()).or_default() += n_words;
         if let Writing::Script(own, Some(_)) = self.writing
             && own == script
@@ -155,7 +174,9 @@ impl Tally {
     }
 
     fn end_sentence(&mut self) {
-        let Sentence { han_chars, han_words, kana_chars, kana_words } = std::mem::take(&mut self.sentence);
+        let sentence = std::mem::take(&mut self.sentence);
+        self.shouted(&sentence);
+        let Sentence { han_chars, han_words, kana_chars, kana_words, .. } = sentence;
         self.japanese += kana_words;
         if kana_chars > 0 && kana_chars * 10 >= han_chars {
             self.japanese += han_words;
@@ -163,6 +184,20 @@ impl Tally {
             self.either += han_words;
         } else {
             self.chinese += han_words;
+        }
+    }
+
+    /// Counts the short words of a sentence whose words are mostly capitals: there they are no acronyms.
+    fn shouted(&mut self, sentence: &Sentence) {
+        let n_words = sentence.n_words + sentence.han_words + sentence.kana_words;
+        if !sentence.says_words || sentence.n_capital < MIN_SHOUTED || sentence.n_capital * 2 <= n_words {
+            return;
+        }
+        for &(script, lists) in &sentence.acronyms {
+            *self.words.entry(script.short_name()).or_default() += 1;
+            if matches!(self.writing, Writing::Script(own, Some(_)) if own == script) {
+                *self.known.entry(lists).or_default() += 1;
+            }
         }
     }
 
@@ -215,7 +250,6 @@ fn kind(c: char) -> Kind {
     }
 }
 
-/// Whether a Latin or Greek word is an acronym or the name of a function.
-fn is_neutral(word: &str, n_chars: usize) -> bool {
-    (ACRONYM.contains(&n_chars) && word.chars().all(char::is_uppercase)) || NEUTRAL.contains(&word)
+fn is_capital(word: &str) -> bool {
+    word.chars().all(char::is_uppercase)
 }

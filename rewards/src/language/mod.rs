@@ -55,7 +55,7 @@ pub struct LanguageConsistencyOptions {
 /// # What is a word
 ///
 /// A run of letters of one script. Code in back-ticks or fences, LaTeX, addresses, numbers and names with digits, tags,
-/// acronyms of 2 to 5 capitals, single Latin or Greek letters and names of functions such as `sin` are neutral. Scripts that
+/// acronyms of 2 to 5 capitals (not in a sentence that is mostly capitals and has a common word among four or more), single Latin or Greek letters and names of functions such as `sin` are neutral. Scripts that
 /// put no blanks between words are counted by their letters: two of Chinese or Japanese are one word, four of Thai, Lao,
 /// Khmer, Burmese or Tibetan, rounded up for each run.
 ///

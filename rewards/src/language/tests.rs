@@ -258,3 +258,14 @@ fn the_target_is_the_rows_or_the_settings() {
     let nan = LanguageConsistencyOptions { no_words: f32::NAN, ..LanguageConsistencyOptions::default() };
     assert!(LanguageConsistency::new(nan).is_err());
 }
+
+#[test]
+fn capitals_are_acronyms_only_among_other_words() {
+    check("en", "ICH BIN EIN MANN DAS IST GUT the", 0.0, 0.3);
+    check("de", "ICH BIN EIN MANN DAS IST GUT", 0.9, 1.0);
+    check("en", "SO WE HAVE THAT THE SUM OF THE TWO IS SIX", 0.9, 1.0);
+    check("zh", "所以我们用 GCD 和 LCM 来计算这个结果。", 1.0, 1.0);
+    check("zh", "三角形的边: AB, CD, EF, GH\n所以答案是这个数字，因为它们相等。", 1.0, 1.0);
+    check("zh", "THE ANSWER IS FIVE SO WE ARE DONE", 0.0, 0.0);
+    check("en", "We use the AIME and AMC rules, so the GCD is found and it is the answer to this.", 0.9, 1.0);
+}

@@ -26,7 +26,9 @@ pub(super) fn boxes(text: &str) -> Vec<Boxed<'_>> {
             b'\\' => {
                 let rest = &text[at..];
                 let Some(command) = COMMANDS.into_iter().find(|command| rest.starts_with(command)) else {
-                    at += if matches!(bytes.get(at + 1), Some(b'{' | b'}')) { 2 } else { 1 };
+                    // `\\}` is a line break and a brace.
+                    let line_break = rest.starts_with("\\\\}");
+                    at += if line_break || matches!(bytes.get(at + 1), Some(b'{' | b'}')) { 2 } else { 1 };
                     continue;
                 };
                 let after = at + command.len();

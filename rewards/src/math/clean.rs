@@ -29,6 +29,39 @@ pub(super) fn undelimited(source: &str) -> Cow<'_, str> {
     text
 }
 
+/// `text` with words of mathematics around a value as signs, or without them: "negative 18", `3.5 (or 7/2)`,
+/// `\lim_{x \to 0} f(x) = 3`.
+pub(super) fn without_words(text: &str) -> Cow<'_, str> {
+    let negative = text
+        .split_once(' ')
+        .filter(|(word, _)| word.eq_ignore_ascii_case("negative") || word.eq_ignore_ascii_case("minus"));
+    if let Some((_, value)) = negative
+        && value.trim_start().starts_with(|c: char| c.is_ascii_digit() || "$\\".contains(c))
+    {
+        return Cow::Owned(format!("-{}", undelimited(value)));
+    }
+    if let Some((value, again)) = text.strip_suffix(')').and_then(|text| text.split_once(" (or ")) {
+        return Cow::Owned(format!("{value} or {again}"));
+    }
+    let names = ["\\lim", "\\int", "\\sum", "\\prod", "\\iint", "\\oint"];
+    if names.into_iter().any(|name| text.starts_with(name)) {
+        let mut depth = 0_i32;
+        let mut last = None;
+        for (at, byte) in text.bytes().enumerate() {
+            match byte {
+                b'{' => depth += 1,
+                b'}' => depth -= 1,
+                b'=' if depth == 0 => last = Some(at),
+                _ => {}
+            }
+        }
+        if let Some(at) = last {
+            return Cow::Owned(text[at + 1..].trim().to_owned());
+        }
+    }
+    Cow::Borrowed(text)
+}
+
 /// Whether `text` is one number whose thousands are set off by spaces: `1 234 567`.
 fn spaced_thousands(text: &str) -> bool {
     let mut groups = text.split(' ');
@@ -38,6 +71,30 @@ fn spaced_thousands(text: &str) -> bool {
         && (1..=3).contains(&first.len())
         && digits(first)
         && groups.all(|group| group.len() == 3 && digits(group))
+}
+
+/// `text` with small digits and braced points as they are typed on a keyboard: `x₂`, `0{.}5`.
+pub(super) fn typed(text: &str) -> Cow<'_, str> {
+    let small = |c: char| ('₀'..='₉').contains(&c);
+    if !text.contains(small) {
+        return if text.contains("{.}") { Cow::Owned(text.replace("{.}", ".")) } else { Cow::Borrowed(text) };
+    }
+    let mut typed = String::with_capacity(text.len());
+    let mut below = false;
+    for c in text.chars() {
+        match (below, small(c)) {
+            (false, true) => typed.push_str("_{"),
+            (true, false) => typed.push('}'),
+            _ => {}
+        }
+        below = small(c);
+        let digit = char::from_u32(c as u32 - if below { '₀' as u32 - '0' as u32 } else { 0 });
+        typed.push(digit.unwrap_or(c));
+    }
+    if below {
+        typed.push('}');
+    }
+    Cow::Owned(typed.replace("{.}", "."))
 }
 
 /// `text` with a decimal comma read as a point, if it is one number with one comma that groups no thousands: `3,14`.
@@ -50,7 +107,22 @@ pub(super) fn decimal_comma(text: &str) -> Option<String> {
 
 /// `text` without one outer layer, or `None`.
 fn strip_once(text: &str) -> Option<&str> {
-    let pairs = [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"), ("\"", "\"")];
+    let pairs = [
+        ("$$", "$$"),
+        ("$", "$"),
+        ("\\(", "\\)"),
+        ("\\[", "\\]"),
+        ("**", "**"),
+        ("`", "`"),
+        ("\"", "\""),
+        ("```", "```"),
+        ("“", "”"),
+        ("‘", "’"),
+        ("'", "'"),
+        ("_", "_"),
+        ("<b>", "</b>"),
+        ("<strong>", "</strong>"),
+    ];
     for (open, close) in pairs {
         if let Some(inner) = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {
             let single = open != "$" || !inner.contains('$');
@@ -58,6 +130,23 @@ fn strip_once(text: &str) -> Option<&str> {
             if single && !escaped && !inner.contains(open) && !inner.is_empty() {
                 return Some(inner.trim());
             }
+        }
+    }
+    // Money in brackets, one mark of emphasis that its partner was cut from, and spaces of LaTeX.
+    if let Some(inner) = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'))
+        && (inner.starts_with('$') || inner.starts_with("\\$"))
+        && !inner.contains(['(', ')'])
+    {
+        return Some(inner.trim());
+    }
+    if let Some(inner) = text.strip_suffix("**")
+        && !inner.contains("**")
+    {
+        return Some(inner.trim());
+    }
+    for space in ["\\!", "\\:", "\\quad", "\\qquad", "\\"] {
+        if let Some(inner) = text.strip_suffix(space) {
+            return Some(inner.trim());
         }
     }
     let shorter = text.trim_end_matches(['.', ',', ';', '。', '\u{200b}', '\u{feff}']).trim();
@@ -118,10 +207,17 @@ pub(super) fn normalised(text: &str) -> String {
         {
             plain = plain.replace(command, "");
         }
-        for space in ["\\ ", "\\,", "\\;", "\\!", "\\:", "\\quad", "~"] {
+        for space in ["\\ ", "\\,", "\\;", "\\:", "\\quad", "~"] {
             plain = plain.replace(space, " ");
         }
+        plain = plain.replace("\\!", "");
         plain = plain.replace("dfrac", "frac").replace("tfrac", "frac");
+    }
+    for (long, short) in [("p.m.", "pm"), ("a.m.", "am"), ("P.M.", "pm"), ("A.M.", "am"), ("p.m", "pm"), ("a.m", "am")]
+    {
+        if plain.contains(long) {
+            plain = plain.replace(long, short);
+        }
     }
     let mut normal = String::with_capacity(plain.len());
     for c in plain.chars().filter(|c| !"{}*\"'’‘“”$".contains(*c)) {
@@ -136,6 +232,22 @@ pub(super) fn normalised(text: &str) -> String {
     normal.trim_matches([' ', '.', ',', ';', ':', '!']).to_owned()
 }
 
+/// [`normalised`], with what says the same in other words taken away: "an ellipse", "does not exist".
+pub(super) fn same_words(text: &str) -> String {
+    let text = normalised(text);
+    let bare = ["a ", "an ", "the "].into_iter().find_map(|article| text.strip_prefix(article)).unwrap_or(&text);
+    match bare {
+        "does not exist" | "limit does not exist" | "doesn't exist" | "it does not exist" => "dne".to_owned(),
+        "yes, it is" | "yes it is" | "yes, they are" | "yes, it does" | "yes, there is" | "yes, there are" => {
+            "yes".to_owned()
+        }
+        "no, it is not" | "no, it isn't" | "no, it does not" | "no, there is not" | "no, they are not" => {
+            "no".to_owned()
+        }
+        bare => bare.to_owned(),
+    }
+}
+
 /// `text` without any white space: two spellings of one formula.
 pub(super) fn squeezed(text: &str) -> String {
     undelimited(text).chars().filter(|c| !c.is_whitespace()).collect()
@@ -145,7 +257,7 @@ pub(super) fn squeezed(text: &str) -> String {
 pub(super) fn is_words(text: &str) -> bool {
     let text = normalised(text);
     let word = text.split(|c: char| !c.is_alphabetic()).any(|word| word.chars().count() > 1)
-        || text.contains("p.m")
-        || text.contains("a.m");
+        || text.ends_with("pm")
+        || text.ends_with("am");
     word && text.chars().all(|c| c.is_alphanumeric() || " -.,&:".contains(c))
 }

@@ -1,8 +1,11 @@
 //! Reads whole answers: what stands at the top level is a value, a relation, an interval, or several of these.
 
+use std::borrow::Cow;
+
 use super::clean;
 use super::combine;
-use super::expr::Expr;
+use super::counting;
+use super::expr::{Expr, Function};
 use super::float::Budget;
 use super::interval;
 use super::lex::{Unread, lex};
@@ -20,9 +23,12 @@ const MAX_DEPTH: usize = 8;
 /// The value that `source` states; `Err` where any part of it is not understood.
 pub(super) fn read(source: &str, budget: &Budget) -> Result<Value, Unread> {
     let source = clean::undelimited(source);
+    let source = clean::typed(&source);
     if source.is_empty() {
         return Err(Unread);
     }
+    let source = clean::without_words(&source);
+    let source = counting::in_digits(&source).map_or(source, Cow::Owned);
     if let Some((numeral, base)) = numerals::with_base(&source) {
         return Ok(Value::Based(numeral, base));
     }
@@ -32,7 +38,18 @@ pub(super) fn read(source: &str, budget: &Budget) -> Result<Value, Unread> {
     if clean::says_none(&source) {
         return Ok(Value::Set(vec![]));
     }
-    list(&lex(&source)?, 0, budget)
+    list(&outward(lex(&source)?), 0, budget)
+}
+
+/// `]2, 5[` with the brackets that are usual elsewhere.
+fn outward(mut tokens: Vec<Token>) -> Vec<Token> {
+    if let [first @ Token::Close(Bracket::Square), ..] = &mut tokens[..] {
+        *first = Token::Open(Bracket::Paren);
+    }
+    if let [_, .., last @ Token::Open(Bracket::Square)] = &mut tokens[..] {
+        *last = Token::Close(Bracket::Paren);
+    }
+    tokens
 }
 
 /// Index behind each token's bracket level: the level before every token.
@@ -106,6 +123,10 @@ fn item(tokens: &[Token], depth: usize, budget: &Budget) -> Result<Value, Unread
     if let [name, set] = parts[..] {
         return if is_name(name) { item(set, depth + 1, budget) } else { Err(Unread) };
     }
+    let (parts, _) = split(tokens, &|token| *token == Token::Mod)?;
+    if let [residue, modulus] = parts[..] {
+        return congruence(residue, modulus);
+    }
     let tokens = &joined_unions(tokens)[..];
     let (parts, relations) = split(tokens, &|token| matches!(token, Token::Relation(_)))?;
     if parts.len() > 1 {
@@ -147,13 +168,30 @@ fn item(tokens: &[Token], depth: usize, budget: &Budget) -> Result<Value, Unread
     Ok(Value::Scalar(scalar(tokens)?))
 }
 
-/// `U` between two intervals is a union sign typed on a keyboard.
+/// `x \equiv 3 \pmod 7`, or `3 \pmod 7`.
+fn congruence(residue: &[Token], modulus: &[Token]) -> Result<Value, Unread> {
+    let (parts, _) = split(residue, &|token| *token == Token::Equiv)?;
+    let (name, residue) = match parts[..] {
+        [residue] => (None, residue),
+        [[Token::Symbol(name)], residue] => (Some(name.clone()), residue),
+        _ => return Err(Unread),
+    };
+    Ok(Value::Congruence(name, expression(residue)?, expression(modulus)?))
+}
+
+/// `U` between two intervals is a union sign typed on a keyboard, and `-` before a set takes it away.
 fn joined_unions(tokens: &[Token]) -> Vec<Token> {
     let mut tokens = tokens.to_vec();
     for i in 1..tokens.len().saturating_sub(1) {
         let between = matches!((&tokens[i - 1], &tokens[i + 1]), (Token::Close(_), Token::Open(_)));
         if between && tokens[i] == Token::Symbol("U".to_owned()) {
             tokens[i] = Token::Cup;
+        }
+        // `\mathbb{R} - \{0\}`
+        let without = matches!(tokens[i - 1], Token::Reals | Token::Close(Bracket::Paren | Bracket::Square))
+            && tokens[i + 1] == Token::Open(Bracket::Set);
+        if without && tokens[i] == Token::Minus {
+            tokens[i] = Token::Setminus;
         }
     }
     tokens
@@ -187,6 +225,19 @@ fn is_name(tokens: &[Token]) -> bool {
     any
 }
 
+/// Whether `tokens` name what is asked in a formula without numbers: `\cos\theta`, `\frac{a}{b}`.
+fn is_quantity(tokens: &[Token]) -> bool {
+    let part = |token: &Token| match token {
+        Token::Function(function) => matches!(
+            function,
+            Function::Sin | Function::Cos | Function::Tan | Function::Cot | Function::Sec | Function::Csc
+        ),
+        Token::Symbol(_) | Token::Frac | Token::Slash | Token::Open(_) | Token::Close(_) => true,
+        _ => false,
+    };
+    tokens.iter().all(part) && tokens.iter().any(|token| matches!(token, Token::Symbol(_)))
+}
+
 fn relation(parts: &[&[Token]], relations: &[&Token], depth: usize, budget: &Budget) -> Result<Value, Unread> {
     let relations: Vec<Relation> = relations
         .iter()
@@ -202,7 +253,12 @@ fn relation(parts: &[&[Token]], relations: &[&Token], depth: usize, budget: &Bud
     // `= 5` and `\approx 5`, as when a formula is cut out of a sentence.
     if equation && parts[0].is_empty() {
         return match parts[1..] {
-            [only] => item(only, depth + 1, budget),
+            [only] => Ok(match item(only, depth + 1, budget)? {
+                Value::Scalar(scalar) => {
+                    Value::Scalar(Scalar { approximate: relations[0] == Relation::Approximate, ..scalar })
+                }
+                value => value,
+            }),
             _ => relation_of(&parts[1..], &relations[1..], equation),
         };
     }
@@ -218,14 +274,17 @@ fn relation(parts: &[&[Token]], relations: &[&Token], depth: usize, budget: &Bud
 }
 
 fn relation_of(parts: &[&[Token]], relations: &[Relation], equation: bool) -> Result<Value, Unread> {
-    let named = is_name(parts[0]);
+    let named = is_name(parts[0]) || equation && is_quantity(parts[0]);
     let side = |(i, part): (usize, &&[Token])| match scalar(part) {
         Ok(scalar) => Ok(scalar),
         // A name in words: "area = 5".
         Err(Unread) if i == 0 && named && equation => Ok(Scalar::plain(Expr::Symbol("name".to_owned()))),
         Err(Unread) => Err(Unread),
     };
-    let sides = parts.iter().enumerate().map(side).collect::<Result<Vec<_>, _>>()?;
+    let mut sides = parts.iter().enumerate().map(side).collect::<Result<Vec<_>, _>>()?;
+    for (side, relation) in sides[1..].iter_mut().zip(relations) {
+        side.approximate = *relation == Relation::Approximate;
+    }
     let chain = Chain { sides, relations: relations.to_vec(), named };
     Ok(if equation { Value::Equation(chain) } else { Value::Inequality(chain) })
 }

@@ -49,7 +49,8 @@ pub(super) fn combined(values: Vec<Value>, any_or: bool, budget: &Budget) -> Res
     {
         return inequalities(&values, any_or, budget);
     }
-    if any_or && values.iter().all(|value| interval::spans(value).is_some()) {
+    // Of two brackets alone nobody can tell whether they are intervals: (1, 2) or (2, 1) may be two points.
+    if any_or && values.iter().all(interval::is_certain) {
         let spans = values.iter().filter_map(interval::spans).flatten().collect();
         return Ok(Value::Spans(spans, false));
     }
@@ -122,6 +123,13 @@ pub(super) fn set_operations(values: Vec<Value>, operators: &[&Token], budget: &
             (Token::Setminus, left, Value::Set(points)) => {
                 let spans = interval::spans(left).ok_or(Unread)?;
                 Value::Spans(interval::without(spans, &points, budget).ok_or(Unread)?, false)
+            }
+            (Token::Setminus, left, right) => {
+                let (spans, removed) = (interval::spans(left).ok_or(Unread)?, interval::spans(&right).ok_or(Unread)?);
+                let kept = removed
+                    .iter()
+                    .try_fold(spans, |kept, one| interval::intersection(&kept, &interval::outside(one), budget));
+                Value::Spans(kept.ok_or(Unread)?, false)
             }
             _ => return Err(Unread),
         };

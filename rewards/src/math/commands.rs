@@ -1,5 +1,6 @@
 //! What LaTeX commands mean to the lexer.
 
+use super::calls;
 use super::lex::{Lexer, Unread};
 use super::token::{Bracket, Relation, Token};
 use super::words;
@@ -21,16 +22,27 @@ pub(super) fn command(lexer: &mut Lexer<'_>) -> Result<(), Unread> {
             Ok(())
         }
         "displaystyle" | "textstyle" | "quad" | "qquad" | "limits" | "nolimits" | "boxed" | "fbox" | "rm" | "bf"
-        | "thinspace" | "mathstrut" | "overline" | "vec" | "hat" | "bar" | "overrightarrow" | "mathbf"
-        | "boldsymbol" | "bm" | "mathit" | "mathcal" | "underline" | "ensuremath" | "angle" | "triangle"
-        | "therefore" | "space" | "hfill" => Ok(()),
+        | "thinspace" | "mathstrut" | "mathbf" | "boldsymbol" | "bm" | "mathit" | "mathcal" | "underline"
+        | "ensuremath" | "large" | "Large" | "LARGE" | "huge" | "Huge" | "small" | "normalsize" | "scriptsize"
+        | "footnotesize" | "tiny" | "therefore" | "space" | "hfill" => Ok(()),
+        "overline" | "bar" => marked(lexer, "bar"),
+        "vec" | "overrightarrow" => marked(lexer, "vec"),
+        "hat" | "widehat" => marked(lexer, "hat"),
+        "tilde" | "widetilde" => marked(lexer, "tilde"),
+        "dot" | "ddot" | "overleftrightarrow" | "angle" | "triangle" => marked(lexer, name),
+        "not" => {
+            lexer.skip_spaces();
+            lexer.rest().starts_with('=').then_some(()).ok_or(Unread)?;
+            lexer.push(Token::Relation(Relation::NotEqual), 1);
+            Ok(())
+        }
         "text" | "textrm" | "mbox" | "textbf" | "textit" | "textnormal" | "hbox" | "textsf" | "texttt" | "emph" => {
             let content = lexer.group()?;
             lexer.text(content)
         }
         "mathrm" | "operatorname" | "mathsf" | "mathop" => upright(lexer),
         "mathbb" | "Bbb" => blackboard(lexer),
-        "hspace" | "color" | "hphantom" | "vspace" => lexer.group().map(|_| ()),
+        "hspace" | "color" | "textcolor" | "hphantom" | "vspace" => lexer.group().map(|_| ()),
         "begin" | "end" => environment(lexer, name == "begin"),
         _ => {
             if let Some(letter) = words::greek(name) {
@@ -48,8 +60,23 @@ fn escaped(lexer: &mut Lexer<'_>, sign: char) -> Result<(), Unread> {
         '}' => return lexer.close(Bracket::Set, 2),
         '%' => lexer.push(Token::Percent, 2),
         '$' => lexer.push(Token::Currency("dollar"), 2),
-        '\\' => lexer.push(Token::RowBreak, 2),
-        '|' => lexer.push(Token::Bar, 2),
+        '\\' => {
+            lexer.at += 2;
+            // `\\[4pt]` only sets rows apart, and a break that was escaped twice is one.
+            if let Some((length, _)) = lexer.rest().strip_prefix('[').and_then(|rest| rest.split_once(']'))
+                && ["pt", "em", "ex", "mm", "cm"].iter().any(|unit| length.ends_with(unit))
+            {
+                lexer.at += length.len() + 2;
+            }
+            if lexer.tokens.last() != Some(&Token::RowBreak) {
+                lexer.tokens.push(Token::RowBreak);
+            }
+        }
+        '|' => {
+            let count = |wanted: Token| lexer.tokens.iter().filter(|token| **token == wanted).count();
+            let open = count(Token::Open(Bracket::Norm)) > count(Token::Close(Bracket::Norm));
+            return if open { lexer.close(Bracket::Norm, 2) } else { lexer.open(Bracket::Norm, 2) };
+        }
         // Spaces, and the delimiters of formulas inside of prose.
         ',' | ';' | ':' | '!' | ' ' | '\n' | '(' | ')' | '[' | ']' | '>' | '/' => lexer.at += 2,
         _ => return Err(Unread),
@@ -71,6 +98,8 @@ fn bracket_or_token(lexer: &mut Lexer<'_>, name: &str) -> Result<(), Unread> {
         "rfloor" => return lexer.close(Bracket::Floor, 0),
         "lceil" => return lexer.open(Bracket::Ceiling, 0),
         "rceil" => return lexer.close(Bracket::Ceiling, 0),
+        "lVert" => return lexer.open(Bracket::Norm, 0),
+        "rVert" => return lexer.close(Bracket::Norm, 0),
         "lvert" => return lexer.open(Bracket::Bars, 0),
         "rvert" => return lexer.close(Bracket::Bars, 0),
         "frac" | "dfrac" | "tfrac" | "cfrac" => Token::Frac,
@@ -85,6 +114,7 @@ fn bracket_or_token(lexer: &mut Lexer<'_>, name: &str) -> Result<(), Unread> {
         "emptyset" | "varnothing" => Token::EmptySet,
         "pm" => Token::PlusMinus(false),
         "mp" => Token::PlusMinus(true),
+        "times" if matches!(lexer.tokens.last(), Some(Token::Symbol(name)) if name.starts_with("vec ")) => Token::Cross,
         "cdot" | "times" | "ast" | "bullet" => Token::Times,
         "div" => Token::Slash,
         "le" | "leq" | "leqslant" | "leqq" => Token::Relation(Relation::LessEqual),
@@ -94,6 +124,8 @@ fn bracket_or_token(lexer: &mut Lexer<'_>, name: &str) -> Result<(), Unread> {
         "ne" | "neq" => Token::Relation(Relation::NotEqual),
         "approx" | "simeq" | "thickapprox" => Token::Relation(Relation::Approximate),
         "in" => Token::In,
+        "equiv" => Token::Equiv,
+        "pmod" | "bmod" | "mod" | "pod" => Token::Mod,
         "cup" | "bigcup" => Token::Cup,
         "cap" | "bigcap" => Token::Cap,
         "setminus" | "backslash" | "smallsetminus" => Token::Setminus,
@@ -108,10 +140,45 @@ fn bracket_or_token(lexer: &mut Lexer<'_>, name: &str) -> Result<(), Unread> {
         "pounds" => Token::Currency("sterling"),
         "yen" => Token::Currency("yen"),
         "dollar" | "textdollar" => Token::Currency("dollar"),
+        _ if calls::KNOWN.contains(&name) => Token::Symbol(format!("{name}()")),
         _ => Token::Function(words::function(name).ok_or(Unread)?),
     };
     lexer.push(token, 0);
     Ok(())
+}
+
+/// What stands under an accent or behind `\angle`: letters make one symbol, which is not the symbol without it; of all else it
+/// is an unknown function. Behind `\angle` a number is the size of the angle.
+fn marked(lexer: &mut Lexer<'_>, mark: &str) -> Result<(), Unread> {
+    lexer.skip_spaces();
+    let start = lexer.at;
+    let rest = lexer.rest();
+    let content = if rest.starts_with('{') {
+        lexer.group()?
+    } else {
+        let sign = matches!(mark, "angle" | "triangle");
+        let n_capitals = rest.bytes().take_while(u8::is_ascii_uppercase).count();
+        let length = match rest.strip_prefix('\\') {
+            Some(name) => 1 + name.bytes().take_while(u8::is_ascii_alphabetic).count(),
+            None if sign && n_capitals > 0 => n_capitals,
+            None => rest.chars().next().map_or(0, char::len_utf8),
+        };
+        if sign && !rest.starts_with(|c: char| c == '\\' || c.is_ascii_alphabetic()) {
+            return Ok(());
+        }
+        lexer.at += length;
+        &rest[..length]
+    };
+    let plain: String = content.chars().filter(|c| !" {}".contains(*c)).collect();
+    let named = !plain.is_empty()
+        && plain.chars().all(|c| c.is_ascii_alphanumeric() || "\\_'".contains(c))
+        && (!plain.contains('\\') || words::greek(plain.trim_start_matches('\\')).is_some());
+    if named {
+        return lexer.symbol(&format!("{mark} {plain}"), 0);
+    }
+    lexer.at = start;
+    lexer.tokens.push(Token::Symbol(format!("{mark}()")));
+    if rest.starts_with('{') { Ok(()) } else { Err(Unread) }
 }
 
 /// `\mathrm{...}`: a function, a symbol of one letter, or a word.
@@ -120,6 +187,10 @@ fn upright(lexer: &mut Lexer<'_>) -> Result<(), Unread> {
     let name = content.trim();
     if let Some(function) = words::function(name) {
         lexer.tokens.push(Token::Function(function));
+        return Ok(());
+    }
+    if calls::KNOWN.contains(&name) {
+        lexer.tokens.push(Token::Symbol(format!("{name}()")));
         return Ok(());
     }
     let after_number = matches!(lexer.tokens.last(), Some(Token::Number(..) | Token::Slash));
@@ -158,9 +229,32 @@ fn environment(lexer: &mut Lexer<'_>, begins: bool) -> Result<(), Unread> {
         "array" if begins => {
             lexer.group()?;
         }
+        // Lines set below each other at their signs.
+        "aligned" | "align" | "gathered" | "gather" | "split" | "equation" | "eqnarray" => {
+            if !begins {
+                unaligned(lexer);
+            }
+            return Ok(());
+        }
         "pmatrix" | "bmatrix" | "matrix" | "Bmatrix" | "smallmatrix" | "array" => {}
         _ => return Err(Unread),
     }
     lexer.tokens.push(if begins { Token::Begin } else { Token::End });
     Ok(())
+}
+
+/// Takes the marks of alignment out of the lines read so far, and a last empty line.
+fn unaligned(lexer: &mut Lexer<'_>) {
+    let mut level = 0_usize;
+    lexer.tokens.retain(|token| {
+        match token {
+            Token::Begin => level += 1,
+            Token::End => level = level.saturating_sub(1),
+            _ => {}
+        }
+        *token != Token::Ampersand || level > 0
+    });
+    if lexer.tokens.last() == Some(&Token::RowBreak) {
+        lexer.tokens.pop();
+    }
 }

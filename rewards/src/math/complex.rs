@@ -2,6 +2,7 @@
 
 use num_rational::BigRational;
 
+use super::calls;
 use super::elementary;
 use super::exact::{self, Point};
 use super::expr::{Expr, Function};
@@ -45,7 +46,7 @@ impl Complex {
         Self { re: self.re.shifted(-1), im: self.im.shifted(-1) }
     }
 
-    fn add(&self, other: &Self, work: &mut Work) -> Option<Self> {
+    pub(super) fn add(&self, other: &Self, work: &mut Work) -> Option<Self> {
         Some(Self { re: self.re.add(&other.re, work)?, im: self.im.add(&other.im, work)? })
     }
 
@@ -154,7 +155,7 @@ impl Complex {
     }
 
     /// Sine and cosine.
-    fn sin_cos(&self, work: &mut Work) -> Option<(Self, Self)> {
+    pub(super) fn sin_cos(&self, work: &mut Work) -> Option<(Self, Self)> {
         if self.is_real() {
             let (sin, cos) = elementary::sin_cos(&self.re, work)?;
             return Some((sin.into(), cos.into()));
@@ -275,6 +276,15 @@ pub(super) fn evaluate(expr: &Expr, point: &Point, work: &mut Work) -> Option<Co
         Expr::Apply(Function::Factorial, inner) => {
             let n = exact::evaluate(inner, point, work)?;
             factorial(exact::small(&n)?, work)
+        }
+        Expr::Call(name, arguments) => {
+            if calls::KNOWN.contains(&name.as_str())
+                && let Some(value) = rational(expr, point, work)
+            {
+                return Some(value);
+            }
+            let values = arguments.iter().map(|inner| evaluate(inner, point, work)).collect::<Option<Vec<_>>>()?;
+            calls::complex(name, &values, work)
         }
         Expr::Binomial(_) | Expr::Apply(Function::Floor | Function::Ceiling, _) => rational(expr, point, work),
         Expr::Apply(function, inner) => evaluate(inner, point, work)?.apply(*function, work),

@@ -1,11 +1,13 @@
 //! Whether an answer is the gold. The gold's type decides what is compared, and how.
 
 use super::combine::assignment;
+use super::exact;
 use super::expr::Expr;
 use super::float::Budget;
 use super::interval;
 use super::number;
 use super::numerals;
+use super::options::Unevaluated;
 use super::same;
 use super::token::{Bracket, Relation};
 use super::value::{Chain, Scalar, Value};
@@ -15,6 +17,8 @@ use super::value::{Chain, Scalar, Value};
 pub(super) struct Rules<'a> {
     /// Whether an inequality answers an interval.
     pub(super) inequality_for_interval: bool,
+    /// Whether arithmetic that is not carried out answers a number.
+    pub(super) unevaluated: Unevaluated,
     /// What all comparisons of this verdict may cost together.
     pub(super) budget: &'a Budget,
 }
@@ -31,26 +35,29 @@ pub(super) fn equal(gold: &Value, answer: &Value, rules: Rules<'_>) -> bool {
         Value::Equation(chain) => equation(chain, answer, rules),
         Value::Inequality(chain) => inequality(chain, answer, rules),
         Value::Ratio(terms) => ratio(terms, answer, rules),
+        Value::Congruence(name, residue, modulus) => congruent(name.as_deref(), residue, modulus, answer, rules.budget),
         Value::Based(numeral, base) => based(numeral, *base, answer),
     }
 }
 
 fn scalar(gold: &Scalar, answer: &Value, rules: Rules<'_>) -> bool {
     match answer {
-        Value::Scalar(answer) => number::agree(gold, answer, rules.budget),
+        Value::Scalar(answer) => number::agree(gold, answer, rules),
         Value::Equation(chain) => stated_value(gold, chain, rules),
         // The same value written several times is no hedge: `1/2 or 0.5`.
         Value::List(items) => !items.is_empty() && items.iter().all(|item| scalar(gold, item, rules)),
         Value::Set(items) => matches!(&items[..], [only] if scalar(gold, only, rules)),
         Value::Ratio(terms) => match &terms[..] {
             [left, right] => {
-                !gold.expr.has_symbols()
-                    && same::equal(&gold.expr, &Expr::quotient(left.clone(), right.clone()), rules.budget)
+                let quotient = Scalar::plain(Expr::quotient(left.clone(), right.clone()));
+                number::carried_out(gold, &quotient, rules) && same::equal(&gold.expr, &quotient.expr, rules.budget)
             }
             _ => false,
         },
-        Value::Based(numeral, base) => numerals::value_in_base(numeral, *base)
-            .is_some_and(|value| same::equal(&gold.expr, &Expr::Number(value), rules.budget) && gold.unit.is_none()),
+        Value::Based(numeral, base) if rules.unevaluated == Unevaluated::Right => {
+            numerals::value_in_base(numeral, *base)
+                .is_some_and(|value| same::equal(&gold.expr, &Expr::Number(value), rules.budget) && gold.unit.is_none())
+        }
         _ => false,
     }
 }
@@ -65,18 +72,18 @@ fn stated_value(gold: &Scalar, chain: &Chain, rules: Rules<'_>) -> bool {
         return false;
     }
     if chain.relations.iter().all(exact) {
-        return number::agree(gold, last, rules.budget)
+        return number::agree(gold, last, rules)
             && computed.iter().all(|side| same::equal(&side.expr, &last.expr, rules.budget));
     }
+    let value = |side: &Scalar| {
+        same::approximate(&side.expr, rules.budget).map(|value| if side.percent { value / 100.0 } else { value })
+    };
     // Of an approximation the exact side counts, or the approximate one where the gold is as approximate.
-    let near = |side: &Scalar| match (
-        same::approximate(&side.expr, rules.budget),
-        same::approximate(&last.expr, rules.budget),
-    ) {
+    let near = |side: &Scalar| match (value(side), value(last)) {
         (Some(exact), Some(last)) => (exact - last).abs() <= 0.01 * exact.abs().max(last.abs()),
         _ => false,
     };
-    computed.iter().all(near) && chain.sides[first..].iter().any(|side| number::agree(gold, side, rules.budget))
+    computed.iter().all(near) && chain.sides[first..].iter().any(|side| number::agree(gold, side, rules))
 }
 
 /// Each of `golds` matched with another one of `answers`, all used up.
@@ -171,12 +178,17 @@ fn tuple(gold: &Value, parts: (Bracket, &[Value], Bracket), answer: &Value, rule
 }
 
 fn spans(gold: &Value, answer: &Value, rules: Rules<'_>) -> bool {
-    let inequality_for_interval = rules.inequality_for_interval || matches!(gold, Value::Spans(_, true));
+    let inequality_for_interval = rules.inequality_for_interval || matches!(gold, Value::Spans(..));
     let Some(gold) = interval::spans(gold) else { return false };
     let answer = match answer {
         Value::Inequality(_) | Value::Spans(_, true) if !inequality_for_interval => None,
         Value::Inequality(chain) => interval::solution(chain, rules.budget).map(|(_, spans)| spans),
         answer @ (Value::Spans(..) | Value::Tuple(..)) => interval::spans(answer),
+        // The parts of a union one by one.
+        Value::List(parts) if gold.len() > 1 => {
+            let parts: Option<Vec<_>> = parts.iter().map(interval::spans).collect();
+            parts.map(|parts| parts.concat())
+        }
         _ => None,
     };
     answer.is_some_and(|answer| interval::equal(&gold, &answer, rules.budget))
@@ -188,13 +200,13 @@ fn matrix(golds: &[Vec<Scalar>], answer: &Value, rules: Rules<'_>) -> bool {
             golds.len() == answers.len()
                 && golds.iter().zip(answers).all(|(gold, answer)| {
                     gold.len() == answer.len()
-                        && gold.iter().zip(answer).all(|(gold, answer)| number::agree(gold, answer, rules.budget))
+                        && gold.iter().zip(answer).all(|(gold, answer)| number::agree(gold, answer, rules))
                 })
         }
         Value::Tuple(Bracket::Paren, items, Bracket::Paren) => {
             golds.len() == items.len()
                 && golds.iter().zip(items).all(|(gold, item)| match (&gold[..], item) {
-                    ([gold], Value::Scalar(answer)) => number::agree(gold, answer, rules.budget),
+                    ([gold], Value::Scalar(answer)) => number::agree(gold, answer, rules),
                     _ => false,
                 })
         }
@@ -207,15 +219,15 @@ fn equation(gold: &Chain, answer: &Value, rules: Rules<'_>) -> bool {
         Value::Equation(answer) => answer,
         // The value alone answers `x = 5`, `y = 2x + 1`, `f(x) = ...`.
         Value::Scalar(answer) => {
-            return gold.named && gold.sides.last().is_some_and(|last| number::agree(last, answer, rules.budget));
+            return gold.named && gold.sides.last().is_some_and(|last| number::agree(last, answer, rules));
         }
         _ => return false,
     };
     let ([gold_left, gold_right], [answer_left, answer_right]) = (&gold.sides[..], &answer.sides[..]) else {
         return gold.sides.len() == answer.sides.len()
-            && gold.sides.iter().zip(&answer.sides).all(|(gold, answer)| number::agree(gold, answer, rules.budget));
+            && gold.sides.iter().zip(&answer.sides).all(|(gold, answer)| number::agree(gold, answer, rules));
     };
-    if number::agree(gold_left, answer_left, rules.budget) && number::agree(gold_right, answer_right, rules.budget) {
+    if number::agree(gold_left, answer_left, rules) && number::agree(gold_right, answer_right, rules) {
         return true;
     }
     let gold_zero = Expr::difference(gold_left.expr.clone(), gold_right.expr.clone());
@@ -235,7 +247,7 @@ fn inequality(gold: &Chain, answer: &Value, rules: Rules<'_>) -> bool {
     let ([gold_left, gold_right], [answer_left, answer_right]) = (&gold.sides[..], &answer.sides[..]) else {
         return gold.relations == answer.relations
             && gold.sides.len() == answer.sides.len()
-            && gold.sides.iter().zip(&answer.sides).all(|(gold, answer)| number::agree(gold, answer, rules.budget));
+            && gold.sides.iter().zip(&answer.sides).all(|(gold, answer)| number::agree(gold, answer, rules));
     };
     let gold_zero = Expr::difference(gold_left.expr.clone(), gold_right.expr.clone());
     let answer_zero = Expr::difference(answer_left.expr.clone(), answer_right.expr.clone());
@@ -257,11 +269,42 @@ fn ratio(golds: &[Expr], answer: &Value, rules: Rules<'_>) -> bool {
     {
         return false;
     }
+    // What may as well be a time of day, 7:15, is no other time: 14:30.
+    if may_be_time(golds) && matches!(answer, Value::Ratio(_)) {
+        return golds.iter().zip(&answers).all(|(gold, answer)| same::equal(gold, answer, rules.budget));
+    }
     let times = |left: &Expr, right: &Expr| Expr::Product(vec![left.clone(), right.clone()]);
     golds
         .iter()
         .zip(&answers)
         .all(|(gold, answer)| same::equal(&times(gold, &answers[0]), &times(answer, &golds[0]), rules.budget))
+}
+
+/// The same modulus, and residues that differ by a multiple of it. The name may be left out.
+fn congruent(name: Option<&str>, residue: &Expr, modulus: &Expr, answer: &Value, budget: &Budget) -> bool {
+    let Value::Congruence(other, answer_residue, answer_modulus) = answer else { return false };
+    if name.is_some_and(|name| other.as_ref().is_some_and(|other| other != name))
+        || !same::equal(modulus, answer_modulus, budget)
+    {
+        return false;
+    }
+    let turns = Expr::quotient(Expr::difference(residue.clone(), answer_residue.clone()), modulus.clone());
+    same::equal(residue, answer_residue, budget)
+        || same::rational(&turns, budget).is_some_and(|turns| exact::is_integer(&turns))
+}
+
+fn may_be_time(terms: &[Expr]) -> bool {
+    let small = |term: &Expr| match term {
+        Expr::Number(value) => exact::small(value),
+        _ => None,
+    };
+    match terms {
+        [hour, minute] => {
+            small(hour).is_some_and(|hour| (1..=24).contains(&hour))
+                && small(minute).is_some_and(|minute| (10..60).contains(&minute))
+        }
+        _ => false,
+    }
 }
 
 /// A numeral with a base: the same numeral without it, or another base that makes the same number.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use num_bigint::{BigInt, Sign};
 use num_rational::BigRational;
 
+use super::calls;
 use super::expr::{Expr, Function};
 use super::float::Work;
 
@@ -161,6 +162,10 @@ pub(super) fn evaluate(expr: &Expr, point: &Point, work: &mut Work) -> Option<Bi
                 Function::Factorial => factorial(small(&value)?, work),
                 _ => None,
             }
+        }
+        Expr::Call(name, arguments) => {
+            let values = arguments.iter().map(|inner| evaluate(inner, point, work)).collect::<Option<Vec<_>>>()?;
+            calls::rational(name, &values, work)
         }
         Expr::Pi | Expr::Euler | Expr::Imaginary | Expr::Infinity | Expr::PlusMinus(..) | Expr::Log(_) => None,
     }

@@ -49,11 +49,20 @@ pub(super) enum Expr {
     /// n, k.
     Binomial(Box<(Expr, Expr)>),
     Apply(Function, Box<Expr>),
+    /// A function without a formula, by its name, and its arguments. Of an unknown one, such as `f`, the first is a symbol
+    /// that stands for the function itself.
+    Call(String, Vec<Expr>),
 }
 
 impl Expr {
     pub(super) fn integer(value: i64) -> Self {
         Expr::Number(BigRational::from_integer(BigInt::from(value)))
+    }
+
+    /// The unknown function `name` of `arguments`.
+    pub(super) fn unknown(name: &str, mut arguments: Vec<Expr>) -> Self {
+        arguments.insert(0, Expr::Symbol(format!("{name}()")));
+        Expr::Call(name.to_owned(), arguments)
     }
 
     pub(super) fn quotient(numerator: Expr, denominator: Expr) -> Self {
@@ -73,7 +82,7 @@ impl Expr {
         match self {
             Expr::Number(_) | Expr::Symbol(_) | Expr::Pi | Expr::Euler | Expr::Imaginary | Expr::Infinity => vec![],
             Expr::Negative(inner) | Expr::PlusMinus(_, inner) | Expr::Apply(_, inner) => vec![inner],
-            Expr::Sum(terms) | Expr::Product(terms) => terms.iter().collect(),
+            Expr::Sum(terms) | Expr::Product(terms) | Expr::Call(_, terms) => terms.iter().collect(),
             Expr::Quotient(pair) | Expr::Power(pair) | Expr::Log(pair) | Expr::Binomial(pair) => vec![&pair.0, &pair.1],
         }
     }
@@ -97,22 +106,33 @@ impl Expr {
 
     /// The same expression with `±` read as `+` (and `∓` as `-`), or the other way round.
     pub(super) fn with_sign(&self, plus: bool) -> Expr {
-        let pair = |pair: &(Expr, Expr)| Box::new((pair.0.with_sign(plus), pair.1.with_sign(plus)));
-        let all = |terms: &[Expr]| terms.iter().map(|term| term.with_sign(plus)).collect();
         match self {
             Expr::PlusMinus(opposite, inner) => {
                 let inner = inner.with_sign(plus);
                 if plus == *opposite { Expr::Negative(Box::new(inner)) } else { inner }
             }
-            Expr::Negative(inner) => Expr::Negative(Box::new(inner.with_sign(plus))),
-            Expr::Apply(function, inner) => Expr::Apply(*function, Box::new(inner.with_sign(plus))),
+            other => other.rebuilt(&|child| child.with_sign(plus)),
+        }
+    }
+
+    /// The same expression with `change` applied to every part directly below.
+    pub(super) fn rebuilt(&self, change: &dyn Fn(&Expr) -> Expr) -> Expr {
+        let pair = |pair: &(Expr, Expr)| Box::new((change(&pair.0), change(&pair.1)));
+        let all = |terms: &[Expr]| terms.iter().map(change).collect();
+        match self {
+            Expr::Number(_) | Expr::Symbol(_) | Expr::Pi | Expr::Euler | Expr::Imaginary | Expr::Infinity => {
+                self.clone()
+            }
+            Expr::Negative(inner) => Expr::Negative(Box::new(change(inner))),
+            Expr::PlusMinus(opposite, inner) => Expr::PlusMinus(*opposite, Box::new(change(inner))),
+            Expr::Apply(function, inner) => Expr::Apply(*function, Box::new(change(inner))),
             Expr::Sum(terms) => Expr::Sum(all(terms)),
-            Expr::Product(terms) => Expr::Product(all(terms)),
+            Expr::Product(factors) => Expr::Product(all(factors)),
+            Expr::Call(name, arguments) => Expr::Call(name.clone(), all(arguments)),
             Expr::Quotient(inner) => Expr::Quotient(pair(inner)),
             Expr::Power(inner) => Expr::Power(pair(inner)),
             Expr::Log(inner) => Expr::Log(pair(inner)),
             Expr::Binomial(inner) => Expr::Binomial(pair(inner)),
-            _ => self.clone(),
         }
     }
 

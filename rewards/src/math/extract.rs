@@ -22,6 +22,8 @@ pub(super) struct Found<'a> {
     pub(super) text: Cow<'a, str>,
     /// Which rule found it.
     pub(super) rule: &'static str,
+    /// What stands behind it.
+    pub(super) behind: &'a str,
     /// Every box of the region, where the boxes are what was found: several values may be boxed one by one.
     pub(super) boxes: Vec<&'a str>,
 }
@@ -60,12 +62,15 @@ pub(super) fn region<'a>(question: &str, completion: &CompletionView<'a>) -> Res
 ///
 /// Where the gold is words or an option (`words`), the last value is the whole last line.
 pub(super) fn answer<'a>(region: &'a str, words: bool, options: &AccuracyOptions) -> Result<Found<'a>, Missing> {
-    let found = |text: &'a str, rule| Ok(Found { text: Cow::Borrowed(text), rule, boxes: Vec::new() });
+    let found = |text: &'a str, rule| {
+        Ok(Found { text: Cow::Borrowed(text), rule, behind: behind(region, text), boxes: Vec::new() })
+    };
     if options.boxed {
         let boxes = boxes(region);
         if !boxes.is_empty() {
             let text = joined(region, &boxes);
-            return Ok(Found { text, rule: "boxed", boxes: boxes.iter().map(|found| found.content).collect() });
+            let behind = boxes.last().and_then(|last| region.get(last.end..)).unwrap_or("");
+            return Ok(Found { text, rule: "boxed", behind, boxes: boxes.iter().map(|found| found.content).collect() });
         }
     }
     if options.answer_tag
@@ -82,6 +87,10 @@ pub(super) fn answer<'a>(region: &'a str, words: bool, options: &AccuracyOptions
         return Err(("no_answer", "<answer> is never closed"));
     }
     if options.hashes
+        && let Some(first) = region.find("####")
+        // What a base model asks itself next is another text.
+        && let end = region[first..].find("\nQuestion:").map_or(region.len(), |at| first + at)
+        && let region = &region[..end]
         && let Some(at) = region.rfind("####")
     {
         let line = region[at + 4..].lines().next().unwrap_or("").trim_start_matches('#').trim();
@@ -101,9 +110,15 @@ pub(super) fn answer<'a>(region: &'a str, words: bool, options: &AccuracyOptions
         && let region = region.trim_end().trim_end_matches("</answer>")
         && let Some(text) = if words { prose::last_line(region).map(Cow::Borrowed) } else { prose::last_value(region) }
     {
-        return Ok(Found { text, rule: "last_value", boxes: Vec::new() });
+        return Ok(Found { text, rule: "last_value", behind: "", boxes: Vec::new() });
     }
     Err(("no_answer", "no answer is stated"))
+}
+
+/// What follows `part` in `region`, of which it is a part.
+fn behind<'a>(region: &'a str, part: &str) -> &'a str {
+    let end = (part.as_ptr() as usize + part.len()).checked_sub(region.as_ptr() as usize);
+    end.and_then(|end| region.get(end..)).unwrap_or("")
 }
 
 /// The last box, together with those before it from which only a separator divides it.

@@ -7,7 +7,8 @@ use super::clean;
 use super::collect::read;
 use super::extract::joined;
 use super::float::Budget;
-use super::value::Value;
+use super::interval;
+use super::value::{Scalar, Value};
 use crate::tags::last_answer;
 
 /// A gold answer, read once for all completions.
@@ -39,14 +40,23 @@ impl GoldAnswer {
             Some((letter, rest)) if letter.is_ascii_uppercase() || text.contains('(') => {
                 GoldKind::Choice(letter.to_ascii_uppercase(), read(rest, budget).ok())
             }
-            _ if is_name(&text) => GoldKind::Text,
+            _ if is_name(&text) || is_clock(&text) => GoldKind::Text,
             _ => match read(&text, budget) {
-                Ok(value) => GoldKind::Value(value),
+                Ok(value) => GoldKind::Value(solved(as_quantity(value, &text), &text)),
                 Err(_) if clean::is_words(&text) => GoldKind::Text,
                 Err(_) => GoldKind::Unreadable,
             },
         };
         Self { text, kind }
+    }
+}
+
+/// An interval that `text` names an unknown for, `x \in [1, 2]`, which inequalities of that unknown answer as well.
+fn solved(value: Value, text: &str) -> Value {
+    let names = text.contains("\\in ") || text.contains("\\in[") || text.contains("\\in(") || text.contains('∈');
+    match interval::spans(&value) {
+        Some(spans) if names && matches!(value, Value::Tuple(..)) => Value::Spans(spans, true),
+        _ => value,
     }
 }
 
@@ -56,6 +66,34 @@ fn is_name(text: &str) -> bool {
     let roman = text.bytes().all(|b| b"IVX".contains(&b));
     let name = text.starts_with(|c: char| c.is_ascii_uppercase()) && text[1..].bytes().all(|b| b.is_ascii_lowercase());
     text.len() > 1 && (roman || name)
+}
+
+/// Whether `text` is a time of day rather than a ratio: `7:30`, `12:05`. Ratios are stored in lowest terms.
+fn is_clock(text: &str) -> bool {
+    let text = clean::undelimited(text);
+    let Some((hours, minutes)) = text.split_once(':') else { return false };
+    let number = |part: &str, most: u32| {
+        let digits = !part.is_empty() && part.len() <= 2 && part.bytes().all(|b| b.is_ascii_digit());
+        part.parse().ok().filter(|&number: &u32| digits && number <= most)
+    };
+    let (Some(hour), Some(minute)) = (number(hours, 24), number(minutes, 59)) else { return false };
+    let common = (2..=minute.max(1)).any(|d| hour % d == 0 && minute % d == 0);
+    minutes.len() == 2 && (minutes.starts_with('0') || common)
+}
+
+/// `value` as a quantity where `text` sets a unit of one letter off from its number: `4 m`, `3 h`, `5 m/s`, but not `4m`.
+fn as_quantity(value: Value, text: &str) -> Value {
+    let text = clean::undelimited(text).replace("\\,", " ").replace(['~', '\\'], " ");
+    let number = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || b"+-.,/".contains(&b));
+    let letters = |unit: &str| {
+        let power = unit.strip_suffix("^2").or_else(|| unit.strip_suffix("^3")).unwrap_or(unit);
+        power.split('/').all(|letter| letter.len() == 1) && (power == unit || power.contains('/') || power == "m")
+    };
+    let set_off = text.trim().split_once(' ').is_some_and(|(left, right)| number(left) && letters(right.trim()));
+    match value {
+        Value::Scalar(Scalar { measured: Some(quantity), .. }) if set_off => Value::Scalar(*quantity),
+        value => value,
+    }
 }
 
 /// The part of a stored solution that states its answer.
@@ -88,6 +126,17 @@ pub(super) fn option(text: &str) -> Option<(char, &str)> {
             }
         }
     }
+    // `(\text{C})`
+    for wrap in ["(\\text{", "(\\textbf{", "(\\mathrm{", "(\\mathbf{"] {
+        if let Some(inner) = rest.strip_prefix(wrap)
+            && let Some(letter) = inner.chars().next().filter(|&letter| is_letter(letter))
+            && let Some(behind) = inner[1..].strip_prefix("})")
+        {
+            let plain = behind.replace("\\text", "").replace(['{', '}'], " ");
+            let behind = behind.trim_matches([' ', '~', '\\', '*', '$', ':', '.', '}']);
+            return (!names_another(&plain)).then_some((letter, behind));
+        }
+    }
     let (paren, inner) = match rest.strip_prefix('(') {
         Some(inner) => (true, inner.trim_start()),
         None => (false, rest),
@@ -116,13 +165,27 @@ fn is_letter(letter: char) -> bool {
 
 /// The option that a sentence states, if it names one only and neither hedges nor denies: "the correct choice is (D)".
 pub(super) fn stated_option(sentence: &str) -> Option<char> {
-    const DOUBTS: [&str; 11] =
-        ["not", "or", "either", "neither", "nor", "isn't", "and", "wrong", "incorrect", "false", "eliminate"];
-    let words: Vec<&str> = sentence
-        .split_whitespace()
-        .map(|word| word.trim_matches(['(', ')', '.', ':', ',', '*', '$', '"', '\'']))
-        .filter(|word| !word.is_empty())
-        .collect();
+    const DOUBTS: [&str; 16] = [
+        "not",
+        "or",
+        "either",
+        "neither",
+        "nor",
+        "isn't",
+        "and",
+        "wrong",
+        "incorrect",
+        "false",
+        "eliminate",
+        "but",
+        "though",
+        "although",
+        "maybe",
+        "perhaps",
+    ];
+    let raw: Vec<&str> = sentence.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)).collect();
+    let words: Vec<&str> =
+        raw.iter().map(|word| word.trim_matches(['(', ')', '.', ':', ',', '*', '$', '"', '\''])).collect();
     if words.iter().any(|word| DOUBTS.contains(&word.to_lowercase().as_str())) {
         return None;
     }
@@ -130,7 +193,8 @@ pub(super) fn stated_option(sentence: &str) -> Option<char> {
     // "A" may be an article.
     let named = |i: usize| {
         let introduced = i > 0 && matches!(words[i - 1].to_lowercase().as_str(), "option" | "choice" | "answer" | "is");
-        single(words[i]) && (words[i] != "A" || i + 1 == words.len() || introduced)
+        let follows = words.get(i + 1).is_some_and(|next| next.starts_with(char::is_lowercase));
+        single(words[i]) && (words[i] != "A" || !follows || raw[i].len() > 1 || introduced)
     };
     let mut options = (0..words.len()).filter(|&i| named(i)).map(|i| words[i]);
     let option = options.next()?.chars().next();

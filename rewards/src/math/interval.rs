@@ -27,6 +27,17 @@ pub(super) fn spans(value: &Value) -> Option<Vec<Span>> {
     }
 }
 
+/// Whether `value` can be nothing but intervals: it has unlike brackets, an infinite end, or is a union of others.
+pub(super) fn is_certain(value: &Value) -> bool {
+    let infinite =
+        |item: &Value| matches!(item, Value::Scalar(scalar) if scalar.expr.any(&|part| *part == Expr::Infinity));
+    match value {
+        Value::Spans(..) => true,
+        Value::Tuple(open, items, close) => items.len() == 2 && (open != close || items.iter().any(infinite)),
+        _ => false,
+    }
+}
+
 fn point(value: &Value) -> Option<Span> {
     match value {
         Value::Scalar(Scalar { expr, .. }) => {
@@ -122,6 +133,15 @@ pub(super) fn intersection(left: &[Span], right: &[Span], budget: &Budget) -> Op
     Some(common)
 }
 
+/// What lies on both sides of `span`.
+pub(super) fn outside(span: &Span) -> [Span; 2] {
+    let low = Expr::Negative(Box::new(Expr::Infinity));
+    [
+        Span { low, high: span.low.clone(), low_closed: false, high_closed: !span.low_closed },
+        Span { low: span.high.clone(), high: Expr::Infinity, low_closed: !span.high_closed, high_closed: false },
+    ]
+}
+
 /// `spans` without single points.
 pub(super) fn without(spans: Vec<Span>, points: &[Value], budget: &Budget) -> Option<Vec<Span>> {
     let minus_infinity = || Expr::Negative(Box::new(Expr::Infinity));
@@ -136,7 +156,10 @@ pub(super) fn without(spans: Vec<Span>, points: &[Value], budget: &Budget) -> Op
 /// The same set as disjoint intervals in order; `None` if an end is not a number or an interval runs backwards.
 fn merged(spans: &[Span], budget: &Budget) -> Option<Vec<(End, End)>> {
     let mut sorted = spans.iter().map(|span| ends(span, budget)).collect::<Option<Vec<_>>>()?;
-    sorted.retain(|(low, high)| low.at < high.at || (low.at == high.at && low.closed && high.closed));
+    // An empty interval must not vanish beside others: `(1, 2) \cup (2, 1)` is no way to write (1, 2).
+    if sorted.iter().any(|(low, high)| low.at > high.at || (low.at == high.at && !(low.closed && high.closed))) {
+        return None;
+    }
     sorted.sort_by(|(a, _), (b, _)| a.at.total_cmp(&b.at).then(b.closed.cmp(&a.closed)));
     let mut merged: Vec<(End, End)> = Vec::new();
     for (low, high) in sorted {

@@ -127,6 +127,20 @@ impl<'a> Lexer<'a> {
         let rest = self.rest();
         let length = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
         let run = &rest[..length];
+        let leads = self.tokens.is_empty() && matches!(run, "USD" | "EUR" | "GBP" | "JPY" | "INR" | "Rs");
+        if let Some(name) = words::unit(run).filter(|_| leads) {
+            self.push(Token::Currency(name), length);
+            return Ok(());
+        }
+        // `6.02 x 10^23`
+        let behind = rest[length..].trim_start();
+        if run == "x"
+            && matches!(self.tokens.last(), Some(Token::Number(..)))
+            && (behind.starts_with("10^") || behind.starts_with("10**"))
+        {
+            self.push(Token::Times, length);
+            return Ok(());
+        }
         if self.text_depth > 0 {
             return self.text_word(run);
         }
@@ -169,6 +183,7 @@ impl<'a> Lexer<'a> {
         let token = match run {
             "and" => Token::And,
             "or" => Token::Or,
+            "infinity" => Token::Infinity,
             _ => Token::Word(run.to_owned()),
         };
         self.push(token, run.len());
@@ -263,6 +278,7 @@ impl<'a> Lexer<'a> {
             '≥' | '⩾' => (Token::Relation(Relation::GreaterEqual), length),
             '≠' => (Token::Relation(Relation::NotEqual), length),
             '≈' => (Token::Relation(Relation::Approximate), length),
+            '≡' => (Token::Equiv, length),
             '∈' => (Token::In, length),
             '∪' => (Token::Cup, length),
             '∩' => (Token::Cap, length),
@@ -279,6 +295,7 @@ impl<'a> Lexer<'a> {
                 let name = words::unit(&rest[..length]).ok_or(Unread)?;
                 (Token::Currency(name), length)
             }
+            'Ω' | '\u{2126}' => return self.symbol("Omega", length),
             'θ' | 'α' | 'β' | 'γ' | 'δ' | 'λ' | 'μ' | 'φ' | 'ω' | 'σ' | 'τ' | 'ρ' | 'ε' => {
                 let name = greek_letter(first).ok_or(Unread)?;
                 return self.symbol(name, length);

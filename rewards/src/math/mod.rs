@@ -1,11 +1,14 @@
 //! The accuracy reward: finds the answer of a completion and compares it with a mathematical gold answer.
 
 mod boxes;
+mod calls;
 mod clean;
 mod collect;
 mod combine;
 mod commands;
 mod complex;
+mod counting;
+mod doubt;
 mod elementary;
 mod equal;
 mod exact;
@@ -28,7 +31,7 @@ mod words;
 
 use std::iter;
 
-pub use options::{AccuracyOptions, OnUnreadableGold};
+pub use options::{AccuracyOptions, OnUnreadableGold, Unevaluated};
 
 use self::collect::read;
 use self::equal::Rules;
@@ -36,6 +39,7 @@ use self::extract::Found;
 use self::float::Budget;
 use self::gold::{GoldAnswer, GoldKind};
 use self::value::Value;
+use crate::choice::hedge::offers_another;
 use crate::excerpt::excerpt;
 use crate::{CompletionView, GoldError, Problem, RewardFn, Verdict};
 
@@ -62,12 +66,16 @@ const QUOTE_CHARS: usize = 60;
 /// # When it is right
 ///
 /// - Numbers are equal as exact rationals, or to 154 digits where they are not rational; expressions are equal at several
-///   fixed points. No tolerance makes different answers equal.
-/// - A decimal answers an exact gold that no decimal can write (`1/3`, `\sqrt2`) from 6 significant digits on. To a decimal
-///   gold of at least 3 significant digits, a value that is more exact by 2 digits or more is rounded.
+///   fixed points. Letters that cancel (`x + 15 - x`) are no number. Arithmetic that is not carried out (`17 \times 23` for
+///   391) is right unless [`AccuracyOptions::unevaluated`] says otherwise.
+/// - A decimal means that very number: `3.1416`, `22/7` and `\pi` do not answer `3.14`. One exception: where one of the two is
+///   a value that no decimal can write (`1/3`, `\sqrt2`), the other may be its correct rounding, not its truncation, written
+///   with at least 6 significant digits. Amounts of money and percentages have no exception. A gold that is marked as
+///   approximate (`\approx 3.14`) and has at least 3 digits is answered by every value that rounds to it.
 /// - `28`, `28\%` and `0.28` answer `28\%`; `0.28` does not answer `28`. A unit may be missing on either side, but not be
 ///   another one.
-/// - Lists and sets are matched one to one, tuples in order, intervals by their ends and brackets. Equations may differ by a
+/// - Lists and sets are compared as sets, as Math-Verify does: in any order, and a value written twice counts once (`1, 2, 2`
+///   answers `1, 2`). Tuples are compared in order, intervals by their ends and brackets. Equations may differ by a
 ///   factor, inequalities are solved where they are linear in one unknown, matrices agree entry by entry.
 /// - Several values, "or", or several options for one gold are wrong, and so is everything that is not wholly understood.
 ///
@@ -138,8 +146,8 @@ impl Accuracy {
             GoldKind::Choice(letter, content) => self.compare_option(*letter, content.as_ref(), gold, found),
             GoldKind::Value(value) => self.compare_value(value, gold, found),
             GoldKind::Text => {
-                let gold = clean::normalised(&gold.text);
-                let same = readings(found).any(|text| clean::normalised(text) == gold);
+                let gold = clean::same_words(&gold.text);
+                let same = readings(found).any(|text| clean::same_words(text) == gold);
                 if same { Ok("the same words".to_owned()) } else { Err("other words than the gold".to_owned()) }
             }
             GoldKind::Unreadable => {
@@ -165,7 +173,23 @@ impl Accuracy {
     ) -> Result<String, String> {
         for text in readings(found) {
             match gold::option(text) {
-                Some((answer, _)) if answer.eq_ignore_ascii_case(&letter) => return Ok(format!("option {letter}")),
+                Some((answer, rest)) if answer.eq_ignore_ascii_case(&letter) => {
+                    let budget = Budget::new(BUDGET_WORDS);
+                    let other = match (content, read(rest, &budget)) {
+                        (Some(gold @ Value::Scalar(number)), Ok(answer @ Value::Scalar(_))) => {
+                            !number.expr.has_symbols() && !equal::equal(gold, &answer, self.rules(&budget))
+                        }
+                        _ => false,
+                    };
+                    if other {
+                        return Err(format!("option {letter}, with another content"));
+                    }
+                    return if offers_another(letter, 'H', rest) || offers_another(letter, 'H', found.behind) {
+                        Err(format!("option {letter} and another one"))
+                    } else {
+                        Ok(format!("option {letter}"))
+                    };
+                }
                 Some((answer, _)) => return Err(format!("option {answer}, not {letter}")),
                 None => {}
             }
@@ -182,11 +206,24 @@ impl Accuracy {
         }
     }
 
+    fn rules<'a>(&self, budget: &'a Budget) -> Rules<'a> {
+        Rules {
+            inequality_for_interval: self.options.inequality_answers_interval,
+            unevaluated: self.options.unevaluated,
+            budget,
+        }
+    }
+
     fn compare_value(&self, value: &Value, gold: &GoldAnswer, found: &Found<'_>) -> Result<String, String> {
         let budget = Budget::new(BUDGET_WORDS);
-        let rules = Rules { inequality_for_interval: self.options.inequality_answers_interval, budget: &budget };
+        let rules = self.rules(&budget);
         if clean::undelimited(&found.text) == clean::undelimited(&gold.text) {
             return Ok(format!("written as the gold, {}", value.kind()));
+        }
+        if let Value::Based(numeral, _) = value
+            && numerals::is_numeral(numeral, &found.text)
+        {
+            return Ok("the digits of the gold, without its base".to_owned());
         }
         let Some(answer) = readings(found).find_map(|text| read(text, &budget).ok()) else {
             return Err(format!("not understood as mathematics, where the gold is {}", value.kind()));

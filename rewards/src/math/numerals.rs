@@ -160,12 +160,13 @@ pub(super) fn with_base(source: &str) -> Option<(String, u32)> {
         (numeral, base)
     } else {
         let at = source.find("base")?;
-        (&source[..at], &source[at..])
+        let numeral = source[..at].trim_end();
+        (numeral.strip_suffix(" in").unwrap_or(numeral), &source[at..])
     };
     // Only wrappings are taken off: `\frac{1}{\log_3 2}` is no numeral.
     let strip = |text: &str| -> String {
         let plain = text.replace("\\text", "").replace("\\mathrm", "").replace("\\left", "").replace("\\right", "");
-        plain.trim_matches([' ', '(', ')', '{', '}', ',']).replace("{,}", "").replace([' ', ','], "")
+        plain.trim_matches([' ', '(', ')', '{', '}', ',']).replace([' ', ',', '{', '}'], "")
     };
     let base = strip(base);
     let base = match base.trim_start_matches("base").trim_start_matches('-') {
@@ -193,4 +194,10 @@ pub(super) fn with_base(source: &str) -> Option<(String, u32)> {
 /// The value of a numeral that [`with_base`] has accepted.
 pub(super) fn value_in_base(numeral: &str, base: u32) -> Option<BigRational> {
     BigInt::parse_bytes(numeral.as_bytes(), base).map(BigRational::from_integer)
+}
+
+/// Whether `text` is the numeral `gold` without its base, as in `2E` or `\text{2E}`.
+pub(super) fn is_numeral(gold: &str, text: &str) -> bool {
+    let plain = text.replace("\\text", "").replace("\\mathrm", "").replace([' ', '{', '}', '$', ','], "");
+    plain.trim_end_matches('.').eq_ignore_ascii_case(gold)
 }

@@ -15,6 +15,19 @@ pub enum OnUnreadableGold {
     Skip,
 }
 
+/// Whether an answer may leave its arithmetic to the reader.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unevaluated {
+    /// `17 \times 23` answers 391, as Math-Verify and most public graders have it.
+    #[default]
+    Right,
+    /// Where the gold is a number written out (an integer, a decimal, a fraction, a mixed number), the answer must be one too:
+    /// `17 \times 23`, `\frac{782}{2}`, `\sqrt{152881}` do not answer 391, while `\frac24` and `0.5` answer `\frac12`. For
+    /// computation tasks, whose question is itself a right answer otherwise.
+    Wrong,
+}
+
 /// Settings of [`Accuracy`](crate::Accuracy). As TOML or JSON, every field may be left out; unknown ones are refused.
 ///
 /// The five first fields say where an answer may stand. They are tried in this order, and the first that finds something
@@ -37,6 +50,8 @@ pub struct AccuracyOptions {
     /// Whether `2 < x \le 5` answers the gold `(2, 5]`. The reverse always holds. Math-Verify, too, takes relations and
     /// intervals for the same in one direction only. Default: false.
     pub inequality_answers_interval: bool,
+    /// Whether arithmetic that is not carried out answers a number. Default: `right`.
+    pub unevaluated: Unevaluated,
 }
 
 impl Default for AccuracyOptions {
@@ -49,6 +64,7 @@ impl Default for AccuracyOptions {
             last_value: true,
             on_unreadable_gold: OnUnreadableGold::Error,
             inequality_answers_interval: false,
+            unevaluated: Unevaluated::Right,
         }
     }
 }

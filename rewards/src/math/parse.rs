@@ -3,6 +3,7 @@
 use num_bigint::BigInt;
 use num_rational::BigRational;
 
+use super::calls;
 use super::exact;
 use super::expr::{Expr, Function};
 use super::lex::Unread;
@@ -94,6 +95,16 @@ impl Parser {
                 Some(Token::Times) => {
                     self.at += 1;
                     let factor = self.deeper(Self::signed)?;
+                    result = times(result, factor);
+                }
+                Some(Token::Cross) => {
+                    self.at += 1;
+                    let factor = self.deeper(Self::signed)?;
+                    result = Expr::unknown("cross", vec![result, factor]);
+                }
+                // `i4`
+                Some(Token::Number(..)) if self.tokens.get(self.at - 1) == Some(&Token::Imaginary) => {
+                    let factor = self.deeper(Self::power)?;
                     result = times(result, factor);
                 }
                 Some(Token::Slash) => {
@@ -196,7 +207,7 @@ impl Parser {
         self.at += 1;
         Ok(match token {
             Token::Number(value, _) | Token::Vulgar(value) => Expr::Number(value),
-            Token::Symbol(name) => Expr::Symbol(name),
+            Token::Symbol(name) => return self.symbol(name),
             Token::Word(name) if name.len() == 1 => Expr::Symbol(name),
             Token::Pi => Expr::Pi,
             Token::Euler => Expr::Euler,
@@ -211,6 +222,7 @@ impl Parser {
                 self.expect(&Token::Bar)?;
                 Expr::Apply(Function::Abs, Box::new(inner))
             }
+            Token::Frac if self.is_derivative() => return self.derivative(),
             Token::Frac => Expr::quotient(self.argument()?, self.argument()?),
             Token::Binom => Expr::Binomial(Box::new((self.argument()?, self.argument()?))),
             Token::Root(degree) => return self.root(degree),
@@ -227,6 +239,7 @@ impl Parser {
             Bracket::Floor => Some(Function::Floor),
             Bracket::Ceiling => Some(Function::Ceiling),
             Bracket::Bars => Some(Function::Abs),
+            Bracket::Norm => None,
             Bracket::Set | Bracket::Angle => return Err(Unread),
         };
         let bars = std::mem::take(&mut self.bars);
@@ -236,8 +249,131 @@ impl Parser {
         self.expect(&Token::Close(bracket))?;
         Ok(match function {
             Some(function) => Expr::Apply(function, Box::new(inner)),
+            None if bracket == Bracket::Norm => Expr::unknown("norm", vec![inner]),
             None => inner,
         })
+    }
+
+    /// A symbol, or the function that it names where brackets follow.
+    fn symbol(&mut self, name: String) -> Result<Expr, Unread> {
+        if let Some(function) = name.strip_suffix("()") {
+            let arguments = match self.peek() {
+                Some(Token::Open(Bracket::Paren | Bracket::Group | Bracket::Set)) => self.arguments()?,
+                _ => vec![self.function_argument()?],
+            };
+            let known = calls::KNOWN.contains(&function);
+            return Ok(if known {
+                Expr::Call(function.to_owned(), arguments)
+            } else {
+                Expr::unknown(function, arguments)
+            });
+        }
+        let name = self.with_order(name);
+        let simple = matches!(
+            self.tokens.get(self.at + 1..self.at + 3),
+            Some([Token::Symbol(_) | Token::Number(..), Token::Close(Bracket::Paren)])
+        );
+        if self.peek() == Some(&Token::Open(Bracket::Paren)) && calls::is_function(&name, simple) {
+            return Ok(Expr::unknown(&name, self.arguments()?));
+        }
+        // `dy/dx`
+        if let Some([Token::Symbol(y), Token::Slash, Token::Symbol(d), Token::Symbol(x)]) =
+            self.tokens.get(self.at..self.at + 4)
+            && name == "d"
+            && d == "d"
+        {
+            let derivative = Expr::unknown(&format!("d1/d{x}1"), vec![Expr::Symbol(y.clone())]);
+            self.at += 4;
+            return Ok(derivative);
+        }
+        Ok(Expr::Symbol(name))
+    }
+
+    /// `f` with the exponent that stands between it and its argument: `f^{-1}(x)`, `f^2(x)`.
+    fn with_order(&mut self, name: String) -> String {
+        let (order, length) = match &self.tokens[self.at..] {
+            [Token::Caret, Token::Number(n, None), Token::Open(Bracket::Paren), ..] => (n.to_string(), 2),
+            [Token::Caret, Token::Open(Bracket::Group), inner @ ..] => match inner {
+                [Token::Minus, Token::Number(n, None), Token::Close(_), Token::Open(Bracket::Paren), ..] => {
+                    (format!("-{n}"), 5)
+                }
+                [Token::Number(n, None), Token::Close(_), Token::Open(Bracket::Paren), ..] => (n.to_string(), 4),
+                [
+                    Token::Open(Bracket::Paren),
+                    Token::Number(n, None),
+                    Token::Close(_),
+                    Token::Close(_),
+                    Token::Open(Bracket::Paren),
+                    ..,
+                ] => (format!("({n})"), 6),
+                _ => return name,
+            },
+            _ => return name,
+        };
+        if !calls::is_function(&name, false) {
+            return name;
+        }
+        self.at += length;
+        format!("{name}^{order}")
+    }
+
+    /// What brackets hold, separated by commas.
+    fn arguments(&mut self) -> Result<Vec<Expr>, Unread> {
+        let Some(&Token::Open(bracket)) = self.peek() else { return Err(Unread) };
+        self.at += 1;
+        let bars = std::mem::take(&mut self.bars);
+        let mut arguments = vec![self.deeper(Self::over)?];
+        while self.take(&Token::Comma) || self.take(&Token::Semicolon) {
+            arguments.push(self.deeper(Self::over)?);
+        }
+        self.bars = bars;
+        self.expect(&Token::Close(bracket))?;
+        Ok(arguments)
+    }
+
+    /// Whether the fraction that starts here is `\frac{d...}{dx}`.
+    fn is_derivative(&self) -> bool {
+        let tokens = &self.tokens[self.at..];
+        let is_d = |token: &Token| matches!(token, Token::Symbol(name) if name == "d");
+        let [Token::Open(Bracket::Group), first, ..] = tokens else { return false };
+        let Some(end) = closing(tokens).filter(|_| is_d(first)) else { return false };
+        match &tokens[end + 1..] {
+            [Token::Open(Bracket::Group), d, Token::Symbol(_), Token::Close(_), ..] => is_d(d),
+            [
+                Token::Open(Bracket::Group),
+                d,
+                Token::Symbol(_),
+                Token::Caret,
+                Token::Number(..),
+                Token::Close(_),
+                ..,
+            ] => is_d(d),
+            _ => false,
+        }
+    }
+
+    /// `\frac{dy}{dx}` and `\frac{d}{dx} y`, of any order: an unknown function of `y`.
+    fn derivative(&mut self) -> Result<Expr, Unread> {
+        let end = self.at + closing(&self.tokens[self.at..]).ok_or(Unread)?;
+        let order = |tokens: &[Token]| match tokens {
+            [Token::Caret, Token::Number(n, _), ..] => (n.to_string(), 2),
+            _ => ("1".to_owned(), 0),
+        };
+        let Some(Token::Symbol(by)) = self.tokens.get(end + 3).cloned() else { return Err(Unread) };
+        let (below, n_below) = order(&self.tokens[end + 4..]);
+        let (above, n_above) = order(&self.tokens[self.at + 2..]);
+        let behind = end + 5 + n_below;
+        self.at += 2 + n_above;
+        let of = if self.at == end {
+            self.at = behind;
+            self.deeper(Self::function_argument)?
+        } else {
+            let of = self.deeper(Self::over)?;
+            self.expect(&Token::Close(Bracket::Group))?;
+            self.at = behind;
+            of
+        };
+        Ok(Expr::unknown(&format!("d{above}/d{by}{below}"), vec![of]))
     }
 
     /// An argument of a LaTeX command: a group, or the next token, of a number only its first digit.
@@ -311,6 +447,19 @@ impl Parser {
     }
 }
 
+/// Where the bracket that `tokens` begin with is closed.
+fn closing(tokens: &[Token]) -> Option<usize> {
+    let mut level = 0_usize;
+    tokens.iter().position(|token| {
+        match token {
+            Token::Open(_) => level += 1,
+            Token::Close(_) => level = level.saturating_sub(1),
+            _ => {}
+        }
+        level == 0
+    })
+}
+
 /// The product, flat where it already is one.
 fn times(left: Expr, right: Expr) -> Expr {
     match left {
@@ -326,7 +475,20 @@ fn times(left: Expr, right: Expr) -> Expr {
 fn mixed(whole: Expr, fraction: Expr) -> Expr {
     match whole {
         Expr::Negative(whole) => Expr::Negative(Box::new(mixed(*whole, fraction))),
+        // One number as it is written, and no sum to be carried out.
+        Expr::Number(whole) if let Some(part) = literal_fraction(&fraction) => Expr::Number(whole + part),
         whole => Expr::Sum(vec![whole, fraction]),
+    }
+}
+
+fn literal_fraction(fraction: &Expr) -> Option<BigRational> {
+    match fraction {
+        Expr::Number(part) => Some(part.clone()),
+        Expr::Quotient(pair) => match &**pair {
+            (Expr::Number(above), Expr::Number(below)) if !exact::is_zero(below) => Some(above / below),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::doubt::{alters, denies, disowned, doubts, offers_several, unsure};
+
 /// Most mentions of "answer" that are looked at, from the end.
 const MAX_MENTIONS: usize = 64;
 /// How far behind "answer" its "is" may stand, in bytes.
@@ -23,6 +25,10 @@ pub(super) fn after_cue(region: &str) -> Option<&str> {
         } else {
             english_cue(&region[at + "nswer".len()..])
         };
+        if disowned(&region[..at]) {
+            end = at;
+            continue;
+        }
         if let Some(statement) = behind.map(|behind| statement(behind).trim_end_matches('*'))
             && !statement.is_empty()
         {
@@ -43,7 +49,11 @@ fn english_cue(rest: &str) -> Option<&str> {
     let whole_line = near.find('\n').filter(|&at| near[..at].ends_with(" is") || near[..at].ends_with(" is:"));
     let found = verbs.into_iter().filter_map(|verb| sentence.find(verb).map(|at| (at, at + verb.len()))).min();
     let end = found.map(|(_, end)| end).or(whole_line)?;
-    let mut behind = rest[end..].trim_start_matches([' ', ':', '*', '_', '\n', '\r', '：', '>']);
+    let mut behind = rest[end..].trim_start_matches([' ', ':', '*', '_', '\n', '\r', '：', '>', '}']);
+    // A list of Markdown, and no sign.
+    if rest[..rest.len() - behind.len()].ends_with('\n') {
+        behind = behind.strip_prefix("- ").unwrap_or(behind);
+    }
     for filler in [
         "therefore ",
         "thus ",
@@ -82,7 +92,9 @@ fn statement(text: &str) -> &str {
             '$' => in_formula = !in_formula,
             '\n' | '。' => return text[..at].trim(),
             '.' | '!' if !in_formula && next.is_none_or(char::is_whitespace) && !text[..at].ends_with('.') => {
-                return text[..at].trim_end_matches('*').trim();
+                // "18!!!" is no factorial.
+                let said = if text[..at].ends_with("!!") { text[..at].trim_end_matches('!') } else { &text[..at] };
+                return said.trim_end_matches('*').trim();
             }
             _ => {}
         }
@@ -134,19 +146,19 @@ pub(super) fn main_clause(text: &str) -> &str {
 pub(super) fn only_value(text: &str) -> Option<&str> {
     let prose = |text: &str| text.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || ",.:;'’!?-*".contains(c));
     let words = || text.split(|c: char| !c.is_alphabetic());
-    if words().any(|word| unsure(&word.to_lowercase())) {
+    if words().any(|word| unsure(&word.to_lowercase())) || doubts(text) {
         return None;
     }
     if text.contains('$') {
         let parts: Vec<&str> = text.split('$').collect();
-        if parts.len() == 3 && prose(parts[0]) && prose(parts[2]) && !parts[1].trim().is_empty() {
+        if parts.len() == 3 && !alters(parts[0]) && prose(parts[0]) && prose(parts[2]) && !parts[1].trim().is_empty() {
             return Some(parts[1]);
         }
     }
     let (start, end) = last_number(text)?;
     let in_sentence =
         text[..start].contains(' ') && (text[end..].is_empty() || !text[end..].starts_with(char::is_alphabetic));
-    (in_sentence && prose(&text[..start]) && prose(&text[end..])).then(|| &text[start..end])
+    (in_sentence && !alters(&text[..start]) && prose(&text[..start]) && prose(&text[end..])).then(|| &text[start..end])
 }
 
 /// The last line of `region` with a letter or a digit in it, shortened where it is long.
@@ -161,22 +173,17 @@ pub(super) fn after_verb(sentence: &str) -> Option<&str> {
         .into_iter()
         .filter_map(|verb| sentence.rfind(verb).map(|at| &sentence[at + verb.len()..]))
         .min_by_key(|rest| rest.len())
-}
-
-/// Words with which a sentence does not state the value in it as the answer.
-fn unsure(word: &str) -> bool {
-    const WORDS: [&str; 15] = [
-        "not", "or", "either", "isn", "neither", "nor", "maybe", "most", "least", "than", "between", "up", "above",
-        "below", "never",
-    ];
-    WORDS.contains(&word)
+        .filter(|rest| !doubts(&sentence[..sentence.len() - rest.len()]))
 }
 
 /// The last value of `region`: its last line if that is short, what its last sentence ends on, its last formula or number.
 /// The caller reads what it is given as a whole, so every candidate here is one piece of text.
 pub(super) fn last_value(region: &str) -> Option<Cow<'_, str>> {
     let region = &region[floor_boundary(region, region.len().saturating_sub(MAX_TAIL_BYTES))..];
-    let line = region.lines().rev().find(|line| line.chars().any(char::is_alphanumeric))?.trim();
+    let says = |line: &&str| line.chars().any(|c| c.is_alphanumeric() || c == '∞');
+    let line = region.lines().rev().find(says)?.trim();
+    // Quotations and lists of Markdown, check marks, "A:".
+    let line = ["> ", "• ", "✅ ", "A: "].into_iter().fold(line, |line, mark| line.strip_prefix(mark).unwrap_or(line));
     let formula = last_formula(region);
     let number = last_number(region);
     let line_start = line.as_ptr() as usize - region.as_ptr() as usize;
@@ -199,7 +206,8 @@ pub(super) fn last_value(region: &str) -> Option<Cow<'_, str>> {
     if let Some(at) = in_line {
         let sentence_start = line[..at].rfind(". ").map_or(0, |end| end + 2);
         let sentence = line[sentence_start..].trim();
-        if offers_several(&line[sentence_start..at]) {
+        let before = &line[sentence_start..at];
+        if offers_several(before) || alters(before) || doubts(before.rsplit(',').next().unwrap_or(before)) {
             return Some(Cow::Borrowed(sentence));
         }
         if ends_a_computation(&line[..at]) {
@@ -218,18 +226,6 @@ pub(super) fn last_value(region: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed(&line[..floor_boundary(line, MAX_LINE_BYTES)]));
     }
     Some(Cow::Borrowed(region[candidate.0..candidate.1].trim()))
-}
-
-/// Whether a sentence, up to its last value, offers that value beside another: "x = 2 or x = 3", "2 and 3".
-fn offers_several(before: &str) -> bool {
-    let has_value = |text: &str| text.bytes().any(|b| b.is_ascii_digit()) || text.contains('$');
-    let or = before.rfind(" or ").is_some_and(|at| has_value(&before[..at]));
-    // "and" joins other things as well: only a name may stand between it and the value.
-    let and = before.rfind(" and ").is_some_and(|at| {
-        let name = before[at + 5..].trim_matches(['$', ' ', '(', '\\']);
-        has_value(&before[..at]) && (name.is_empty() || name.ends_with('=') && name.len() <= 8)
-    });
-    or || and
 }
 
 /// Whether `before` ends in "= " behind a computation with numbers only: "the total is 5 + 13 = ".
@@ -278,28 +274,6 @@ pub(super) fn without_lead(sentence: &str) -> &str {
         rest = after.trim_start_matches([' ', ',', ':']);
     }
     rest
-}
-
-/// Whether the sentence that `before` ends in says that something is not so.
-fn denies(before: &str) -> bool {
-    let start = before.rfind(['\n', '.', '?', ';', ',']).map_or(0, |at| at + 1);
-    let sentence = before[start..].to_lowercase();
-    let words = [
-        "n't ",
-        "not ",
-        "never ",
-        "neither ",
-        "instead of ",
-        " than ",
-        "cannot ",
-        "except ",
-        "at most ",
-        "at least ",
-        "between ",
-        "up to ",
-    ];
-    let sentence = format!(" {sentence}");
-    words.into_iter().any(|word| sentence.contains(word))
 }
 
 /// Whether a line is an answer by itself rather than a sentence: no run of words.
@@ -370,6 +344,6 @@ fn last_number(text: &str) -> Option<(usize, usize)> {
 }
 
 /// The largest character boundary of `text` up to `at`.
-fn floor_boundary(text: &str, at: usize) -> usize {
+pub(super) fn floor_boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }

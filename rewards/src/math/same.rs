@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 
+use super::calls;
 use super::complex::{self, Complex};
 use super::exact::{self, Point};
 use super::expr::{Expr, Function};
@@ -21,7 +22,7 @@ const MAX_SYMBOLS: usize = 12;
 /// Positive points at which functions must agree, how many are tried for it, and how many negative ones follow.
 const N_AGREE: usize = 3;
 const N_POINTS: usize = 6;
-const N_NEGATIVE: usize = 2;
+const N_NEGATIVE: usize = 4;
 
 /// Whether `gold` and `answer` are equal. What cannot be decided within the budget is not equal, unless it is written alike.
 ///
@@ -33,34 +34,64 @@ pub(super) fn equal(gold: &Expr, answer: &Expr, budget: &Budget) -> bool {
     if gold == answer {
         return true;
     }
+    // Letters that cancel are no part of a number: `x + 15 - x` is not 15.
+    if answer.has_symbols() && !gold.has_symbols() {
+        return false;
+    }
+    let settled = calls::settled(gold, answer);
+    let (gold, answer) = settled.as_ref().map_or((gold, answer), |(gold, answer)| (gold, answer));
     let Some(names) = symbols(&[gold, answer]) else { return false };
     if names.is_empty() {
         return equal_at(gold, answer, &Point::new(), true, &mut Work::new(FIRST_BITS, budget)) == Some(true);
     }
     let mut work = Work::new(FIRST_BITS, budget);
-    let whole = needs_whole(gold) || needs_whole(answer);
+    let rounded = rounds_fractions(gold) && rounds_fractions(answer);
+    let whole = needs_whole(gold) || needs_whole(answer) || rounded;
+    let divides = has(gold, &is_divisor) || has(answer, &is_divisor);
+    let at = match (divides, whole) {
+        (true, _) => At::Divisible,
+        (false, true) => At::Whole,
+        (false, false) => At::Real,
+    };
+    // Roundings and divisors may agree at a few whole numbers by chance.
+    let n_wanted = if rounded || divides { N_POINTS } else { N_AGREE };
     let mut n_agree = 0;
     for k in 0..N_POINTS {
         // Where functions agree to 57 digits at several points, more digits of the first are enough.
-        match equal_at(gold, answer, &point(&names, k, whole, false), n_agree == 0, &mut work) {
+        match equal_at(gold, answer, &point(&names, k, at, false), n_agree == 0, &mut work) {
             Some(true) => n_agree += 1,
             Some(false) => return false,
             None => {}
         }
-        if n_agree == N_AGREE {
+        if n_agree == n_wanted {
             break;
         }
     }
+    let size = |part: &Expr| matches!(part, Expr::Apply(Function::Abs, inner) if inner.has_symbols());
+    let sizes = gold.any(&size) && !answer.any(&size);
+    // Roundings down and up part where there is nothing to round.
+    let rounds = |part: &Expr| matches!(part, Expr::Apply(Function::Floor | Function::Ceiling, _));
+    let differs_at_whole = || {
+        !whole
+            && (has(gold, &rounds) || has(answer, &rounds))
+            && (0..2).any(|k| {
+                equal_at(gold, answer, &point(&names, k, At::Whole, false), false, &mut Work::new(FIRST_BITS, budget))
+                    == Some(false)
+            })
+    };
     let differs_at_negative = || {
         (N_POINTS..N_POINTS + N_NEGATIVE).any(|k| {
-            let point = point(&names, k, whole, true);
+            let point = point(&names, k, at, true);
             let work = &mut Work::new(FIRST_BITS, budget);
-            is_real(gold, &point, work)
-                && is_real(answer, &point, work)
-                && equal_at(gold, answer, &point, false, work) == Some(false)
+            match (is_real(gold, &point, work), is_real(answer, &point, work)) {
+                (true, true) => equal_at(gold, answer, &point, false, work) == Some(false),
+                // `ln|x|` holds where `ln x` does not; the other way round the answer says more than the gold.
+                (true, false) => sizes,
+                _ => false,
+            }
         })
     };
-    n_agree == N_AGREE && (whole || !differs_at_negative())
+    n_agree == n_wanted && (whole || !differs_at_negative()) && !differs_at_whole()
 }
 
 /// `answer(x) = c * gold(x)` with one constant `c` that is not zero; its sign is returned (1 or -1). This is when two
@@ -77,7 +108,7 @@ pub(super) fn proportional(gold: &Expr, answer: &Expr, budget: &Budget) -> Optio
     let mut work = Work::new(FIRST_BITS, budget);
     let mut sign = None;
     for k in 0..N_POINTS {
-        let point = point(&names, k, false, false);
+        let point = point(&names, k, At::Real, false);
         let (gold, answer) = (approximate_at(gold, &point, &mut work)?, approximate_at(answer, &point, &mut work)?);
         if gold == 0.0 || answer == 0.0 {
             if (gold == 0.0) != (answer == 0.0) {
@@ -121,30 +152,72 @@ fn symbols<'a>(exprs: &[&'a Expr]) -> Option<BTreeSet<&'a str>> {
     (names.len() <= MAX_SYMBOLS).then_some(names)
 }
 
+/// Whether `wanted` holds of a part of `expr` that has symbols.
+fn has(expr: &Expr, wanted: &dyn Fn(&Expr) -> bool) -> bool {
+    expr.any(&|part| wanted(part) && part.has_symbols())
+}
+
+fn is_divisor(part: &Expr) -> bool {
+    matches!(part, Expr::Call(name, _) if matches!(name.as_str(), "gcd" | "lcm")) && part.has_symbols()
+}
+
 /// Whether `expr` has a function of its symbols that only whole numbers can be put into.
 fn needs_whole(expr: &Expr) -> bool {
     let rounds = |part: &Expr| match part {
-        Expr::Apply(Function::Factorial | Function::Floor | Function::Ceiling, inner) => inner.has_symbols(),
+        Expr::Apply(Function::Factorial, inner) => inner.has_symbols(),
         Expr::Binomial(pair) => pair.1.has_symbols(),
-        _ => false,
+        call => is_divisor(call),
     };
     expr.any(&rounds)
 }
 
-/// The `k`-th point for the symbols `names`: fixed numbers without pattern, between about 0.1 and 4, or whole ones.
-fn point(names: &BTreeSet<&str>, k: usize, whole: bool, negative: bool) -> Point {
+/// Whether `expr` rounds fractions of letters that mean whole numbers, as in `\lfloor n/2 \rfloor`, and nothing else.
+fn rounds_fractions(expr: &Expr) -> bool {
+    let rounding = |part: &Expr| matches!(part, Expr::Apply(Function::Floor | Function::Ceiling, _));
+    let other = |part: &Expr| match part {
+        Expr::Apply(Function::Floor | Function::Ceiling, inner) => {
+            let mut names = BTreeSet::new();
+            inner.symbols(&mut names);
+            let whole = names.iter().all(|name| ["j", "k", "m", "n", "M", "N"].contains(name));
+            !whole || !inner.any(&|part| matches!(part, Expr::Quotient(_)))
+        }
+        _ => false,
+    };
+    expr.any(&rounding) && !expr.any(&other)
+}
+
+/// What the symbols stand for at a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// Fractions.
+    Real,
+    Whole,
+    /// Whole numbers with many divisors.
+    Divisible,
+}
+
+/// The `k`-th point for the symbols `names`: fixed numbers without pattern, fractions between about 0.1 and 4.
+fn point(names: &BTreeSet<&str>, k: usize, at: At, negative: bool) -> Point {
     let value = |j: usize| {
         // The finaliser of SplitMix64 (Steele, Lea and Flood, 2014) as a fixed source of digits.
         let mut z = ((k * 31 + j + 1) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^= z >> 31;
-        if whole {
-            return BigRational::from_integer(BigInt::from(2 + (z % 7) as i64 + j as i64));
+        if at == At::Divisible {
+            const RICH: [i64; 12] = [12, 18, 20, 30, 24, 36, 60, 45, 50, 16, 27, 70];
+            return BigRational::from_integer(BigInt::from(RICH[(z % 12) as usize]));
+        }
+        if at == At::Whole {
+            return BigRational::from_integer(BigInt::from(
+                2 + k as i64 + if j == 0 { 0 } else { (z % 7) as i64 + j as i64 },
+            ));
         }
         // An odd numerator over a power of two: fractions that are cheap to reduce.
         let numerator = (901 + (z % 30_000) as i64) | 1;
-        BigRational::new_raw(BigInt::from(if negative { -numerator } else { numerator }), BigInt::from(8192))
+        // All negative first, then every second one.
+        let below = negative && (k <= N_POINTS || (j + k) % 2 == 0);
+        BigRational::new_raw(BigInt::from(if below { -numerator } else { numerator }), BigInt::from(8192))
     };
     names.iter().enumerate().map(|(j, name)| ((*name).to_owned(), value(j))).collect()
 }
@@ -198,19 +271,8 @@ fn difference(gold: &Expr, answer: &Expr, point: &Point, work: &mut Work) -> Opt
 
 /// `expr` with `suffix` behind every symbol.
 fn rename(expr: &Expr, suffix: &str) -> Expr {
-    let pair = |pair: &(Expr, Expr)| Box::new((rename(&pair.0, suffix), rename(&pair.1, suffix)));
-    let all = |terms: &[Expr]| terms.iter().map(|term| rename(term, suffix)).collect();
     match expr {
         Expr::Symbol(name) => Expr::Symbol(format!("{name}{suffix}")),
-        Expr::Negative(inner) => Expr::Negative(Box::new(rename(inner, suffix))),
-        Expr::PlusMinus(opposite, inner) => Expr::PlusMinus(*opposite, Box::new(rename(inner, suffix))),
-        Expr::Apply(function, inner) => Expr::Apply(*function, Box::new(rename(inner, suffix))),
-        Expr::Sum(terms) => Expr::Sum(all(terms)),
-        Expr::Product(factors) => Expr::Product(all(factors)),
-        Expr::Quotient(inner) => Expr::Quotient(pair(inner)),
-        Expr::Power(inner) => Expr::Power(pair(inner)),
-        Expr::Log(inner) => Expr::Log(pair(inner)),
-        Expr::Binomial(inner) => Expr::Binomial(pair(inner)),
-        Expr::Number(_) | Expr::Pi | Expr::Euler | Expr::Imaginary | Expr::Infinity => expr.clone(),
+        other => other.rebuilt(&|child| rename(child, suffix)),
     }
 }

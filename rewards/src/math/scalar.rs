@@ -16,6 +16,11 @@ const MAX_UNIT_WORDS: usize = 4;
 
 /// The value that `tokens` are.
 pub(super) fn scalar(tokens: &[Token]) -> Result<Scalar, Unread> {
+    if let [Token::Word(about), rest @ ..] = tokens
+        && matches!(about.as_str(), "about" | "approximately" | "roughly" | "around")
+    {
+        return scalar(rest);
+    }
     if let Some(result) = with_currency(tokens) {
         return result;
     }
@@ -23,6 +28,15 @@ pub(super) fn scalar(tokens: &[Token]) -> Result<Scalar, Unread> {
         Token::Word(word) => matches!(word.as_str(), "percent" | "pct" | "percentage"),
         token => *token == Token::Percent,
     };
+    // "18 times", as often as something is done, and "25 per cent".
+    let word = |token: &Token, word: &str| matches!(token, Token::Word(other) if other == word);
+    match tokens {
+        [inner @ .., Token::Number(..), last] if word(last, "times") => return scalar(&tokens[..inner.len() + 1]),
+        [inner @ .., per, cent] if word(per, "per") && word(cent, "cent") && !inner.is_empty() => {
+            return scalar(&[inner, &[Token::Percent]].concat());
+        }
+        _ => {}
+    }
     if let [inner @ .., last] = tokens
         && is_percent(last)
         && !inner.is_empty()
@@ -55,6 +69,13 @@ pub(super) fn scalar(tokens: &[Token]) -> Result<Scalar, Unread> {
         return Ok(Scalar { measured, ..value });
     };
     let (value, mut words) = tokens.split_at(at);
+    if let [Token::Word(of), whole @ ..] = words
+        && of == "of"
+        && !whole.is_empty()
+        && whole.iter().all(|token| matches!(token, Token::Word(word) if is_whole(word)))
+    {
+        return number(value);
+    }
     if let [Token::Word(word), rest @ ..] = words
         && let Some(power) = words::scale(word)
     {
@@ -73,6 +94,11 @@ pub(super) fn scalar(tokens: &[Token]) -> Result<Scalar, Unread> {
 
 fn with_unit(value: Scalar, unit: String) -> Result<Scalar, Unread> {
     Ok(Scalar { unit: Some(unit), ..value })
+}
+
+/// Whether `word` may say what a value is a part of: "of the cake".
+fn is_whole(word: &str) -> bool {
+    matches!(word, "the" | "a" | "an" | "it" | "this" | "that") || !words::ends_a_value(word)
 }
 
 /// `$5`, `-$5`, `5€`, `US$ 5`.
@@ -135,9 +161,13 @@ fn decimal(tokens: &[Token]) -> Option<Decimal> {
 
 /// The value times a power of ten, as "million" says.
 fn scaled(value: Scalar, power: u32) -> Scalar {
-    let factor = Expr::Number(BigRational::from_integer(BigInt::from(10).pow(power)));
+    let factor = BigRational::from_integer(BigInt::from(10).pow(power));
     let decimal = value.decimal.map(|decimal| Decimal { last_place: decimal.last_place + power as i32, ..decimal });
-    Scalar { expr: Expr::Product(vec![value.expr, factor]), decimal, ..value }
+    let expr = match value.expr {
+        Expr::Number(number) => Expr::Number(number * factor),
+        expr => Expr::Product(vec![expr, Expr::Number(factor)]),
+    };
+    Scalar { expr, decimal, ..value }
 }
 
 /// A number and `\frac{\text{m}}{\text{s}}`.
@@ -248,6 +278,10 @@ fn exponent(tokens: &[Token]) -> Result<(String, &[Token]), Unread> {
 
 /// One spelling for one unit: known ones by table, others without the plural.
 fn one_unit(word: &str, lower: &str) -> String {
+    // Of one letter the case counts: `M` is no metre.
+    if word.len() == 1 {
+        return words::unit(word).unwrap_or(word).to_owned();
+    }
     let known = words::unit(word).or_else(|| words::unit(lower));
     known.map_or_else(|| lower.strip_suffix('s').unwrap_or(lower).to_owned(), str::to_owned)
 }

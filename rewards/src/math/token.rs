@@ -25,6 +25,8 @@ pub(super) enum Bracket {
     Floor,
     Ceiling,
     Bars,
+    /// `\|`
+    Norm,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +90,8 @@ pub(super) enum Token {
     Minus,
     PlusMinus(bool),
     Times,
+    /// `\times` behind a vector.
+    Cross,
     Slash,
     Caret,
     Underscore,
@@ -105,6 +109,10 @@ pub(super) enum Token {
     Or,
     Relation(Relation),
     In,
+    /// `\equiv`
+    Equiv,
+    /// `\pmod` and its kin.
+    Mod,
     Cup,
     Cap,
     Setminus,

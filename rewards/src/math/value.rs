@@ -10,6 +10,8 @@ pub(super) struct Scalar {
     /// Set where the value is written as a decimal, whose digits say how exact it is meant to be.
     pub(super) decimal: Option<Decimal>,
     /// Whether a percent sign follows; `expr` is the number in front of it.
+    /// Whether it is marked as approximate: `\approx 2.45`.
+    pub(super) approximate: bool,
     pub(super) percent: bool,
     pub(super) unit: Option<String>,
     /// The same as a number with a unit, where its letters may be one: `5 m` besides `5` times `m`.
@@ -18,7 +20,7 @@ pub(super) struct Scalar {
 
 impl Scalar {
     pub(super) fn plain(expr: Expr) -> Self {
-        Self { expr, decimal: None, percent: false, unit: None, measured: None }
+        Self { expr, decimal: None, approximate: false, percent: false, unit: None, measured: None }
     }
 }
 
@@ -63,6 +65,8 @@ pub(super) enum Value {
     /// Sides joined by at least one of `< > ≤ ≥ ≠`.
     Inequality(Chain),
     Ratio(Vec<Expr>),
+    /// What it is about if it is named, residue, modulus.
+    Congruence(Option<String>, Expr, Expr),
     /// A numeral and its base.
     Based(String, u32),
 }
@@ -89,6 +93,7 @@ impl Value {
             Value::Equation(_) => "an equation",
             Value::Inequality(_) => "an inequality",
             Value::Ratio(_) => "a ratio",
+            Value::Congruence(..) => "a congruence",
             Value::Based(..) => "a numeral with a base",
         }
     }

@@ -46,7 +46,7 @@ pub(super) fn greek(name: &str) -> Option<&'static str> {
 /// Words that, behind a number, are not what is counted: they say that a sentence goes on, or that more than one answer is
 /// meant.
 pub(super) fn ends_a_value(word: &str) -> bool {
-    const WORDS: [&str; 76] = [
+    const WORDS: [&str; 82] = [
         "or",
         "and",
         "not",
@@ -123,6 +123,12 @@ pub(super) fn ends_a_value(word: &str) -> bool {
         "above",
         "squares",
         "negative",
+        "short",
+        "shy",
+        "off",
+        "bc",
+        "bce",
+        "except",
     ];
     WORDS.contains(&word)
 }
@@ -186,6 +192,7 @@ pub(super) fn unit(word: &str) -> Option<&'static str> {
         "eV" => "eV",
         "T" | "tesla" => "T",
         "C" | "coulomb" | "coulombs" | "celsius" => "C",
+        "ohm" | "ohms" | "Omega" => "ohm",
         "degree" | "degrees" | "deg" | "°" => "degree",
         "rad" | "radian" | "radians" => "rad",
         "dollar" | "dollars" | "usd" | "USD" | "$" | "bucks" => "dollar",

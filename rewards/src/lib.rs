@@ -51,7 +51,7 @@ pub use option::InvalidOption;
 pub use problem::{Gold, Problem};
 pub use regex_match::{MatchOver, RegexMatch, RegexMatchOptions};
 pub use reward_fn::{GoldError, RewardFn};
-pub use rubric::{Component, JudgedGroup, Judgement, Rubric, RubricError, Weight, Weighted};
+pub use rubric::{Component, JudgedGroup, Judgement, Rubric, RubricError, Weight, WeightOrder, Weighted};
 pub use shaping::{
     As, Cosine, CosineOptions, KimiLength, KimiLengthOptions, LengthLimits, LengthLimitsOptions, NgramUnit, Repetition,
     RepetitionOptions, SoftOverlong, SoftOverlongOptions,

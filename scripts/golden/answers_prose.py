@@ -74,7 +74,7 @@ CASES = [
     ]),
     ("prose", PROSE, "18", [
         "!The answer is **$18**.", "!> **18**", "!_18_", "!• 18", "!A: 18", "!“18”", "!The answer is ($18).", "!The answer is 18!!!", "!<b>18</b>",
-        "!<answer><b>18</b></answer>", "!<answer>```18```</answer>", 
+        "!<answer><b>18</b></answer>", "!<answer>```18```</answer>",
         "!\\boxed{\\text{The answer is }18}", "!\\boxed{\\text{about }18}", "!\\boxed{18\\,}", "!\\boxed{\\ 18\\ }", "!\\boxed{18\\\\}",
         "!The answer is:\n- 18", "!There are 18 apples.", "!A total of 18 apples is left.", "!So John has 18.", "!The sum of all of these is 18.",
         "!#### 18\n\nQuestion: Tom has 3 apples.\nAnswer: 3\n#### 3", "!It comes to 18 in the end.", "!She pays a fee of $18.", "!This leaves a difference of 18.", "!The answer is a discount of 18.",

@@ -70,8 +70,9 @@ const QUOTE_CHARS: usize = 60;
 ///   391) is right unless [`AccuracyOptions::unevaluated`] says otherwise.
 /// - A decimal means that very number: `3.1416`, `22/7` and `\pi` do not answer `3.14`. One exception: where one of the two is
 ///   a value that no decimal can write (`1/3`, `\sqrt2`), the other may be its correct rounding, not its truncation, written
-///   with at least 6 significant digits. Amounts of money and percentages have no exception. A gold that is marked as
-///   approximate (`\approx 3.14`) and has at least 3 digits is answered by every value that rounds to it.
+///   with at least 6 significant digits and 6 decimal places, or with 9 digits. Amounts of money and percentages have no
+///   exception. A gold that is marked as approximate (`\approx 3.14`) and has at least 3 digits is answered by every value
+///   that rounds to it.
 /// - `28`, `28\%` and `0.28` answer `28\%`; `0.28` does not answer `28`. A unit may be missing on either side, but not be
 ///   another one.
 /// - Lists and sets are compared as sets, as Math-Verify does: in any order, and a value written twice counts once (`1, 2, 2`

@@ -15,6 +15,10 @@ use super::value::Scalar;
 
 /// Significant digits from which a decimal may stand for a value that no decimal can write (`1/3`, `sqrt(2)`).
 const MIN_DIGITS: u32 = 6;
+/// Decimal places that it needs besides (Math-Verify compares after rounding to as many), unless it has many digits.
+const MIN_PLACES: i32 = 6;
+/// Significant digits that are many.
+const MANY_DIGITS: u32 = 9;
 /// Significant digits from which a gold that is marked as approximate counts as rounded.
 const MIN_APPROXIMATE_DIGITS: u32 = 3;
 /// Further digits that make a decimal more exact than such a gold, and not just another number.
@@ -129,6 +133,7 @@ fn values(gold: &Scalar, answer: &Scalar, budget: &Budget) -> bool {
         _ => return false,
     };
     decimal.significant >= MIN_DIGITS
+        && (decimal.last_place <= -MIN_PLACES || decimal.significant >= MANY_DIGITS)
         && !terminates(&exact.expr, budget)
         && rounds_to(&exact.expr, &rounded.expr, decimal.last_place, budget)
 }

@@ -235,11 +235,10 @@ impl Parser {
     /// What follows an opening bracket, and the closing one.
     fn bracketed(&mut self, bracket: Bracket) -> Result<Expr, Unread> {
         let function = match bracket {
-            Bracket::Paren | Bracket::Square | Bracket::Group => None,
+            Bracket::Paren | Bracket::Square | Bracket::Group | Bracket::Norm => None,
             Bracket::Floor => Some(Function::Floor),
             Bracket::Ceiling => Some(Function::Ceiling),
             Bracket::Bars => Some(Function::Abs),
-            Bracket::Norm => None,
             Bracket::Set | Bracket::Angle => return Err(Unread),
         };
         let bars = std::mem::take(&mut self.bars);
@@ -338,8 +337,8 @@ impl Parser {
         let [Token::Open(Bracket::Group), first, ..] = tokens else { return false };
         let Some(end) = closing(tokens).filter(|_| is_d(first)) else { return false };
         match &tokens[end + 1..] {
-            [Token::Open(Bracket::Group), d, Token::Symbol(_), Token::Close(_), ..] => is_d(d),
-            [
+            [Token::Open(Bracket::Group), d, Token::Symbol(_), Token::Close(_), ..]
+            | [
                 Token::Open(Bracket::Group),
                 d,
                 Token::Symbol(_),

@@ -216,7 +216,7 @@ fn point(names: &BTreeSet<&str>, k: usize, at: At, negative: bool) -> Point {
         // An odd numerator over a power of two: fractions that are cheap to reduce.
         let numerator = (901 + (z % 30_000) as i64) | 1;
         // All negative first, then every second one.
-        let below = negative && (k <= N_POINTS || (j + k) % 2 == 0);
+        let below = negative && (k <= N_POINTS || (j + k).is_multiple_of(2));
         BigRational::new_raw(BigInt::from(if below { -numerator } else { numerator }), BigInt::from(8192))
     };
     names.iter().enumerate().map(|(j, name)| ((*name).to_owned(), value(j))).collect()

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::expression::{Expression, Facts};
 use crate::{CompletionView, GoldError, Problem, RewardFn, Verdict};
-pub use weight::Weight;
+pub use weight::{Weight, WeightOrder};
 
 /// A rule with its name and weight in a [`Rubric`].
 pub struct Weighted {

@@ -167,7 +167,8 @@ fn weights_change_at_their_steps() {
     let (problem, completions) = (problem(), [CompletionView::new("", 0, false)]);
     for (step, expected) in [(1, 0.5), (2, 0.5), (3, 0.0), (9, 0.0), (10, 2.0), (1000, 2.0)] {
         let judged = rubric.judge_batch(&[(&problem, &completions)], step);
-        assert_eq!((judged[0][0].reward, judged[0][0].components[0].weight), (Some(expected), expected), "{step}");
+        let reward = (expected != 0.0).then_some(expected);
+        assert_eq!((judged[0][0].reward, judged[0][0].components[0].weight), (reward, expected), "{step}");
     }
     for bad in [vec![(5, 1.0), (5, 2.0)], vec![(9, 1.0), (2, 0.0)], vec![(1, 1.0)]] {
         assert!(Weight::new(1.0, bad.clone()).is_err(), "{bad:?}");

@@ -14,11 +14,11 @@ pub struct OtherRun {
     pub path: PathBuf,
     /// The run file of the run in it.
     pub theirs: PathBuf,
-    /// That run's [`identity`].
+    /// That run's identity.
     pub their_identity: String,
     /// The run file given now.
     pub ours: PathBuf,
-    /// Its [`identity`].
+    /// Its identity.
     pub our_identity: String,
     /// The first line that differs, as a phrase that ends in `; `, or nothing.
     pub difference: String,

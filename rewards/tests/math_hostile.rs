@@ -39,3 +39,11 @@ fn every_verdict_is_right_and_bounded() {
     }
     assert!(misses.is_empty(), "{} wrong:\n{}", misses.len(), misses.join("\n"));
 }
+
+/// Inputs on which a reader of golds panicked once, found by ten million random ones.
+#[test]
+fn golds_that_broke_a_reader_are_unreadable() {
+    for gold in ["|ef(base 2)", "|f(base 2)|", "|f(x,", "|g(|", "||f(base 2)"] {
+        assert!(!Accuracy::readable(gold), "{gold}");
+    }
+}

@@ -215,12 +215,12 @@ impl Parser {
             Token::Infinity => Expr::Infinity,
             Token::Open(bracket) => return self.bracketed(bracket),
             Token::Bar => {
-                self.bars += 1;
+                let bars = self.bars;
+                self.bars = bars + 1;
                 let inner = self.deeper(Self::sum);
-                self.bars -= 1;
-                let inner = inner?;
+                self.bars = bars;
                 self.expect(&Token::Bar)?;
-                Expr::Apply(Function::Abs, Box::new(inner))
+                Expr::Apply(Function::Abs, Box::new(inner?))
             }
             Token::Frac if self.is_derivative() => return self.derivative(),
             Token::Frac => Expr::quotient(self.argument()?, self.argument()?),

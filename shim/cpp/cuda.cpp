@@ -166,12 +166,21 @@ char* shim_graph_begin(int index, Graph* shared, Graph** result) {
     c10::impl::VirtualGuardImpl(at::kCUDA).synchronizeDevice(on.index());
     auto graph = std::make_unique<Graph>(on);
     const auto pool = shared ? library().graph.pool(shared->memory) : c10::MempoolId_t{0, 0};
-    library().graph.capture_begin(graph->memory, pool, THREAD_LOCAL);
+    try {
+      library().graph.capture_begin(graph->memory, pool, THREAD_LOCAL);
+    } catch (...) {
+      graph->side.reset();
+      graph.release();  // Never freed, see `shim_graph_end`.
+      throw;
+    }
     *result = graph.release();
   });
 }
 
 // Whatever comes of it, the stream is again the one from before `shim_graph_begin`.
+//
+// After an error the graph must not be deleted: a capture that breaks is not signed off with the allocator, which goes
+// on asking the graph, by its address, whether an allocation belongs to it.
 char* shim_graph_end(Graph* graph) {
   char* error = guard([&] { library().graph.capture_end(graph->memory); });
   graph->side.reset();

@@ -127,7 +127,8 @@ impl Graph {
     ///
     /// # Errors
     /// If there is no such GPU, `work` fails, or something in it cannot be recorded. A panic in `work` goes on after the
-    /// recording has ended.
+    /// recording has ended. libtorch takes a recording that broke for one that goes on: a little memory is lost, and
+    /// more is kept from then on. So it is nothing to be tried again and again.
     pub fn capture<T, E: Display>(
         device: usize,
         share: Option<&Self>,
@@ -137,8 +138,7 @@ impl Graph {
         let shared = share.map_or(null_mut(), |graph| graph.raw.as_ptr());
         // SAFETY: `shared` is null or a live graph, and the place for the result outlives the call.
         unsafe { check(ffi::shim_graph_begin(number(device), shared, &mut raw)) }?;
-        let raw = NonNull::new(raw).expect("a function that succeeds writes its result");
-        let recording = Recording { graph: Self { raw } };
+        let recording = Recording { raw: NonNull::new(raw) };
         let result = work();
         let graph = recording.end();
         // Of two errors the one of `work`: that the recording is broken follows from it.
@@ -165,24 +165,30 @@ impl Drop for Graph {
 
 /// A recording that goes on; it ends, and the stream from before comes back, also when a panic passes.
 struct Recording {
-    graph: Graph,
+    /// `None` once it has ended.
+    raw: Option<NonNull<c_void>>,
 }
 
 impl Recording {
-    fn end(self) -> Result<Graph> {
-        let this = std::mem::ManuallyDrop::new(self);
-        // SAFETY: `this` is not dropped, so the graph is moved out once.
-        let graph = unsafe { std::ptr::read(&raw const this.graph) };
-        // SAFETY: a live graph that is being recorded, on the thread where that began.
-        unsafe { check(ffi::shim_graph_end(graph.raw.as_ptr())) }?;
-        Ok(graph)
+    fn end(mut self) -> Result<Graph> {
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<Graph> {
+        let raw = self.raw.take().expect("a function that succeeds writes its result, and this one ends once");
+        // SAFETY: a live graph that is being recorded, on the thread where that began. It is not to be deleted if this
+        // fails, and only becomes a `Graph` if not.
+        unsafe { check(ffi::shim_graph_end(raw.as_ptr())) }?;
+        Ok(Graph { raw })
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        // SAFETY: as in `end`, which has not run. What it would report is lost for the panic that passes.
-        let _ = unsafe { check(ffi::shim_graph_end(self.graph.raw.as_ptr())) };
+        if self.raw.is_some() {
+            // What this would report is lost for the panic that passes.
+            let _ = self.finish();
+        }
     }
 }
 

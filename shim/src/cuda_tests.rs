@@ -1,5 +1,7 @@
 //! What can be asked of CUDA on any machine: with a GPU it works, without one it refuses and says why.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use tch::{Device, Kind, Tensor};
 
 use super::*;
@@ -62,6 +64,13 @@ fn sequences<'a>(starts: &'a Tensor, used_keys: Option<&'a Tensor>, longest: i64
 
 // With a GPU; without one these have nothing to say, and the refusals above do.
 
+/// The GPU for one test at a time, so that a recording meets nothing but its own; none where there is none.
+fn gpu() -> Option<MutexGuard<'static, ()>> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _ = load();
+    available(0).then(|| ONE.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 const LENGTHS: [i64; 3] = [5, 1, 12];
 const GPU: Device = Device::Cuda(0);
 
@@ -91,10 +100,7 @@ fn difference(a: &Tensor, b: &Tensor) -> f64 {
 
 #[test]
 fn attention_is_that_of_each_sequence_alone() {
-    let _ = load();
-    if !available(0) {
-        return;
-    }
+    let Some(_alone) = gpu() else { return };
     let (starts, qkv) = packed();
     let [q, k, v] = &qkv;
     let (found, logsumexp) = flash_attention(q, k, v, 0.25, &sequences(&starts, None, 12)).unwrap();
@@ -139,10 +145,7 @@ fn attention_is_that_of_each_sequence_alone() {
 
 #[test]
 fn a_graph_computes_again_from_what_is_there() {
-    let _ = load();
-    if !available(0) {
-        return;
-    }
+    let Some(_alone) = gpu() else { return };
     let mut x = Tensor::from_slice(&[1.0, 2.0]).to_device(GPU);
     let stream = current_stream(0).unwrap();
     let work = |x: &Tensor| -> Result<Tensor> { Ok(tch::no_grad(|| x.exp() * 2)) };
@@ -170,10 +173,7 @@ fn a_graph_computes_again_from_what_is_there() {
 
 #[test]
 fn memory_is_counted() {
-    let _ = load();
-    if !available(0) {
-        return;
-    }
+    let Some(_alone) = gpu() else { return };
     const BYTES: u64 = 64 << 20;
     let before = memory(0).unwrap();
     let tensor = Tensor::zeros([BYTES as i64], (Kind::Uint8, GPU));

@@ -86,10 +86,6 @@ c10::Device device(int index) {
 
 c10::DeviceAllocator& allocator() { return *c10::getDeviceAllocator(at::kCUDA); }
 
-}  // namespace
-
-extern "C" {
-
 // A graph, and while it is being captured the stream it is captured on.
 struct Graph {
   explicit Graph(c10::Device on) : device(on) {
@@ -104,6 +100,23 @@ struct Graph {
   std::optional<c10::StreamGuard> side;
   alignas(std::max_align_t) unsigned char memory[GRAPH_BYTES];
 };
+
+// `Memory` of src/cuda.rs, in bytes.
+struct Memory {
+  uint64_t allocated, peak_allocated, reserved, peak_reserved, free, total;
+};
+
+// `RawSequences` of src/ffi.rs; `used_keys` may be null.
+struct Sequences {
+  Tensor *query_starts, *key_starts, *used_keys;
+  int64_t longest_query, longest_key;
+  bool is_causal;
+  double scale;
+};
+
+}  // namespace
+
+extern "C" {
 
 char* shim_cuda_load() {
   return guard([] { TORCH_CHECK(library().error.empty(), library().error); });
@@ -126,10 +139,6 @@ char* shim_cuda_stream(int index, void** result) {
     *result = c10::impl::VirtualGuardImpl(at::kCUDA).getStream(on).native_handle();
   });
 }
-
-struct Memory {
-  uint64_t allocated, peak_allocated, reserved, peak_reserved, free, total;
-};
 
 char* shim_cuda_memory(int index, Memory* result) {
   return guard([&] {
@@ -192,13 +201,6 @@ char* shim_graph_replay(Graph* graph) {
 }
 
 void shim_graph_delete(Graph* graph) { delete graph; }
-
-struct Sequences {
-  Tensor *query_starts, *key_starts, *used_keys;
-  int64_t longest_query, longest_key;
-  bool is_causal;
-  double scale;
-};
 
 char* shim_flash(Tensor* query, Tensor* key, Tensor* value, Sequences sequences, Tensor** output, Tensor** logsumexp) {
   return guard([&] {

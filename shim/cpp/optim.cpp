@@ -34,13 +34,14 @@ void check_alike(const Tensor& tensor, const Tensor& parameter, const Tensor& fi
 // nothing to speak of. For the short types libtorch sums in fewer lanes.
 int64_t piece(const Tensor& tensor) { return tensor.element_size() < 4 ? 4096 : 8192; }
 
-}  // namespace
-
-extern "C" {
-
+// As in src/ffi.rs.
 struct AdamWNumbers {
   double lr, beta_1, beta_2, weight_decay, eps, step;
 };
+
+}  // namespace
+
+extern "C" {
 
 char* shim_adamw(Tensor* const* parameters, Tensor* const* gradients, Tensor* const* exp_avgs,
                  Tensor* const* exp_avg_sqs, size_t n, AdamWNumbers numbers) {

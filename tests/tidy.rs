@@ -77,11 +77,15 @@ fn collect_dependencies(table: &toml::Table, names: &mut Vec<String>) {
 
 #[test]
 fn crates_know_only_whom_they_may() {
-    let rules: [(&str, &[&str]); 4] = [
-        ("rewards", &["tch", "torch-sys", "policy", "rollout", "trainer", "tokenizers", "safetensors", "memmap2"]),
-        ("rewards/sandbox", &["tch", "torch-sys", "policy", "rollout", "trainer", "tokenizers", "safetensors"]),
+    let rules: [(&str, &[&str]); 5] = [
+        (
+            "rewards",
+            &["tch", "torch-sys", "shim", "policy", "rollout", "trainer", "tokenizers", "safetensors", "memmap2"],
+        ),
+        ("rewards/sandbox", &["tch", "torch-sys", "shim", "policy", "rollout", "trainer", "tokenizers", "safetensors"]),
+        ("shim", &["policy", "rollout", "rewards", "sandbox", "trainer", "tokenizers", "safetensors", "serde", "toml"]),
         ("policy", &["rollout", "rewards", "trainer", "tokenizers", "toml", "regex", "clap", "indicatif"]),
-        ("rollout", &["rewards", "trainer", "toml", "clap", "indicatif"]),
+        ("rollout", &["shim", "rewards", "trainer", "toml", "clap", "indicatif"]),
     ];
     let mut complaints = Vec::new();
     for (crate_name, forbidden) in rules {
@@ -91,7 +95,7 @@ fn crates_know_only_whom_they_may() {
             complaints.push(format!("{crate_name}/Cargo.toml: `{name}`"));
         }
     }
-    report("a crate knows one that it must not (ARCHITECTURE.md, invariants 1 to 3)", &complaints);
+    report("a crate knows one that it must not (ARCHITECTURE.md, invariants 1 to 3 and 16)", &complaints);
 }
 
 #[test]
@@ -109,6 +113,22 @@ fn rewards_touch_nothing_outside_memory() {
         "rewards judge what they are given; files, clock and processes are the trainer's and the sandbox's",
         &complaints,
     );
+}
+
+#[test]
+fn foreign_code_is_the_shims_alone() {
+    let mut complaints = Vec::new();
+    for (path, text) in files(|path| is_source(path) || is(path, &["c", "cc", "hpp", "cu"])) {
+        if !is(&path, &["rs", "py", "sh"]) && path.extension().is_some() && !path.starts_with("shim/cpp") {
+            complaints.push(path.display().to_string());
+        }
+        // In two pieces, or this file would break its own rule. A block declares; a single function defines.
+        let block = ["extern \"C\"", " {"].concat();
+        if path != Path::new("shim/src/ffi.rs") && is(&path, &["rs"]) && text.contains(&block) {
+            complaints.push(format!("{}: {block}", path.display()));
+        }
+    }
+    report("C++ is in shim/cpp, and its functions are declared in shim/src/ffi.rs", &complaints);
 }
 
 #[test]
@@ -150,13 +170,13 @@ fn files_are_short() {
 }
 
 #[test]
-fn rust_files_say_their_job_first() {
-    let complaints: Vec<String> = files(|path| is(path, &["rs"]))
+fn source_files_say_their_job_first() {
+    let complaints: Vec<String> = files(|path| is(path, &["rs", "cpp", "h"]))
         .iter()
-        .filter(|(_, text)| !text.starts_with("//! "))
+        .filter(|(path, text)| !text.starts_with(if is(path, &["rs"]) { "//! " } else { "// " }))
         .map(|(path, _)| path.display().to_string())
         .collect();
-    report("the first line of a Rust file is `//! ` and its one job", &complaints);
+    report("the first line of a file in Rust is `//! `, in C++ `// `, and its one job", &complaints);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What computes: CUDA found at run time, the device of a run, the number of threads.
+//! What computes: the device of a run, the number of threads, the allocator's settings.
 
 use tch::{Cuda, Device};
 
@@ -15,16 +15,6 @@ pub const LIBTORCH: &str = "2.11.0";
 pub struct NoDevice {
     wanted: usize,
     found: String,
-}
-
-/// Loads libtorch's CUDA half if it is installed, so that one binary serves both kinds of machine.
-///
-/// It has to be the first thing a process does with libtorch: the answer to "is there CUDA?" is remembered, and linking
-/// against the library is no way out, because the linker drops what nothing refers to.
-pub fn load_cuda() {
-    // SAFETY: a constant, NUL-terminated name; the library's own start-up code runs, which is what is wanted. The handle
-    // is never closed.
-    unsafe { libc::dlopen(c"libtorch_cuda.so".as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
 }
 
 /// Lets the allocator keep what is freed. A step allocates the same tensors again and again; handing their pages back to
@@ -51,11 +41,19 @@ pub fn device(wanted: config::Device) -> Result<Device, NoDevice> {
         config::Device::Cuda(number) if number < n_gpus => Ok(Device::Cuda(number)),
         config::Device::Cuda(wanted) => {
             let found = match n_gpus {
-                0 => "no GPU was found".to_owned(),
+                0 => no_gpu(),
                 n => format!("there are {n} (the first is cuda:0)"),
             };
             Err(NoDevice { wanted, found })
         }
+    }
+}
+
+/// Why there is none: CUDA's libraries are not there, with the loader's words for what is missing, or the GPU is not.
+fn no_gpu() -> String {
+    match shim::cuda::load() {
+        Ok(()) => "no GPU was found".to_owned(),
+        Err(error) => format!("libtorch's CUDA half cannot be loaded ({error})"),
     }
 }
 

@@ -51,7 +51,8 @@ fn run(cli: &Cli) -> Result<Ended, Failure> {
 
 /// Runs what computes. CUDA is looked for before anything asks libtorch a question; see there.
 fn on_libtorch<T>(command: impl FnOnce() -> T) -> T {
-    grpo_train::machine::load_cuda();
+    // Where it is missing, the CPU serves; a run that asks for a GPU is told why there is none.
+    let _ = shim::cuda::load();
     grpo_train::machine::keep_freed_memory();
     command()
 }

@@ -2,6 +2,7 @@
 //! in the open so that it can be saved.
 
 use serde::{Deserialize, Serialize};
+use shim::optim::{AdamWSlot, AdamWStep};
 use tch::Tensor;
 
 /// Which parameters weight decay shrinks.
@@ -85,43 +86,36 @@ impl AdamW {
     /// theta <- theta - lr / (1 - beta_1^t) * m / (sqrt(v / (1 - beta_2^t)) + eps)
     /// ```
     ///
+    /// All of it in one pass over memory, by libtorch's fused kernel.
+    ///
     /// A gradient that is not defined is zero: the weight still moves by what is left of its moments. So a batch whose
     /// gradient is known to be zero gives the same weights whether it was computed or left out. (PyTorch leaves such a
     /// parameter alone.) A gradient that is not finite spoils weights and moments; [`super::clip_grad_norm`] comes
     /// first and refuses it.
+    ///
+    /// # Panics
+    /// If the parameters are not all of one kind and on one device.
     pub fn step(&mut self, lr: f64) {
         self.n_steps += 1;
-        let t = self.n_steps as f64;
-        let [beta_1, beta_2] = self.config.betas;
-        let step_size = lr / (1.0 - beta_1.powf(t));
-        let root_of_correction_2 = (1.0 - beta_2.powf(t)).sqrt();
-        tch::no_grad(|| {
-            for slot in &mut self.slots {
-                slot.update_moments(self.config.betas);
-                if lr == 0.0 {
-                    continue; // The moments move and the weights stay; below, lr is divided by.
-                }
-                if self.config.weight_decay != 0.0 && self.config.decay_scope.covers(&slot.parameter) {
-                    let _ = slot.parameter.g_mul_scalar_(1.0 - lr * self.config.weight_decay);
-                }
-                // lr and both corrections go into the divisor, which is one pass less than scaling the quotient:
-                // -step_size / (sqrt(v) / root + eps) = 1 / (sqrt(v) * a + eps * b), b = -1 / step_size, a = b / root.
-                let b = -1.0 / step_size;
-                let mut divisor = slot.exp_avg_sq.sqrt();
-                let _ = divisor.g_mul_scalar_(b / root_of_correction_2);
-                let _ = divisor.g_add_scalar_(self.config.eps * b);
-                let _ = slot.parameter.addcdiv_(&slot.exp_avg, &divisor);
-            }
+        let gradients: Vec<Tensor> = self.slots.iter().map(Slot::gradient).collect();
+        let slots = self.slots.iter().zip(&gradients).map(|(slot, gradient)| AdamWSlot {
+            parameter: &slot.parameter,
+            gradient,
+            exp_avg: &slot.exp_avg,
+            exp_avg_sq: &slot.exp_avg_sq,
         });
+        let AdamWConfig { betas, eps, weight_decay, decay_scope } = self.config;
+        let (decayed, others): (Vec<_>, Vec<_>) = slots.partition(|slot| decay_scope.covers(slot.parameter));
+        for (slots, weight_decay) in [(decayed, weight_decay), (others, 0.0)] {
+            let step = AdamWStep { lr, betas, weight_decay, eps, number: self.n_steps };
+            shim::optim::adamw(&slots, step).expect("parameters are of one kind and on one device");
+        }
     }
 
-    /// Forgets the gradients, as before the first backward pass of an update.
-    ///
-    /// They are overwritten with zeros: the bindings cannot drop them, and the next backward pass adds into the same
-    /// memory.
+    /// Forgets the gradients, as before the first backward pass of an update; their memory is given back.
     pub fn zero_grad(&mut self) {
-        for slot in &mut self.slots {
-            slot.parameter.zero_grad();
+        for slot in &self.slots {
+            shim::autograd::drop_grad(&slot.parameter).expect("a parameter is a leaf");
         }
     }
 }
@@ -136,14 +130,9 @@ impl DecayScope {
 }
 
 impl Slot {
-    fn update_moments(&mut self, [beta_1, beta_2]: [f64; 2]) {
-        let mut gradient = self.parameter.grad();
-        if !gradient.defined() {
-            // Not a shorter formula of its own: it would round differently from a gradient of zeros.
-            gradient = self.exp_avg.zeros_like();
-        }
-        let _ = self.exp_avg.lerp_(&gradient, 1.0 - beta_1);
-        let _ = self.exp_avg_sq.lerp_(&gradient.square(), 1.0 - beta_2);
+    fn gradient(&self) -> Tensor {
+        let gradient = self.parameter.grad();
+        if gradient.defined() { gradient } else { self.exp_avg.zeros_like() }
     }
 }
 

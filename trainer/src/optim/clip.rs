@@ -18,16 +18,16 @@ pub struct NonFiniteGradient {
 
 /// Scales all gradients so that their joint 2-norm is at most `max_norm`, and returns the norm *before* that.
 ///
-/// As `torch.nn.utils.clip_grad_norm_`: the factor is `max_norm / (norm + 1e-6)`, if below 1. The squares of one
-/// gradient are summed in its own kind, pairwise, and those sums in float64; PyTorch's running sum of float32 squares
-/// is off by 1e-4 for 5 million elements on a CPU and by 4e-3 for 50 million. A gradient that is not defined counts as
-/// zero. `f64::INFINITY` as `max_norm` only measures.
+/// As `torch.nn.utils.clip_grad_norm_`: the factor is `max_norm / (norm + 1e-6)`, if below 1. The norm is right to a few
+/// 1e-7 at any size ([`shim::optim::norms`]); PyTorch's running sum of float32 squares is off by 1e-4 for 5 million
+/// elements on a CPU and by 4e-3 for 50 million. A gradient that is not defined counts as zero. `f64::INFINITY` as
+/// `max_norm` only measures.
 ///
 /// # Errors
 /// If the norm is not finite; no gradient has been changed then.
 ///
 /// # Panics
-/// If `max_norm` is negative or NaN.
+/// If `max_norm` is negative or NaN, or the gradients are not all of one kind and on one device.
 pub fn clip_grad_norm(parameters: &[(String, Tensor)], max_norm: f64) -> Result<f64, NonFiniteGradient> {
     assert!(max_norm >= 0.0, "max_norm is {max_norm}");
     let gradients: Vec<(&str, Tensor)> = parameters
@@ -38,28 +38,24 @@ pub fn clip_grad_norm(parameters: &[(String, Tensor)], max_norm: f64) -> Result<
     if gradients.is_empty() {
         return Ok(0.0);
     }
-    tch::no_grad(|| {
-        // Stacked, so that a GPU is waited for once.
-        let squares = |gradient: &Tensor| gradient.square().sum(gradient.kind()).to_kind(Kind::Double);
-        let squares = Tensor::stack(&gradients.iter().map(|(_, gradient)| squares(gradient)).collect::<Vec<_>>(), 0);
-        let norm = squares.sum(Kind::Double).sqrt().double_value(&[]);
-        if !norm.is_finite() {
-            return Err(first_non_finite(&gradients, &squares));
-        }
-        let factor = max_norm / (norm + 1e-6);
-        if factor < 1.0 {
-            for (_, mut gradient) in gradients {
-                let _ = gradient.g_mul_scalar_(factor);
-            }
-        }
-        Ok(norm)
-    })
+    let tensors: Vec<&Tensor> = gradients.iter().map(|(_, gradient)| gradient).collect();
+    // Of all gradients together, so that a GPU is waited for once.
+    let norms = shim::optim::norms(&tensors).expect("gradients are of one kind and on one device");
+    let norm = norms.square().sum(Kind::Double).sqrt().double_value(&[]);
+    if !norm.is_finite() {
+        return Err(first_non_finite(&gradients, &norms));
+    }
+    let factor = max_norm / (norm + 1e-6);
+    if factor < 1.0 {
+        shim::optim::scale(&tensors, factor).expect("a gradient has memory of its own");
+    }
+    Ok(norm)
 }
 
-fn first_non_finite(gradients: &[(&str, Tensor)], squares: &Tensor) -> NonFiniteGradient {
-    // argmax of the flags: the first that is set. Only a sum of finite float64 squares beyond 1e308 sets none, and any
-    // gradient may be named then.
-    let index = squares.isfinite().logical_not().to_kind(Kind::Uint8).argmax(0, false).int64_value(&[]) as usize;
+fn first_non_finite(gradients: &[(&str, Tensor)], norms: &Tensor) -> NonFiniteGradient {
+    // argmax of the flags: the first that is set. Only norms whose squares add up beyond 1e308 in float64 set none, and
+    // any gradient may be named then.
+    let index = norms.isfinite().logical_not().to_kind(Kind::Uint8).argmax(0, false).int64_value(&[]) as usize;
     let (name, gradient) = &gradients[index];
     let n_finite = gradient.isfinite().sum(Kind::Int64).int64_value(&[]) as u64;
     let n_elements = gradient.numel() as u64;

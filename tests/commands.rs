@@ -276,9 +276,17 @@ fn bench_counts_the_work_of_each_phase() {
     assert_eq!((of("decode", "tokens"), of("update", "tokens")), (4.0, 8.0));
     assert!(of("optimizer", "seconds") > 0.0);
 
-    let (report, _) = bench(&["--config", "run.toml", "--phases", "reference", "--prompt-tokens", "5"]);
+    std::fs::copy(dir.path("bench.json"), dir.path("first.json")).expect("a copy");
+    let limits = report["limits"].clone();
+    let again = ["--config", "run.toml", "--phases", "reference", "--prompt-tokens", "5", "--limits", "first.json"];
+    let (report, _) = bench(&again);
+    assert_eq!(report["limits"], limits);
     assert_eq!(report["n_parameters"], 38_832);
     assert_eq!(report["phases"].as_array().expect("phases").len(), 1);
-    let wrong = dir.run(["bench", "--shape", "tiny", "--tokens", "1", "--phases", "decode"]).expect_code(1).stderr;
-    assert!(wrong.contains("give --tokens 2 or more"), "{wrong}");
+    let refuse = |args: &[&str], code: i32, expected: &str| {
+        let wrong = dir.run([&["bench", "--shape", "tiny"][..], args].concat()).expect_code(code).stderr;
+        assert!(wrong.contains(expected), "{wrong}");
+    };
+    refuse(&["--tokens", "1", "--phases", "decode", "--limits", "first.json"], 1, "give --tokens 2 or more");
+    refuse(&["--limits", "run.toml"], 2, "--limits takes what --json wrote");
 }

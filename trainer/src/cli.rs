@@ -335,6 +335,9 @@ pub struct BenchArgs {
     /// Seconds for a phase; when they are over, no further run of it is begun.
     #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = seconds)]
     pub seconds: f64,
+    /// Take the machine's limits from an earlier `--json` and do not measure them again.
+    #[arg(long, value_name = "FILE")]
+    pub limits: Option<PathBuf>,
     /// Also write everything as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use policy::Dtype;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::peak::Loop;
@@ -32,18 +32,18 @@ fn loop_of(dtype: Dtype) -> Loop {
 }
 
 /// What a machine can do in one of the two kinds.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Arithmetic {
     /// Operations a second of fused multiply-adds over registers; on the CPU only.
     pub multiply_add_flops: Option<f64>,
     /// The instructions that they are.
-    pub instructions: Option<&'static str>,
+    pub instructions: Option<String>,
     /// Operations a second of libtorch's product of two square matrices.
     pub matmul_flops: f64,
 }
 
 /// The limits of one machine and device.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Products in float32.
     pub float32: Arithmetic,
@@ -66,7 +66,7 @@ impl Limits {
             let on_cpu = device == Device::Cpu;
             Arithmetic {
                 multiply_add_flops: on_cpu.then(|| peak_flops(dtype, threads)),
-                instructions: on_cpu.then(|| loop_of(dtype).instructions),
+                instructions: on_cpu.then(|| loop_of(dtype).instructions.to_owned()),
                 matmul_flops: matmul_flops(kind(dtype), size, device),
             }
         });
@@ -119,9 +119,9 @@ fn rate(device: Device, amount: f64, mut work: impl FnMut()) -> f64 {
 fn matmul_flops(kind: Kind, size: i64, device: Device) -> f64 {
     let random = || Tensor::randn([size, size], (Kind::Float, device)).to_kind(kind);
     let (a, b) = (random(), random());
-    let mut product = Tensor::empty([size, size], (kind, device));
+    let product = Tensor::empty([size, size], (kind, device));
     rate(device, 2.0 * (size as f64).powi(3), || {
-        let _ = tch::no_grad(|| a.matmul_out(&mut product, &b));
+        let _ = tch::no_grad(|| a.matmul_out(&product, &b));
     })
 }
 

@@ -140,8 +140,8 @@ impl Report {
         );
         let _ = writeln!(
             text,
-            "{:<13} {:>9} {:>5} {:>11} {:>10} {:>8}  {}",
-            "phase", "seconds", "runs", "tokens/s", "GFLOP/s", "of peak", "peak memory"
+            "{:<13} {:>9} {:>5} {:>11} {:>10} {:>8}  peak memory",
+            "phase", "seconds", "runs", "tokens/s", "GFLOP/s", "of peak"
         );
         for phase in &self.phases {
             let _ = writeln!(text, "{}", row(phase));
@@ -155,9 +155,10 @@ impl Report {
         let mut text = format!("{}, {}, {} threads; {}\n", self.processor, self.device, self.threads, self.program);
         for (name, arithmetic) in [("float32", &limits.float32), ("bfloat16", &limits.bfloat16)] {
             let Arithmetic { multiply_add_flops, instructions, matmul_flops } = arithmetic;
-            let registers = multiply_add_flops.zip(*instructions).map_or_else(String::new, |(flops, instructions)| {
-                format!("multiply-adds {:.0} GFLOP/s ({instructions}), ", flops / 1e9)
-            });
+            let registers =
+                multiply_add_flops.zip(instructions.as_ref()).map_or_else(String::new, |(flops, instructions)| {
+                    format!("multiply-adds {:.0} GFLOP/s ({instructions}), ", flops / 1e9)
+                });
             let size = limits.matmul_size;
             let _ =
                 writeln!(text, "{name:<9} {registers}matrix product {:.0} GFLOP/s ({size} cubed)", matmul_flops / 1e9);

@@ -1,5 +1,7 @@
 //! `grpo-train bench`: what the machine can do, and how much of it each phase of a step gets.
 
+use std::path::Path;
+
 use super::Failure;
 use crate::bench::machine::Limits;
 use crate::bench::report::dtype_name;
@@ -23,6 +25,7 @@ pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
     if let Some(path) = &args.json {
         atomic::check_writable(path).map_err(Failure::usage)?;
     }
+    let earlier = args.limits.as_deref().map(read_limits).transpose().map_err(Failure::usage)?;
     let file = args.config.as_deref().map(|path| RunFile::load(path, &args.set)).transpose();
     let file = file.map_err(|error| Failure::Usage(error.render(false)))?;
     let run = file.as_ref().map(|file| &file.resolved.run);
@@ -42,7 +45,7 @@ pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
     }
     .map_err(Failure::usage)?;
     let others = share_of_others();
-    let limits = Limits::measure(device, threads);
+    let limits = earlier.unwrap_or_else(|| Limits::measure(device, threads));
     let effort = Effort { repetitions: args.repetitions, seconds: args.seconds };
     let phases = measure(&mut subject, &args.phases, &args.rows, &limits, effort).map_err(Failure::run)?;
     let report = Report {
@@ -64,6 +67,18 @@ pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
         atomic::write_file(path, text.as_bytes())?;
     }
     Ok(())
+}
+
+/// The limits in an earlier report.
+fn read_limits(path: &Path) -> Result<Limits, String> {
+    #[derive(serde::Deserialize)]
+    struct Earlier {
+        limits: Limits,
+    }
+    let read = || -> Result<Earlier, Box<dyn std::error::Error>> {
+        Ok(serde_json::from_str(&std::fs::read_to_string(path)?)?)
+    };
+    Ok(read().map_err(|error| format!("{}: {error}; --limits takes what --json wrote", path.display()))?.limits)
 }
 
 /// The first stage that samples.

@@ -47,7 +47,8 @@ class Panel:
         ys = [y for curve in curves.values() for _, y in curve]
         self.curves = curves
         self.x_range = (min(xs), max(max(xs), 2 * min(xs)))
-        self.decades = range(math.floor(math.log10(min(ys))), max(math.ceil(math.log10(max(ys))), math.floor(math.log10(min(ys))) + 1) + 1)
+        lowest, highest = math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys)))
+        self.decades = range(lowest, max(highest, lowest + 1) + 1)
 
     def at(self, x: float, y: float) -> tuple:
         """The place of a point."""
@@ -101,8 +102,10 @@ def curves_of(result: dict, phase: str, against: str, key: str, unit: str) -> di
 def picture(result: dict) -> str:
     """The whole picture; a panel without a point is empty but for its title."""
     height = HEADER + 2 * PANEL_HEIGHT
+    left_out = sum(point["left_out"] is not None for point in result["points"])
     subtitle = (f"{result['dtype']}, {result['threads']} threads of {result['processor']}; prompts of "
-                f"{result['prompt_tokens']} tokens in groups of {result['group_size']}; dashed: as fast as the axis")
+                f"{result['prompt_tokens']} tokens in groups of {result['group_size']}; dashed: as fast as the axis; "
+                f"{left_out} points left out")
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
              'font-family="sans-serif">', f'<rect width="{WIDTH}" height="{height}" fill="{WHITE}"/>',
              text(28, 36, "How cost grows", 22, INK, more='font-weight="600"'), text(28, 59, subtitle, 13.5)]

@@ -108,7 +108,8 @@ def summary(pairs: list[dict[str, Measured]], options: argparse.Namespace) -> di
     sides = list(pairs[0])
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     return {
-        "shape": options.task.shape, "task": asdict(options.task), "name": options.task.name, "dtype": options.dtype, "steps": options.steps, "threads": options.threads,
+        "shape": options.task.shape, "task": asdict(options.task), "name": options.task.name, "dtype": options.dtype,
+        "steps": options.steps, "threads": options.threads,
         "peer": {"tuning": options.peer, "micro_batch": 8 if options.peer == "shipped" else options.peer_micro_batch,
                  "attention": options.peer_attention, "cache": options.peer_cache,
                  **{name: version(name) for name in ("torch", "transformers", "trl")}},
@@ -179,7 +180,10 @@ def whole_protocol(options: argparse.Namespace) -> None:
             for dtype, peer in PEERS if not task else PEERS[:2]:
                 one = copy.copy(options)
                 one.task, one.dtype, one.peer = Task(shape, **task), dtype, peer
-                results.append(compare(one))
+                try:
+                    results.append(compare(one))
+                except BenchError as error:
+                    print(f"left out: {shape} {one.task.name} {dtype} {peer}: {error}", flush=True)
                 (options.output / "bench_peer.md").write_text(markdown(results))
     print(f"\nwritten: {options.output / 'bench_peer.md'}\n\n{markdown(results)}")
 

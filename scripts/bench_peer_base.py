@@ -39,7 +39,7 @@ class Task:
     """Completions end where an end token is drawn, between SHORTEST and LONGEST tokens: the base's weights make it as likely as
     END_PROBABILITY at every position. Both sides draw from the same distribution of lengths, each its own sample."""
     beta: float = 0.001
-    """Weight of the KL term. At 0 there is no reference, and every second prompt has a reward that tells its completions apart."""
+    """Weight of the KL term. At 0 there is no reference, and the reward tells the completions of every second prompt apart."""
 
     @property
     def name(self) -> str:

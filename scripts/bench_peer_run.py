@@ -71,7 +71,7 @@ def measured(steps: list[dict[str, float]], options, source: Path, peak: int, ot
     shortest, longest = options.task.limits
     for number, step in enumerate(steps, 1):
         if not shortest <= step["mean_tokens"] <= longest:
-            raise BenchError(f"{source}, step {number}: {step['mean_tokens']} tokens on average, expected {shortest} to {longest}")
+            raise BenchError(f"{source}, step {number}: {step['mean_tokens']} tokens a completion, not {shortest} to {longest}")
     seconds = {phase: median(step[phase] for step in steps[1:]) for phase in PHASES}
     return Measured(seconds, mean(step["mean_tokens"] for step in steps[1:]), peak, others)
 
@@ -167,7 +167,8 @@ def theirs(folder: Path, options) -> Measured:
     settings, result = folder / "trl.json", folder / "trl_result.json"
     result.unlink(missing_ok=True)
     settings.write_text(json.dumps({
-        "task": asdict(options.task), "base": str(folder / "base"), "prompts": str(folder / "prompts.jsonl"), "output": str(folder / "trl"),
+        "task": asdict(options.task), "base": str(folder / "base"), "prompts": str(folder / "prompts.jsonl"),
+        "output": str(folder / "trl"),
         "steps": options.steps, "threads": options.threads, "dtype": options.dtype, "tuning": options.peer,
         "micro_batch": options.peer_micro_batch, "attention": options.peer_attention, "cache": options.peer_cache}))
     peak, others = run([sys.executable, str(SCRIPTS / "bench_peer_trl.py"), str(settings), str(result)], folder / "trl.log",

@@ -50,6 +50,7 @@ pub struct Effort {
 /// Runs `phases` on the subject, in the order of a step.
 ///
 /// - `decode_rows`: numbers of sequences decoded at once
+/// - `on_phase`: told of each phase once it is measured
 ///
 /// # Errors
 /// If prompts and completions do not fit the model's context, or a gradient is not finite.
@@ -59,33 +60,36 @@ pub fn measure(
     decode_rows: &[usize],
     limits: &Limits,
     effort: Effort,
-) -> Result<Vec<Phase>, String> {
+    mut on_phase: impl FnMut(Phase),
+) -> Result<(), String> {
     let wants = |kind| phases.contains(&kind);
     let watch = Stopwatch::new(subject.policy.device(), effort);
-    let mut measured = Vec::new();
+    let peak = limits.peak(subject.dtype());
+    let mut done = |mut phase: Phase| {
+        phase.hold_against(peak);
+        on_phase(phase);
+    };
     if wants(PhaseKind::Prefill) {
-        measured.push(sampling::prefill(subject, &watch)?);
+        done(sampling::prefill(subject, &watch)?);
     }
     if wants(PhaseKind::Decode) {
         for &n_rows in decode_rows {
-            measured.push(sampling::decode(subject, n_rows, limits, &watch)?);
+            done(sampling::decode(subject, n_rows, limits, &watch)?);
         }
     }
     if wants(PhaseKind::Sampling) {
-        measured.push(sampling::rollout(subject, &watch)?);
+        done(sampling::rollout(subject, &watch)?);
     }
     if wants(PhaseKind::Reference) {
-        measured.push(update::reference(subject, &watch));
+        done(update::reference(subject, &watch));
     }
     if wants(PhaseKind::Update) {
-        measured.push(update::update(subject, &watch)?);
+        done(update::update(subject, &watch)?);
     }
     if wants(PhaseKind::Optimizer) {
-        measured.push(update::optimizer(subject, &watch)?);
+        done(update::optimizer(subject, &watch)?);
     }
-    let peak = limits.peak(subject.dtype());
-    measured.iter_mut().for_each(|phase| phase.hold_against(peak));
-    Ok(measured)
+    Ok(())
 }
 
 /// Begins to watch the machine; the function given back says which share of its processor time other processes have used

@@ -7,7 +7,7 @@ use rollout::random::Stream;
 use rollout::{Prompt, Tokenizer};
 use serde::Serialize;
 use serde_json::json;
-use tch::{Device, Kind, Tensor};
+use tch::Device;
 
 /// A built-in shape of the Qwen2 architecture, with random weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -63,6 +63,11 @@ impl Shape {
     }
 }
 
+/// Different random numbers in the weights of a built-in shape; no row of a matrix has a length that divides it.
+const N_RANDOM: usize = (1 << 20) + 7;
+/// Between the places at which two tensors begin to read them.
+const STRIDE: usize = 7_919;
+
 /// The size of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct StepSize {
@@ -113,10 +118,17 @@ impl Subject {
     /// If its tokenizer cannot be written to the folder for temporary files, from which it is read.
     pub fn random(shape: Shape, step: StepSize, dtype: Dtype, device: Device) -> Result<Self, String> {
         let config = shape.config((step.prompt_tokens + step.completion_tokens) as i64);
-        tch::manual_seed(1);
-        let normal = |_: usize, n: usize| {
-            let values = Tensor::randn([n as i64], (Kind::Float, Device::Cpu));
-            Vec::<f32>::try_from(&values).expect("a vector of float32")
+        // Over a billion numbers may be asked for: a million are drawn, and each tensor reads them from a place of its own.
+        let stream = Stream::new(1, &[3]);
+        let pool: Vec<f32> = (0..N_RANDOM as u64).map(|index| stream.normal(index) as f32).collect();
+        let normal = |tensor_idx: usize, n: usize| {
+            let mut values = Vec::with_capacity(n);
+            let mut rest = &pool[tensor_idx * STRIDE % N_RANDOM..];
+            while values.len() < n {
+                values.extend_from_slice(&rest[..rest.len().min(n - values.len())]);
+                rest = &pool;
+            }
+            values
         };
         let parameters = random_parameters(&config, 0.02, normal);
         let tokenizer = word_tokenizer(config.vocab_size)?;

@@ -47,8 +47,7 @@ pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
     let others = share_of_others();
     let limits = earlier.unwrap_or_else(|| Limits::measure(device, threads));
     let effort = Effort { repetitions: args.repetitions, seconds: args.seconds };
-    let phases = measure(&mut subject, &args.phases, &args.rows, &limits, effort).map_err(Failure::run)?;
-    let report = Report {
+    let mut report = Report {
         program: format!("grpo-train {} ({})", info::VERSION, info::COMMIT),
         processor: Machine::this().cpu,
         device: machine::device_name(device),
@@ -57,16 +56,28 @@ pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
         n_parameters: subject.policy.config().n_parameters(),
         dtype: dtype_name(dtype),
         step,
-        limits,
-        phases,
-        others_fraction: others(),
+        limits: limits.clone(),
+        phases: Vec::new(),
+        others_fraction: None,
     };
+    let mut write_error = None;
+    let on_phase = |phase| {
+        report.phases.push(phase);
+        // Written again after each phase: if a later one runs out of memory or of time, the earlier ones are there.
+        write_error = write_json(&report, args.json.as_deref()).err();
+    };
+    let result = measure(&mut subject, &args.phases, &args.rows, &limits, effort, on_phase);
+    write_error.map_or(Ok(()), Err)?;
+    report.others_fraction = others();
     print!("{}", report.table());
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&report).map_err(Failure::run)? + "\n";
-        atomic::write_file(path, text.as_bytes())?;
-    }
-    Ok(())
+    write_json(&report, args.json.as_deref())?;
+    result.map_err(Failure::run)
+}
+
+fn write_json(report: &Report, path: Option<&Path>) -> Result<(), Failure> {
+    let Some(path) = path else { return Ok(()) };
+    let text = serde_json::to_string_pretty(report).map_err(Failure::run)? + "\n";
+    Ok(atomic::write_file(path, text.as_bytes())?)
 }
 
 /// The limits in an earlier report.

@@ -43,8 +43,9 @@ def markdown(results: list) -> str:
     first = results[0]
     versions = ", ".join(f"{name} {first['peer'][name]}" for name in ("trl", "transformers", "torch"))
     machine = f"{first['machine']['processor']}, {first['machine']['cores']} cores"
-    lines = [f"{machine}; {versions}; commit {first['commit']}. Seconds of a step and its phases, trl / ours, and their ratio (per completion token); medians of "
-             f"{first['pairs']} interleaved pairs, those set aside in which others used too much of the machine.", "",
+    lines = [f"{machine}; {versions}; commit {first['commit']}. Seconds of a step and its phases, trl / ours, and their ratio "
+             f"(per completion token); medians of {first['pairs']} interleaved pairs, those set aside in which others used too "
+             "much of the machine.", "",
              "| shape | task | class | trl | " + " | ".join(PHASES) + " | memory, MB | of peak, ours / trl: sampling | update | "
              "mean tokens, ours / trl | set aside |",
              "|" + "---|" * 13]

@@ -51,7 +51,7 @@ pub struct Limits {
     pub bfloat16: Arithmetic,
     /// Rows of the matrices multiplied.
     pub matmul_size: i64,
-    /// Bytes a second read from memory; on a GPU, half of what a copy moves.
+    /// Bytes a second read from memory; on a GPU by a sum or a copy, whichever moves more.
     pub read_bytes: f64,
     /// Bytes a second of `a = b + s c` over arrays larger than any cache (McCalpin's STREAM triad: three bytes moved for
     /// each written); on a GPU of a copy, read and written.
@@ -72,10 +72,7 @@ impl Limits {
         });
         let (read_bytes, triad_bytes) = match device {
             Device::Cpu => (read_bandwidth(threads), triad_bandwidth(threads)),
-            _ => {
-                let copy = copy_bandwidth(device);
-                (copy / 2.0, copy)
-            }
+            _ => gpu_bandwidth(device),
         };
         Self { float32, bfloat16, matmul_size: size, read_bytes, triad_bytes }
     }
@@ -158,11 +155,14 @@ fn triad_bandwidth(threads: usize) -> f64 {
     })
 }
 
-fn copy_bandwidth(device: Device) -> f64 {
+/// Bytes a second of a gibibyte read, and of one copied, which is read and written.
+fn gpu_bandwidth(device: Device) -> (f64, f64) {
     let n_bytes = 1i64 << 30;
     let source = Tensor::zeros([n_bytes / 4], (Kind::Float, device));
     let mut target = source.zeros_like();
-    rate(device, 2.0 * n_bytes as f64, || target.copy_(&source))
+    let copy = rate(device, 2.0 * n_bytes as f64, || target.copy_(&source));
+    let sum = rate(device, n_bytes as f64, || drop(source.sum(Kind::Float)));
+    (sum.max(copy), copy)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import List, Optional
 
-from bench_growth_picture import picture
+from bench_growth_picture import COLOURS, picture
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BATCHES = (8, 16, 32, 64, 128, 256, 512)
@@ -44,6 +44,8 @@ class Point:
     """Of the whole process."""
     above_weights_bytes: Optional[int] = None
     """Peak while the phase ran, beyond what was resident before it: activations, gradients, key-value cache."""
+    others_fraction: Optional[float] = None
+    """Share of the machine that others used meanwhile."""
     left_out: Optional[str] = None
     """Why there is no measurement."""
 
@@ -69,6 +71,9 @@ def arguments() -> argparse.Namespace:
     if not options.binary.is_file():
         parser.error(f"{options.binary} not found: build it first (cargo build --release)")
     options.batches, options.lengths = ([int(n) for n in text.split(",")] for text in (options.batches, options.lengths))
+    unknown = [shape for shape in options.shapes.split(",") if shape not in COLOURS]
+    if unknown:
+        parser.error(f"--shapes: {', '.join(unknown)} unknown; there are {', '.join(COLOURS)}")
     if any(n % GROUP or n <= 0 for n in options.batches) or any(n < 2 for n in options.lengths):
         parser.error(f"--batches: multiples of {GROUP}; --lengths: 2 or more")
     return options
@@ -121,6 +126,7 @@ def measure(options: argparse.Namespace, point: Point) -> float:
     point.seconds, point.tokens_per_second = phase["seconds"], phase["tokens_per_second"]
     point.share_of_peak, point.peak_bytes = phase["share_of_peak"], report["process_peak_bytes"]
     point.above_weights_bytes = phase["resident_peak"] - phase["resident_before"]
+    point.others_fraction = report["others_fraction"]
     return time.monotonic() - began
 
 
@@ -139,7 +145,8 @@ def curve(options: argparse.Namespace, deadline: float, phase: str, shape: str, 
                 raise LeftOut(why)
             measure(options, point)
             print(f"{phase} {shape} {against} {x}: {point.seconds:.4f} s, {point.tokens_per_second:.0f} tokens/s, "
-                  f"{point.above_weights_bytes / 1e6:.0f} MB above the weights", flush=True)
+                  f"{point.above_weights_bytes / 1e6:.0f} MB above the weights, others used {point.others_fraction:.0%}",
+                  flush=True)
         except LeftOut as reason:
             point.left_out, why = str(reason), why or "a smaller one was left out"
             print(f"{phase} {shape} {against} {x}: left out, {reason}", flush=True)
@@ -156,8 +163,8 @@ def vocabulary(options: argparse.Namespace) -> dict:
         return {"left_out": str(reason)}
     phase, gradients = report["phases"][0], 4 * report["n_parameters"]
     above = phase["resident_peak"] - phase["resident_before"]
-    return {"tokens": 4096, "vocabulary": 151_936, "seconds": phase["seconds"], "above_weights_bytes": above,
-            "gradient_bytes": gradients, "above_weights_and_gradients_bytes": above - gradients,
+    return {"tokens": 4096, "vocabulary": 151_936, "seconds": phase["seconds"], "others_fraction": report["others_fraction"],
+            "above_weights_bytes": above, "gradient_bytes": gradients, "above_weights_and_gradients_bytes": above - gradients,
             "logits_float32_bytes": 4 * 4096 * 151_936}
 
 

@@ -150,7 +150,7 @@ class Check:
         """Decoding at each number of rows."""
         tokens, rows = self.options.tokens, self.options.rows
         return self.bench(shape, "decode", ["--rows", rows, "--tokens", tokens, "--prompt-tokens", 32, "--group-size", 16,
-                                            "--repetitions", 1, "--seconds", 12], 110)
+                                            "--repetitions", 1, "--seconds", 30], 120)
 
     def update(self, shape: str) -> dict:
         """Reference, update and optimiser on one micro-batch; a smaller one where memory does not hold it."""

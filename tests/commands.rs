@@ -240,3 +240,53 @@ fn check_says_what_would_be_and_touches_nothing() {
     let changed = dir.train(&["--check", "stage.steps=5"]).stdout;
     assert!(changed.contains("5; 60 completions"), "{changed}");
 }
+
+/// What is counted; what is timed can only be looked at.
+#[test]
+fn bench_counts_the_work_of_each_phase() {
+    let dir = Dir::new();
+    let bench = |args: &[&str]| {
+        let fixed = ["bench", "--device", "cpu", "--threads", "1", "--repetitions", "1", "--json", "bench.json"];
+        let table = dir.run(fixed.iter().chain(args)).expect_code(0).stdout;
+        (dir.json("bench.json"), table)
+    };
+    let step = ["--prompts", "2", "--group-size", "2", "--prompt-tokens", "3", "--tokens", "2", "--rows", "4"];
+    let (report, table) = bench(&[&["--shape", "tiny"][..], &step].concat());
+    let phases = report["phases"].as_array().expect("phases");
+    let of = |name: &str, key: &str| {
+        let phase = phases.iter().find(|phase| phase["name"] == name).unwrap_or_else(|| panic!("no phase {name}"));
+        phase[key].as_f64().unwrap_or_else(|| panic!("{name} has no {key}"))
+    };
+    // A token through four blocks of 184,320 weights, a key attended to in four blocks, a row of the head of 128 x 128.
+    let (token, key, row) = (4.0 * 2.0 * 184_320.0, 4.0 * 4.0 * 128.0, 2.0 * 128.0 * 128.0);
+    // Two prompts of 3 tokens, and of each of four completions one token behind its prompt, which sees 4 keys.
+    let (tokens, keys) = (10.0, 2.0 * (1.0 + 2.0 + 3.0 + 4.0 + 4.0));
+    for (name, expected) in [
+        ("prefill", 6.0 * token + 12.0 * key + 2.0 * row),
+        ("decode", 4.0 * token + 16.0 * key + 4.0 * row),
+        ("sampling", tokens * token + keys * key + 6.0 * row),
+        ("reference", tokens * token + keys * key + 8.0 * row),
+        ("update", 3.0 * (tokens * token + keys * key + 8.0 * row)),
+    ] {
+        assert_eq!(of(name, "matrix_flops"), expected, "{name}");
+        let share = of(name, "share_of_peak");
+        assert!(share > 0.0 && share < 1.5, "{name}: {share}");
+        assert!(table.contains(name), "{name} is not in\n{table}");
+    }
+    assert_eq!((of("decode", "tokens"), of("update", "tokens")), (4.0, 8.0));
+    assert!(of("optimizer", "seconds") > 0.0);
+
+    std::fs::copy(dir.path("bench.json"), dir.path("first.json")).expect("a copy");
+    let limits = report["limits"].clone();
+    let again = ["--config", "run.toml", "--phases", "reference", "--prompt-tokens", "5", "--limits", "first.json"];
+    let (report, _) = bench(&again);
+    assert_eq!(report["limits"], limits);
+    assert_eq!(report["n_parameters"], 38_832);
+    assert_eq!(report["phases"].as_array().expect("phases").len(), 1);
+    let refuse = |args: &[&str], code: i32, expected: &str| {
+        let wrong = dir.run([&["bench", "--shape", "tiny"][..], args].concat()).expect_code(code).stderr;
+        assert!(wrong.contains(expected), "{wrong}");
+    };
+    refuse(&["--tokens", "1", "--phases", "decode", "--limits", "first.json"], 1, "give --tokens 2 or more");
+    refuse(&["--limits", "run.toml"], 2, "--limits takes what --json wrote");
+}

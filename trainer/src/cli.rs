@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::{PhaseKind, Shape};
 use crate::config::{Device, Dtype};
 use crate::show::SortKey;
 
@@ -28,6 +29,13 @@ Examples:
   grpo-train score --reward accuracy --input cases.jsonl --output verdicts.jsonl
   grpo-train score --reward 'regex:{\"pattern\": \"(?i)because\"}' --input cases.jsonl --output verdicts.jsonl
   grpo-train score --config changed.toml --input runs/r1_zero          what would have changed";
+
+const BENCH: &str = "\
+Examples:
+  grpo-train bench --shape small --dtype bfloat16                       random weights and prompts, no file needed
+  grpo-train bench --config configs/r1_zero.toml --json bench.json      the model and the step of a run file
+  grpo-train bench --shape medium --phases decode --rows 64,256 --tokens 256
+What the columns mean: docs/performance.md";
 
 /// Group-relative policy optimisation of language models, in one process.
 #[derive(Debug, Parser)]
@@ -87,6 +95,9 @@ pub enum Command {
     /// Make Countdown problems as JSON lines, such as a held-out file.
     #[command(after_help = "Example:\n  grpo-train problems --n 1024 --seed 1 --output data/countdown_heldout.jsonl")]
     Problems(ProblemsArgs),
+    /// Measure the machine, and how much of it each phase of a step gets.
+    #[command(after_help = BENCH)]
+    Bench(BenchArgs),
 }
 
 /// `grpo-train show RUN`
@@ -265,11 +276,89 @@ pub struct ProblemsArgs {
     pub output: PathBuf,
 }
 
+/// `grpo-train bench`
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct BenchArgs {
+    /// A run file: its model, and the size of its first stage that samples.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "shape")]
+    pub config: Option<PathBuf>,
+    /// Set a key of the run file.
+    #[arg(short, long = "set", value_name = "KEY=VALUE", requires = "config")]
+    pub set: Vec<String>,
+    /// A built-in shape with random weights; small, if there is no run file.
+    #[arg(long, value_name = "SHAPE")]
+    pub shape: Option<Shape>,
+    /// Number format of the passes; float32, or that of the run file.
+    #[arg(long)]
+    pub dtype: Option<Dtype>,
+    /// auto, cpu, cuda or cuda:N; auto, or that of the run file.
+    #[arg(long)]
+    pub device: Option<Device>,
+    /// CPU threads; 0 = all cores, or what the run file says.
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// What to measure beside the machine.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "PHASE",
+        default_value = "prefill,decode,sampling,reference,update,optimizer"
+    )]
+    pub phases: Vec<PhaseKind>,
+    /// Sequences that `decode` decodes at once, one measurement each.
+    #[arg(long, value_delimiter = ',', value_name = "N", default_value = "8,32,128", value_parser = rows)]
+    pub rows: Vec<usize>,
+    /// Prompts of a step; 16, or those of the run file.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    pub prompts: Option<u64>,
+    /// Completions of each; 8, or those of the run file.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    pub group_size: Option<u64>,
+    /// Tokens of a prompt; 32.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    pub prompt_tokens: Option<u64>,
+    /// Tokens of a completion; 64, or the most of the run file.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    pub tokens: Option<u64>,
+    /// Sequences that `sampling` decodes at once; all of a step, or those of the run file.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    pub max_batch: Option<u64>,
+    /// Tokens of one forward and backward pass.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    pub micro_batch_tokens: Option<u64>,
+    /// Tokens whose logits are held at once.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    pub logits_chunk_tokens: Option<u64>,
+    /// Measured runs of a phase, beside one that warms up.
+    #[arg(long, value_name = "N", default_value = "5", value_parser = rows)]
+    pub repetitions: usize,
+    /// Seconds for a phase; when they are over, no further run of it is begun.
+    #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// Take the machine's limits from an earlier `--json` and do not measure them again.
+    #[arg(long, value_name = "FILE")]
+    pub limits: Option<PathBuf>,
+    /// Also write everything as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
 /// More tokens, completions or candidates than any machine holds.
 const MOST: u64 = 1 << 24;
 
 fn threads(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&n| n <= 4096).ok_or_else(|| "expected a number, 0 (all cores) to 4096".to_owned())
+}
+
+fn rows(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|n| (1..=MOST as usize).contains(n))
+        .ok_or_else(|| "expected a number, 1 or more".to_owned())
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    number(text, |value| value >= 0.0 && value.is_finite(), "0 or more")
 }
 
 fn temperature(text: &str) -> Result<f64, String> {

@@ -48,6 +48,12 @@ fn commands_take_their_arguments() {
     let line = "problems --n 10 --numbers 1 9 --targets 5 50 --n-numbers 3 4 --exclude x --output o";
     let Some(Command::Problems(problems)) = parse(line).unwrap().command else { panic!() };
     assert_eq!((problems.numbers, problems.targets, problems.n_numbers), (vec![1, 9], vec![5, 50], vec![3, 4]));
+    let line = "bench --shape medium --phases decode,update --rows 64,256 --tokens 128 --dtype bfloat16";
+    let Some(Command::Bench(bench)) = parse(line).unwrap().command else { panic!() };
+    assert_eq!((bench.shape, bench.phases), (Some(Shape::Medium), vec![PhaseKind::Decode, PhaseKind::Update]));
+    assert_eq!((bench.rows, bench.tokens, bench.dtype), (vec![64, 256], Some(128), Some(Dtype::Bfloat16)));
+    let Some(Command::Bench(bench)) = parse("bench").unwrap().command else { panic!() };
+    assert_eq!((bench.phases.len(), bench.rows, bench.prompts), (6, vec![8, 32, 128], None));
 }
 
 #[test]
@@ -70,5 +76,9 @@ fn what_makes_no_sense_is_refused_with_exit_code_2() {
     check("sample --model m --input i --output o --min-p 1", ErrorKind::ValueValidation);
     check("sample --model m --input i --output o --device gpu", ErrorKind::ValueValidation);
     check("logprobs --model m --input i --output o --dtype half", ErrorKind::ValueValidation);
+    check("bench --shape tiny --config a.toml", ErrorKind::ArgumentConflict);
+    check("bench --rows 8,0", ErrorKind::ValueValidation);
+    check("bench --phases draw", ErrorKind::InvalidValue);
+    check("bench --set run.seed=2", ErrorKind::MissingRequiredArgument);
     check("problems --n 10 --numbers 1 --output o", ErrorKind::WrongNumberOfValues);
 }

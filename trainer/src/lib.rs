@@ -4,6 +4,7 @@
 //! ([`grpo`]), the optimiser ([`optim`]), the stages ([`stages`]), and what a run leaves behind ([`run`], [`telemetry`]).
 
 pub mod address;
+pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -45,6 +45,7 @@ fn run(cli: &Cli) -> Result<Ended, Failure> {
         Some(Command::Problems(args)) => done(commands::problems(args)),
         None => on_libtorch(|| commands::train(&cli.run)),
         Some(Command::Logprobs(args)) => on_libtorch(|| done(commands::logprobs(args))),
+        Some(Command::Bench(args)) => on_libtorch(|| done(commands::bench(args))),
         Some(Command::Sample(args)) => on_libtorch(|| done(commands::sample(args))),
     }
 }

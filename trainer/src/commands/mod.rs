@@ -1,5 +1,6 @@
 //! What the program does: a run, or one of the commands beside it.
 
+mod bench;
 mod inputs;
 mod logprobs;
 mod problems;
@@ -7,6 +8,7 @@ mod sample;
 mod score;
 mod train;
 
+pub use bench::bench;
 pub use logprobs::logprobs;
 pub use problems::problems;
 pub use sample::sample;

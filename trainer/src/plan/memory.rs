@@ -2,6 +2,8 @@
 //!
 //! An estimate: what the allocator and libtorch keep for themselves is not in it, nor are buffers of a few megabytes.
 
+use policy::{Family, ModelConfig};
+
 use crate::config::{Architecture, Dtype, GrpoStage, PretrainStage, Stage};
 
 /// The numbers of a decoder that decide how large it is.
@@ -46,6 +48,24 @@ impl ModelShape {
             tie_word_embeddings: architecture.tie_word_embeddings,
             qkv_bias: true,
             qk_norm: false,
+        }
+    }
+
+    /// The shape of a network that is there already.
+    pub fn of_config(config: &ModelConfig) -> Self {
+        let count = |value: i64| value.unsigned_abs();
+        Self {
+            hidden_size: count(config.hidden_size),
+            n_layers: count(config.n_layers),
+            n_heads: count(config.n_heads),
+            n_kv_heads: count(config.n_kv_heads),
+            head_dim: count(config.head_dim),
+            intermediate_size: count(config.intermediate_size),
+            vocab_size: count(config.vocab_size),
+            max_position_embeddings: count(config.max_position_embeddings),
+            tie_word_embeddings: config.tie_word_embeddings,
+            qkv_bias: config.family == Family::Qwen2,
+            qk_norm: config.family == Family::Qwen3,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use policy::{ModelConfig, PackedBatch, Policy, TokenStats, backward_in_chunks, random_parameters};
+use policy::{ModelConfig, PackedBatch, Policy, TokenStats, Weights, backward_in_chunks, random_parameters};
 use rayon::prelude::*;
 use rollout::Tokenizer;
 use serde_json::{Map, Value, json};
@@ -100,10 +100,10 @@ impl<'a> Learner<'a> {
         let rows_at_once = (settings.micro_batch_tokens / settings.seq_len).max(1) as usize;
         let clock = Instant::now();
         self.optimizer.zero_grad();
-        let mut loss = 0.0;
-        for rows in batch.chunks(rows_at_once) {
-            loss += self.backward(rows, settings.batch_tokens);
-        }
+        let weights = self.model.policy.trainable_weights();
+        let backward = |rows: &[Vec<i64>]| self.backward(&weights, rows, settings.batch_tokens);
+        let loss: f64 = batch.chunks(rows_at_once).map(backward).sum();
+        drop(weights);
         if !loss.is_finite() {
             return Err(StageError::NonFinite { step, what: NonFinite::TextLoss { value: loss } });
         }
@@ -115,16 +115,15 @@ impl<'a> Learner<'a> {
             (names::LOSS, loss),
             (names::GRAD_NORM, grad_norm),
             (names::LEARNING_RATE, learning_rate),
-            ("training/tokens_per_second", settings.batch_tokens as f64 / clock.elapsed().as_secs_f64()),
+            (names::TRAINING_TOKENS_PER_SECOND, settings.batch_tokens as f64 / clock.elapsed().as_secs_f64()),
         ]))
     }
 
     /// Adds the gradient of the mean loss over `n_tokens`, of which these rows are a part; gives back that part, in nats.
-    fn backward(&self, rows: &[Vec<i64>], n_tokens: u64) -> f64 {
+    fn backward(&self, weights: &Weights, rows: &[Vec<i64>], n_tokens: u64) -> f64 {
         let policy = &self.model.policy;
         let batch = PackedBatch::text(rows, policy.device());
-        let weights = policy.trainable_weights();
-        let tape = policy.forward(&weights, &batch);
+        let tape = policy.forward(weights, &batch);
         let mut total = 0.0;
         let loss = |_: i64, chunk: &TokenStats| {
             let loss = -chunk.logprobs.sum(Kind::Float) / n_tokens as f64;

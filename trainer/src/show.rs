@@ -94,7 +94,7 @@ pub enum ShowError {
         steps: Vec<u64>,
     },
     /// No row says where its time went.
-    #[error("{}: no times in this folder (a stage of kind grpo writes them to metrics.jsonl, step by step)", path.display())]
+    #[error("{}: no times in this folder (a run writes them to metrics.jsonl, step by step)", path.display())]
     NoTimes {
         /// The folder.
         path: PathBuf,

@@ -32,6 +32,14 @@ pub fn sampling(shape: &ModelShape, prompt: usize, lengths: &[usize]) -> f64 {
     blocks(shape, prompt, lengths) + head(shape, 1 + n_later)
 }
 
+/// Matrix operations of the forward pass over a row of text, of which every token but the last is computed and every token but
+/// the first predicted.
+///
+/// - `inputs`: tokens computed
+pub fn text(shape: &ModelShape, inputs: usize) -> f64 {
+    blocks(shape, inputs, &[]) + head(shape, inputs)
+}
+
 fn blocks(shape: &ModelShape, prompt: usize, lengths: &[usize]) -> f64 {
     let [hidden, layers, heads, kv_heads, head_dim, intermediate] =
         [shape.hidden_size, shape.n_layers, shape.n_heads, shape.n_kv_heads, shape.head_dim, shape.intermediate_size]
@@ -78,6 +86,7 @@ mod tests {
         let blocks = (2 * 5 * 2 * 144 + 4 * 15 * 2 * 2 * 2) as f64;
         assert_eq!(forward(&SHAPE, 3, &[1, 3]), blocks + (2 * 4 * 4 * 10) as f64);
         assert_eq!(sampling(&SHAPE, 3, &[1, 3]), blocks + (2 * 3 * 4 * 10) as f64);
+        assert_eq!(text(&SHAPE, 3), (2 * 3 * 2 * 144 + 4 * 6 * 2 * 2 * 2 + 2 * 3 * 4 * 10) as f64);
     }
 
     /// Without attention's pairs and the prompt, two operations a weight and token: the usual estimate.

@@ -14,5 +14,5 @@ pub mod time_table;
 pub use metrics::{MetricsRow, StepMetrics};
 pub use progress::{Progress, ProgressMode};
 pub use report::{EvalRow, EvalSummary, Summary};
-pub use stopwatch::Stopwatch;
+pub use stopwatch::{Stopwatch, UpdateSeconds};
 pub use time_table::TimeTable;

@@ -4,6 +4,35 @@ use std::time::Instant;
 
 use tch::{Cuda, Device};
 
+use super::metrics::{StepMetrics, names};
+
+/// Wall time of the parts of updates, in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UpdateSeconds {
+    /// Through the blocks.
+    pub forward: f64,
+    /// Through the vocabulary head and the loss, and back through everything.
+    pub backward: f64,
+    /// Clipping, and the optimiser's step.
+    pub optimizer: f64,
+}
+
+impl UpdateSeconds {
+    /// All of them.
+    pub fn sum(&self) -> f64 {
+        self.forward + self.backward + self.optimizer
+    }
+
+    /// Under their names.
+    pub fn metrics(&self) -> StepMetrics {
+        StepMetrics::from([
+            (names::TIMING_FORWARD, self.forward),
+            (names::TIMING_BACKWARD, self.backward),
+            (names::TIMING_OPTIMIZER, self.optimizer),
+        ])
+    }
+}
+
 /// Reads the time between two moments; on a GPU, whose work goes on after it was asked for, once that work is done.
 pub struct Stopwatch {
     device: Device,

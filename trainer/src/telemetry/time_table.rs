@@ -88,12 +88,14 @@ impl TimeTable {
             }
         }
         let sum = |name: &str| column(name).iter().sum::<f64>();
-        notes.push(format!(
-            "rewards computed beside sampling: {}; between steps: evaluations {}, checkpoints {}",
-            duration(sum(names::TIMING_REWARD_BESIDE)),
-            duration(sum(names::TIMING_EVALUATION)),
-            duration(sum(names::TIMING_CHECKPOINT)),
-        ));
+        if !column(names::TIMING_REWARD_BESIDE).is_empty() {
+            notes.push(format!(
+                "rewards computed beside sampling: {}; between steps: evaluations {}, checkpoints {}",
+                duration(sum(names::TIMING_REWARD_BESIDE)),
+                duration(sum(names::TIMING_EVALUATION)),
+                duration(sum(names::TIMING_CHECKPOINT)),
+            ));
+        }
         Some(TimeTable { stage: stage.to_owned(), rows, notes })
     }
 }
@@ -132,6 +134,7 @@ mod tests {
                 (names::TIMING_FORWARD, forward),
                 (names::TOKENS_PER_SECOND, 1000.0 * network),
                 (names::SAMPLING_FLOPS, 2e9),
+                (names::TIMING_REWARD_BESIDE, 0.25),
                 (names::TIMING_CHECKPOINT, 40.0),
             ];
             row("rl", step, &parts)
@@ -146,7 +149,7 @@ sampling: network       2.000   60.0 %
 update: forward         3.000   40.0 %
 step, 3 of them         5.000    100 %
 sampling: 2.00k tokens/s, 2.00G FLOP/s
-rewards computed beside sampling: 0 s; between steps: evaluations 0 s, checkpoints 2 min 00 s";
+rewards computed beside sampling: 1 s; between steps: evaluations 0 s, checkpoints 2 min 00 s";
         assert_eq!(tables[0].text(), expected);
         assert!(tables[0].markdown().contains("| sampling: network | 2.000 | 60.0 % |\n"), "{}", tables[0].markdown());
         assert!(TimeTable::of(&[]).is_empty());

@@ -4,7 +4,7 @@ use rollout::{SamplingSeconds, StopReason};
 
 use super::judging::Times;
 use super::learner::ScoredGroup;
-use super::update::{UpdateReport, UpdateSeconds};
+use super::update::UpdateReport;
 use crate::grpo::Trajectory;
 use crate::plan::ModelShape;
 use crate::run::{CompletionRow, ComponentRow};
@@ -188,10 +188,9 @@ impl StepRecord {
     fn timing(&self, step_time: f64, between: Between) -> StepMetrics {
         let Seconds { judging, engines, reference, old_logprobs, update } = self.seconds;
         let SamplingSeconds { prefill, network, draw, text } = engines;
-        let UpdateSeconds { forward, backward, optimizer } = self.report.seconds;
         let idle = judging.sampling - (prefill + network + draw + text);
-        let in_update = forward + backward + optimizer;
-        StepMetrics::from([
+        let parts = judging.sampling + judging.waited + reference + old_logprobs + self.report.seconds.sum();
+        let mut metrics = StepMetrics::from([
             ("timing/sampling", judging.sampling),
             (names::TIMING_PREFILL, prefill),
             ("timing/decode", network + draw + text),
@@ -204,16 +203,14 @@ impl StepRecord {
             (names::TIMING_REFERENCE, reference),
             (names::TIMING_OLD_LOGPROBS, old_logprobs),
             ("timing/update", update),
-            (names::TIMING_FORWARD, forward),
-            (names::TIMING_BACKWARD, backward),
-            (names::TIMING_OPTIMIZER, optimizer),
-            (
-                names::TIMING_OTHER,
-                step_time - (judging.sampling + judging.waited + reference + old_logprobs + in_update),
-            ),
+        ]);
+        metrics.extend(self.report.seconds.metrics());
+        metrics.extend(StepMetrics::from([
+            (names::TIMING_OTHER, step_time - parts),
             (names::TIMING_EVALUATION, between.evaluation),
             (names::TIMING_CHECKPOINT, between.checkpoint),
-        ])
+        ]));
+        metrics
     }
 }
 

@@ -10,7 +10,7 @@ use crate::grpo::{
     LossError, LossStats, MicroBatch, Objective, TokenBatch, Trajectory, grpo_loss, micro_batches, token_weights,
 };
 use crate::optim::clip_grad_norm;
-use crate::telemetry::{Stopwatch, flops};
+use crate::telemetry::{Stopwatch, UpdateSeconds, flops};
 
 /// What the updates of a step were like.
 #[derive(Debug, Default)]
@@ -36,17 +36,6 @@ pub(super) struct UpdateReport {
     /// Matrix operations of the forward passes before the updates: of the reference, and of log π_old.
     pub(super) logprob_flops: f64,
     pub(super) seconds: UpdateSeconds,
-}
-
-/// Wall time of the parts of the updates of a step.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct UpdateSeconds {
-    /// Through the blocks.
-    pub(super) forward: f64,
-    /// Through the vocabulary head and the loss, and back through everything.
-    pub(super) backward: f64,
-    /// Clipping, and the optimiser's step.
-    pub(super) optimizer: f64,
 }
 
 /// What the updates of a step read.

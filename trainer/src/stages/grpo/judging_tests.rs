@@ -83,17 +83,34 @@ fn beside_is_as_afterwards() {
             let (tokenizer, problems) = (tokenizer(), problems());
             let panel = Panel { judges: &judges, tokenizer: &tokenizer, problems: &problems, step };
             let afterwards = panel.judge(groups.clone().into_iter().enumerate().collect());
-            for order in [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [3, 0, 4, 1, 5, 2]] {
-                let beside = judged(&judges, step, &groups, &order).unwrap();
-                for ((number, expected), got) in afterwards.iter().zip(&beside) {
+            let check = |got: &[Judged], what: &str| {
+                assert_eq!(got.len(), afterwards.len());
+                for ((number, expected), got) in afterwards.iter().zip(got) {
                     assert_eq!(got.group, groups[*number]);
-                    assert_eq!(got.judgements, expected.judgements, "{more}{order:?} group {number}");
+                    assert_eq!(got.judgements, expected.judgements, "{more}{what}, group {number}");
                     assert_eq!(got.thinking_tokens, expected.thinking_tokens);
                     assert_eq!(got.judgements.len(), 4);
+                }
+            };
+            for order in [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [3, 0, 4, 1, 5, 2]] {
+                check(&judged(&judges, step, &groups, &order).unwrap(), "while it samples");
+                for is_sampling in [true, false] {
+                    check(&all_at_hand(&panel, &groups, &order, is_sampling), "all at hand");
                 }
             }
         }
     }
+}
+
+/// Judged as if sampling went on until after the last, or had ended before the first.
+fn all_at_hand(panel: &Panel<'_>, groups: &[Group], order: &[usize], is_sampling: bool) -> Vec<Judged> {
+    let (sender, receiver) = mpsc::channel();
+    order.iter().for_each(|&number| sender.send((number, groups[number].clone())).unwrap());
+    drop(sender);
+    let (mut judged, seconds) = panel.judge_each(receiver, &AtomicBool::new(is_sampling));
+    assert!(seconds > 0.0);
+    judged.sort_by_key(|(number, _)| *number);
+    judged.into_iter().map(|(_, judged)| judged).collect()
 }
 
 /// A group whose numbers are none is not shown to the judges; the others are.

@@ -81,6 +81,7 @@ impl Batch {
             clip_epsilon_high: case.clip_epsilon_high,
             kl_beta: case.kl_beta,
             kl_times_ratio: case.kl_times_ratio,
+            importance_cap: None,
         };
         let network = policy.trainable_weights();
         let tape = policy.forward(&network, &batch);
@@ -91,6 +92,7 @@ impl Batch {
             let tokens = TokenBatch {
                 logprobs: &stats.logprobs,
                 old_logprobs: &part(&old_logprobs),
+                sampler_logprobs: None,
                 ref_logprobs: (case.kl_beta != 0.0).then_some(&ref_logprobs),
                 advantages: &part(&advantages),
                 weights: &part(&weights),

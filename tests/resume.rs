@@ -61,8 +61,9 @@ fn is_torn(name: &str) -> bool {
 
 /// Rows without what a clock said.
 fn untimed(rows: Vec<Value>) -> Vec<Value> {
-    let clocked =
-        |key: &str| key.starts_with("timing/") || ["step_time", "seconds", "sampling/tokens_per_second"].contains(&key);
+    let clocked = |key: &str| {
+        key.starts_with("timing/") || key.ends_with("_per_second") || ["step_time", "seconds"].contains(&key)
+    };
     let strip = |row: Value| {
         let Value::Object(map) = row else { panic!("not an object: {row}") };
         Value::Object(map.into_iter().filter(|(key, _)| !clocked(key)).collect())

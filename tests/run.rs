@@ -6,7 +6,7 @@ use serde_json::Value;
 use support::Dir;
 
 /// What TRL's GRPOTrainer logs of these, and our own beside it.
-const METRICS: [&str; 32] = [
+const METRICS: [&str; 36] = [
     "num_tokens",
     "step_time",
     "completions/mean_length",
@@ -36,9 +36,29 @@ const METRICS: [&str; 32] = [
     "logprob_gap/mean",
     "logprob_gap/max",
     "sampling/tokens_per_second",
+    "sampling/flops_per_second",
+    "training/tokens_per_second",
+    "training/flops_per_second",
+    "flops_per_second",
     "accuracy",
     "format",
     "policy_loss",
+];
+
+/// What a step's time is made of.
+const PARTS: [&str; 12] = [
+    "prefill",
+    "decode_network",
+    "decode_draw",
+    "decode_text",
+    "idle",
+    "reward",
+    "reference",
+    "old_logprobs",
+    "forward",
+    "backward",
+    "optimizer",
+    "other",
 ];
 
 const COMPLETION_FIELDS: [&str; 13] = [
@@ -84,7 +104,10 @@ fn a_run_leaves_everything_behind() {
     check_evaluations(&dir);
     let svg = dir.text("run/curves.svg");
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-    assert!(dir.text("run/report.md").contains("pass@1"));
+    let report = dir.text("run/report.md");
+    assert!(report.contains("pass@1") && report.contains("## Where the time went: grpo"), "{report}");
+    let shown = dir.run(["show", "run"]).expect_code(0).stdout;
+    assert!(shown.contains("update: forward") && shown.contains("step, 4 of them"), "{shown}");
     assert!(dir.text("run/log.txt").contains("step 4"));
     assert!(dir.text("run/run.toml").contains("group_size = 4"));
     assert_eq!(dir.json("run/run.json")["run_file"], "run.toml");
@@ -111,7 +134,12 @@ fn check_metrics(dir: &Dir) {
         METRICS.iter().for_each(|name| assert!(number(row, name).is_finite()));
         assert!(number(row, "logprob_gap/max") <= 1e-4, "step {step}: {}", row["logprob_gap/max"]);
         assert!(number(row, "grad_norm") > 0.0, "step {step} had no gradient");
+        check_times(row);
     }
+    // What came before a step: the evaluation before the first, and that after the second before the third.
+    let between = |name: &str| metrics.iter().map(|row| number(row, name) > 0.0).collect::<Vec<_>>();
+    assert_eq!(between("timing/evaluation"), [true, false, true, false]);
+    assert_eq!(between("timing/checkpoint"), [false, false, false, true]);
     assert_eq!(number(&metrics[0], "kl"), 0.0, "the first update is made by the reference itself");
     assert!(number(&metrics[3], "kl") > 0.0);
     assert!(metrics.windows(2).all(|pair| number(&pair[0], "num_tokens") < number(&pair[1], "num_tokens")));
@@ -122,6 +150,23 @@ fn check_metrics(dir: &Dir) {
         "the rows say {mean}, the metrics {}",
         metrics[1]["reward"]
     );
+}
+
+fn check_times(row: &Value) {
+    let parts: Vec<f64> = PARTS.iter().map(|part| number(row, &format!("timing/{part}"))).collect();
+    assert!(parts.iter().all(|&seconds| seconds >= 0.0), "{row}");
+    let step_time = number(row, "step_time");
+    assert!((parts.iter().sum::<f64>() - step_time).abs() <= 1e-9 * step_time, "{parts:?} do not make {step_time}");
+    for part in
+        ["prefill", "decode_network", "decode_draw", "decode_text", "reference", "forward", "backward", "optimizer"]
+    {
+        assert!(number(row, &format!("timing/{part}")) > 0.0, "{part} took no time");
+    }
+    let sum = |names: [&str; 3]| names.map(|name| number(row, &format!("timing/{name}"))).iter().sum::<f64>();
+    let decode = number(row, "timing/decode");
+    assert!((sum(["decode_network", "decode_draw", "decode_text"]) - decode).abs() < 1e-9);
+    assert!((sum(["prefill", "decode", "idle"]) - number(row, "timing/sampling")).abs() < 1e-9);
+    assert!(number(row, "timing/update") >= sum(["forward", "backward", "optimizer"]));
 }
 
 fn check_completions(rows: &[Value], step: u64) {
@@ -213,6 +258,40 @@ fn how_work_is_cut_changes_neither_completions_nor_gradient() {
     }
 }
 
+/// In float32 on the CPU the trainer's forward pass gives the sampler's log-probabilities to the bit, so it does not matter
+/// whose are log pi_old: neither where the update's own pass says it nor where a pass before the first update does.
+#[test]
+fn recomputed_old_logprobs_are_the_samplers() {
+    let dir = Dir::new();
+    for (name, cut) in [("one", "stage.grpo.minibatches=1"), ("many", "stage.grpo.minibatches=3")] {
+        let run = |kind: &str, settings: &[&str]| {
+            let folder = format!("run.dir=\"{name}_{kind}\"");
+            let updates =
+                if name == "many" { "stage.grpo.updates_per_batch=2" } else { "stage.grpo.updates_per_batch=1" };
+            let mut words = vec![folder.as_str(), cut, updates, "stage.steps=3"];
+            words.extend(settings);
+            dir.train(&words);
+            dir.rows(&format!("{name}_{kind}/metrics.jsonl"))
+        };
+        let sampler = run("sampler", &[]);
+        let recompute = run("recompute", &["stage.grpo.old_logprobs=\"recompute\""]);
+        let capped = run("capped", &["stage.grpo.old_logprobs=\"recompute\"", "stage.grpo.importance_cap=2.0"]);
+        let model = |kind: &str| dir.bytes(&format!("{name}_{kind}/final/model.safetensors"));
+        assert!(model("sampler") == model("recompute") && model("sampler") == model("capped"), "{name}");
+        for ((sampler, recompute), capped) in sampler.iter().zip(&recompute).zip(&capped) {
+            for key in ["loss", "grad_norm", "entropy", "logprob_gap/mean", "logprob_gap/max", "clip_ratio/region_mean"]
+            {
+                assert_eq!(number(sampler, key), number(recompute, key), "{name} {key}");
+                assert_eq!(number(sampler, key), number(capped, key), "{name} {key}");
+            }
+            assert_eq!(number(sampler, "logprob_gap/max"), 0.0);
+            assert!(sampler["importance/mean"].is_null() && recompute["importance/mean"].is_null());
+            let importance = ["mean", "max", "clipped_ratio"].map(|key| number(capped, &format!("importance/{key}")));
+            assert_eq!(importance, [1.0, 1.0, 0.0]);
+        }
+    }
+}
+
 #[test]
 fn negative_weights_negate_advantages() {
     let dir = Dir::new();
@@ -243,6 +322,21 @@ fn bfloat16_runs() {
         assert!(number(&row, "loss").is_finite() && number(&row, "grad_norm") > 0.0);
         // Sampler and trainer round at different places: far above float32's gap, far below a wrong token's.
         assert!(number(&row, "logprob_gap/mean") < 0.1, "{row}");
+    }
+    // There it makes a difference whose log pi_old are, and the gap is that of the sampler in either.
+    let recompute = |name: &str, more: &str| {
+        let folder = format!("run.dir=\"{name}\"");
+        let settings = ["run.dtype=\"bfloat16\"", "stage.grpo.minibatches=3", "stage.grpo.old_logprobs=\"recompute\""];
+        dir.train(&[&[folder.as_str(), more], settings.as_slice()].concat());
+        dir.rows(&format!("{name}/metrics.jsonl"))
+    };
+    let sampler = dir.rows("run/metrics.jsonl");
+    let plain = recompute("plain", "stage.steps=4");
+    let capped = recompute("capped", "stage.grpo.importance_cap=1.5");
+    assert_ne!(dir.bytes("run/final/model.safetensors"), dir.bytes("plain/final/model.safetensors"));
+    assert!(capped.iter().any(|row| number(row, "importance/mean") != 1.0), "{capped:?}");
+    for rows in [&plain, &capped] {
+        assert_eq!(number(&rows[0], "logprob_gap/max"), number(&sampler[0], "logprob_gap/max"));
     }
     // Master weights are float32 in either: the files are of one size.
     assert_eq!(dir.bytes("run/final/model.safetensors").len(), dir.bytes("model/model.safetensors").len());

@@ -30,6 +30,12 @@ pub trait RewardFn: Send + Sync {
         completions.iter().map(|completion| self.judge(problem, completion)).collect()
     }
 
+    /// Whether a verdict depends on completions of other problems, as far as they are judged in the same batch. Only then
+    /// does it matter what is judged together; other groups may be judged as they come.
+    fn compares_groups(&self) -> bool {
+        false
+    }
+
     /// The verdicts on several groups, in their order. Only a rule that compares completions of different problems, or has
     /// workers of its own, does it itself; by default each group is judged by itself, on all threads.
     fn judge_batch(&self, groups: &[(&Problem, &[CompletionView<'_>])]) -> Vec<Vec<Verdict>> {

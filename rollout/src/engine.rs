@@ -1,12 +1,21 @@
 //! Continuous batching: rows of the cache are filled as they fall free, and no step is spent on a finished sequence.
 
-use crate::generate::Progress;
+use crate::generate::{Progress, SamplingSeconds};
 use crate::random::Stream;
 use crate::sampling::draw;
 use crate::{Completion, Prompt, SamplingParams, StopReason, Tokenizer};
 use policy::{KvCache, PromptKv, Sampler};
 use std::collections::VecDeque;
+use std::time::Instant;
 use tch::Tensor;
+
+/// What an engine tells while it works.
+pub(crate) enum News {
+    /// Tokens drawn and completions ended since it was last told.
+    Progress(Progress),
+    /// The completions of a prompt, by its index, in the order of rows: the last of them has ended.
+    Group(usize, Vec<Completion>),
+}
 
 /// Samples the completions of some prompts, in one thread.
 pub(crate) struct Engine<'a> {
@@ -37,34 +46,36 @@ struct Batch {
     encoded: Option<(usize, PromptKv)>,
     /// By group and row.
     done: Vec<Vec<Option<Completion>>>,
+    /// Groups that have ended since this was last looked at.
+    ended: Vec<usize>,
+    seconds: SamplingSeconds,
 }
 
 impl Engine<'_> {
-    /// Samples `group_size` completions of each prompt: a list for each, in the order of rows.
-    ///
-    /// - `news`: told of the tokens drawn and completions ended since it was last told
+    /// Samples `group_size` completions of each prompt and tells of each group as it ends; gives back where the time went.
     pub(crate) fn run(
         &self,
         prompts: &[Prompt],
         group_size: usize,
         stream: impl Fn(usize, usize) -> Stream,
-        mut news: impl FnMut(Progress),
-    ) -> Vec<Vec<Completion>> {
-        let addresses =
-            (0..prompts.len()).flat_map(|group_idx| (0..group_size).map(move |row_idx| (group_idx, row_idx)));
-        let mut batch = Batch {
-            cache: self.sampler.kv_cache(self.max_batch.min(prompts.len() * group_size)),
-            active: Vec::new(),
-            waiting: addresses.map(|(group, row)| Sequence::new(group, row, stream(group, row))).collect(),
-            encoded: None,
-            done: prompts.iter().map(|_| (0..group_size).map(|_| None).collect()).collect(),
-        };
-        while !(batch.waiting.is_empty() && batch.active.is_empty()) {
+        mut news: impl FnMut(News),
+    ) -> SamplingSeconds {
+        let mut batch = self.begin(prompts, group_size, stream);
+        loop {
+            for group_idx in std::mem::take(&mut batch.ended) {
+                let group = std::mem::take(&mut batch.done[group_idx]);
+                news(News::Group(group_idx, group.into_iter().flatten().collect()));
+            }
+            if batch.waiting.is_empty() && batch.active.is_empty() {
+                return batch.seconds;
+            }
             let mut progress = Progress::default();
             if !batch.active.is_empty() {
                 let last: Vec<i64> = batch.active.iter().map(|sequence| sequence.ids[sequence.ids.len() - 1]).collect();
+                let clock = Instant::now();
                 let logits = self.sampler.decode(&last, &mut batch.cache);
-                self.extend(&logits, &mut batch.active);
+                batch.seconds.network += clock.elapsed().as_secs_f64();
+                self.extend(&logits, &mut batch, 0);
                 progress.n_tokens += last.len();
                 progress.n_completions += self.retire(&mut batch);
             }
@@ -73,13 +84,28 @@ impl Engine<'_> {
                 // A first token may already be the last, and makes room again.
                 progress.n_completions += self.retire(&mut batch);
             }
-            news(progress);
+            news(News::Progress(progress));
         }
-        batch.done.into_iter().map(|group| group.into_iter().flatten().collect()).collect()
+    }
+
+    fn begin(&self, prompts: &[Prompt], group_size: usize, stream: impl Fn(usize, usize) -> Stream) -> Batch {
+        let addresses =
+            (0..prompts.len()).flat_map(|group_idx| (0..group_size).map(move |row_idx| (group_idx, row_idx)));
+        Batch {
+            cache: self.sampler.kv_cache(self.max_batch.min(prompts.len() * group_size)),
+            active: Vec::new(),
+            waiting: addresses.map(|(group, row)| Sequence::new(group, row, stream(group, row))).collect(),
+            encoded: None,
+            done: prompts.iter().map(|_| (0..group_size).map(|_| None).collect()).collect(),
+            // Groups of nothing have ended before they begin.
+            ended: (0..prompts.len()).filter(|_| group_size == 0).collect(),
+            seconds: SamplingSeconds::default(),
+        }
     }
 
     /// Fills free rows from the queue and draws their first tokens; gives back how many.
     fn admit(&self, prompts: &[Prompt], batch: &mut Batch) -> usize {
+        let clock = Instant::now();
         let first_new = batch.active.len();
         let mut logits = Vec::new();
         while batch.active.len() < self.max_batch {
@@ -93,14 +119,18 @@ impl Engine<'_> {
             logits.push(prompt.logits.shallow_clone());
             batch.active.push(sequence);
         }
-        self.extend(&Tensor::stack(&logits, 0), &mut batch.active[first_new..]);
+        let logits = Tensor::stack(&logits, 0);
+        batch.seconds.prefill += clock.elapsed().as_secs_f64();
+        self.extend(&logits, batch, first_new);
         batch.active.len() - first_new
     }
 
-    /// Draws the next token of each sequence.
+    /// Draws the next token of each active sequence from `first` on.
     ///
     /// - `logits`: `[sequences, vocab]`
-    fn extend(&self, logits: &Tensor, sequences: &mut [Sequence]) {
+    fn extend(&self, logits: &Tensor, batch: &mut Batch, first: usize) {
+        let clock = Instant::now();
+        let sequences = &mut batch.active[first..];
         let uniforms: Vec<f64> = sequences.iter().map(|s| s.stream.uniform(s.ids.len() as u64)).collect();
         let suppress: Vec<bool> = sequences.iter().map(|s| s.ids.len() + 1 < self.params.min_tokens).collect();
         let drawn = draw(logits, &uniforms, &suppress, self.params);
@@ -109,10 +139,12 @@ impl Engine<'_> {
             sequence.logprobs.push(drawn.logprobs[idx]);
             sequence.untempered_logprobs.push(drawn.untempered_logprobs[idx]);
         }
+        batch.seconds.draw += clock.elapsed().as_secs_f64();
     }
 
     /// Takes finished sequences out of the batch and closes the gaps; gives back how many there were.
     fn retire(&self, batch: &mut Batch) -> usize {
+        let clock = Instant::now();
         let before = batch.active.len();
         for row in (0..before).rev() {
             let Some(stop_reason) = self.finished(&batch.active[row].ids) else { continue };
@@ -120,14 +152,20 @@ impl Engine<'_> {
             if row < batch.active.len() {
                 batch.cache.move_row(batch.active.len(), row);
             }
-            batch.done[sequence.group_idx][sequence.row_idx] = Some(Completion {
+            let (group_idx, row_idx) = (sequence.group_idx, sequence.row_idx);
+            let group = &mut batch.done[group_idx];
+            group[row_idx] = Some(Completion {
                 text: self.tokenizer.decode(&sequence.ids),
                 ids: sequence.ids,
                 logprobs: sequence.logprobs,
                 untempered_logprobs: sequence.untempered_logprobs,
                 stop_reason,
             });
+            if group.iter().all(Option::is_some) {
+                batch.ended.push(group_idx);
+            }
         }
+        batch.seconds.text += clock.elapsed().as_secs_f64();
         before - batch.active.len()
     }
 

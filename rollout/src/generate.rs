@@ -1,8 +1,8 @@
 //! Sampling many completions: the prompts shared out among engines, each with its own rows.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, News};
 use crate::random::Stream;
-use crate::{Error, Group, Prompt, Result, SamplingParams, Tokenizer};
+use crate::{Completion, Error, Group, Prompt, Result, SamplingParams, Tokenizer};
 use policy::Policy;
 use std::sync::mpsc;
 use tch::Device;
@@ -17,6 +17,23 @@ pub struct Progress {
     pub n_tokens: usize,
     /// Completions that have ended.
     pub n_completions: usize,
+}
+
+/// Where the time of sampling went, in seconds of wall time: the mean over the engines, which work side by side. What is
+/// missing to the duration of the whole is engines waiting for the last of them, and their start.
+///
+/// A GPU works behind the processor's back: there `network` and `prefill` are the time to launch the work, and `draw`,
+/// which needs its result, has the waiting in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SamplingSeconds {
+    /// Encoding prompts, and giving their keys and values to the rows of a group.
+    pub prefill: f64,
+    /// The network, one token of every row at a time.
+    pub network: f64,
+    /// Choosing tokens and their log-probabilities.
+    pub draw: f64,
+    /// Finding what has ended, and turning it into text.
+    pub text: f64,
 }
 
 /// Samples completions from a policy.
@@ -45,53 +62,74 @@ impl Generator<'_> {
         prompts: Vec<Prompt>,
         group_size: usize,
         stream: impl Fn(usize, usize) -> Stream + Sync,
-        mut on_progress: impl FnMut(Progress),
+        on_progress: impl FnMut(Progress),
     ) -> Result<Vec<Group>> {
-        self.check(&prompts)?;
+        let mut all: Vec<Vec<Completion>> = prompts.iter().map(|_| Vec::new()).collect();
+        self.generate_each(&prompts, group_size, stream, on_progress, |group_idx, group| all[group_idx] = group)?;
+        Ok(prompts.into_iter().zip(all).map(|(prompt, completions)| Group { prompt, completions }).collect())
+    }
+
+    /// The same, group by group: `on_group(group_idx, completions)` gets the completions of a prompt, in the order of rows,
+    /// when the last of them has ended; groups end in any order. Gives back where the time went.
+    ///
+    /// # Errors
+    /// As [`Self::generate`].
+    pub fn generate_each(
+        &self,
+        prompts: &[Prompt],
+        group_size: usize,
+        stream: impl Fn(usize, usize) -> Stream + Sync,
+        mut on_progress: impl FnMut(Progress),
+        mut on_group: impl FnMut(usize, Vec<Completion>),
+    ) -> Result<SamplingSeconds> {
+        self.check(prompts)?;
         let n_threads = tch::get_num_threads().max(1) as usize;
         let n_engines = self.n_engines(prompts.len(), group_size, n_threads);
         if prompts.is_empty() {
-            return Ok(Vec::new());
+            return Ok(SamplingSeconds::default());
         }
-        let shares: Vec<&[Prompt]> = prompts.chunks(prompts.len().div_ceil(n_engines)).collect();
+        let share_size = prompts.len().div_ceil(n_engines);
         let sampler = self.policy.sampler();
         let (sender, receiver) = mpsc::channel();
-        let completions = std::thread::scope(|scope| {
-            let mut first_group = 0;
+        let seconds = std::thread::scope(|scope| {
             let mut engines = Vec::new();
-            for prompts in shares {
+            for (share_idx, prompts) in prompts.chunks(share_size).enumerate() {
                 let engine = Engine {
                     sampler: sampler.share(),
                     tokenizer: self.tokenizer,
                     params: self.params,
                     max_batch: self.max_batch.div_ceil(n_engines).max(1),
                 };
-                let (stream, sender, group_offset) = (&stream, sender.clone(), first_group);
-                first_group += prompts.len();
+                let (stream, sender, first_group) = (&stream, sender.clone(), share_idx * share_size);
                 engines.push(scope.spawn(move || {
                     tch::set_num_threads((n_threads / n_engines).max(1) as i32);
-                    let stream = |group_idx, row_idx| stream(group_offset + group_idx, row_idx);
+                    let stream = |group_idx, row_idx| stream(first_group + group_idx, row_idx);
                     // The receiver lives as long as this scope; if it were gone, nobody would want the news.
                     engine.run(prompts, group_size, stream, |news| {
-                        let _ = sender.send(news);
+                        let _ = sender.send((first_group, news));
                     })
                 }));
             }
             drop(sender);
             let mut progress = Progress::default();
-            for news in receiver {
-                progress.n_tokens += news.n_tokens;
-                progress.n_completions += news.n_completions;
-                on_progress(progress);
+            for (first_group, news) in receiver {
+                match news {
+                    News::Group(group_idx, completions) => on_group(first_group + group_idx, completions),
+                    News::Progress(news) => {
+                        progress.n_tokens += news.n_tokens;
+                        progress.n_completions += news.n_completions;
+                        on_progress(progress);
+                    }
+                }
             }
             let join = |engine: std::thread::ScopedJoinHandle<'_, _>| {
                 engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             };
-            engines.into_iter().flat_map(join).collect::<Vec<_>>()
+            SamplingSeconds::mean(&engines.into_iter().map(join).collect::<Vec<_>>())
         });
         // libtorch remembers the last number set by any thread for threads to come.
         tch::set_num_threads(n_threads as i32);
-        Ok(prompts.into_iter().zip(completions).map(|(prompt, completions)| Group { prompt, completions }).collect())
+        Ok(seconds)
     }
 
     /// On the CPU, engines side by side with a thread each beat one engine whose every operation is shared among threads:
@@ -120,5 +158,17 @@ impl Generator<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl SamplingSeconds {
+    fn mean(engines: &[Self]) -> Self {
+        let mean = |of: fn(&Self) -> f64| engines.iter().map(of).sum::<f64>() / engines.len().max(1) as f64;
+        Self {
+            prefill: mean(|s| s.prefill),
+            network: mean(|s| s.network),
+            draw: mean(|s| s.draw),
+            text: mean(|s| s.text),
+        }
     }
 }

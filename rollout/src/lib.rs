@@ -13,7 +13,7 @@ mod template;
 mod tokenizer;
 
 pub use error::{Error, Result};
-pub use generate::{Generator, Progress};
+pub use generate::{Generator, Progress, SamplingSeconds};
 pub use group::{Completion, Group, Prompt, StopReason};
 pub use sampling::{Drawn, SamplingParams, draw};
 pub use template::Template;

@@ -15,6 +15,7 @@ Examples:
   grpo-train --config configs/r1_zero.toml --set run.seed=2 --set run.dir=runs/seed2
   grpo-train --config configs/r1_zero.toml --resume                 go on at the newest checkpoint
   grpo-train show runs/r1_zero --step 20 --sort reward --limit 3    look at completions
+  grpo-train show runs/r1_zero                                      where the time went
 
 Every key of a run file, with default, unit and source: configs/reference.toml
 Exit codes: 0 done, 1 the run failed, 2 the command line or the run file is wrong,
@@ -105,17 +106,17 @@ pub enum Command {
 pub struct ShowArgs {
     /// The run folder.
     pub run: PathBuf,
-    /// The step, from 1.
+    /// Print the completions of this step, from 1; without it, where the time of all steps went.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub step: u64,
+    pub step: Option<u64>,
     /// The stage, if the run has several.
     #[arg(long, value_name = "NAME")]
     pub stage: Option<String>,
     /// The largest first; without it, in the order of prompts.
-    #[arg(long, value_name = "BY")]
+    #[arg(long, value_name = "BY", requires = "step")]
     pub sort: Option<SortKey>,
     /// Print the first K only.
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", requires = "step")]
     pub limit: Option<usize>,
 }
 

@@ -33,7 +33,7 @@ fn commands_take_their_arguments() {
     let Some(Command::Show(show)) = parse("show runs/a --step 4 --sort advantage --limit 2").unwrap().command else {
         panic!()
     };
-    assert_eq!((show.step, show.sort, show.limit, show.stage), (4, Some(SortKey::Advantage), Some(2), None));
+    assert_eq!((show.step, show.sort, show.limit, show.stage), (Some(4), Some(SortKey::Advantage), Some(2), None));
     let line = "sample --model m --input i --output o --temperature 0 --top-p 0.9 --max-tokens 5 --n 3 --seed 7 --stop a --stop b";
     let Some(Command::Sample(sample)) = parse(line).unwrap().command else { panic!() };
     assert_eq!((sample.temperature, sample.top_p, sample.max_tokens, sample.n, sample.seed), (0.0, 0.9, 5, 3, 7));
@@ -68,7 +68,8 @@ fn what_makes_no_sense_is_refused_with_exit_code_2() {
     check("--config a.toml --resume --check", ErrorKind::ArgumentConflict);
     check("--config a.toml show runs/a --step 1", ErrorKind::ArgumentConflict);
     check("--confg a.toml", ErrorKind::UnknownArgument);
-    check("show runs/a", ErrorKind::MissingRequiredArgument);
+    check("show", ErrorKind::MissingRequiredArgument);
+    check("show runs/a --limit 1", ErrorKind::MissingRequiredArgument);
     check("show runs/a --step 0", ErrorKind::ValueValidation);
     check("show runs/a --step 1 --sort size", ErrorKind::InvalidValue);
     check("sample --model m --input i --output o --top-p 0", ErrorKind::ValueValidation);

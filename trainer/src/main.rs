@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use grpo_train::cli::{Cli, Command, ShowArgs};
 use grpo_train::commands::{self, Ended, Failure};
-use grpo_train::show::{Look, ShowOptions, show};
+use grpo_train::show::{Look, ShowOptions, show, show_times};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Ended, Failure> {
     let done = |result: Result<(), Failure>| result.map(|()| Ended::Done);
     match &cli.command {
-        Some(Command::Show(args)) => done(show_step(args)),
+        Some(Command::Show(args)) => done(show_run(args)),
         Some(Command::Score(args)) => done(commands::score(args)),
         Some(Command::RewardTest(args)) => done(commands::reward_test(args)),
         Some(Command::Problems(args)) => done(commands::problems(args)),
@@ -58,14 +58,14 @@ fn on_libtorch<T>(command: impl FnOnce() -> T) -> T {
     command()
 }
 
-fn show_step(args: &ShowArgs) -> Result<(), Failure> {
-    let options = ShowOptions {
-        run: args.run.clone(),
-        stage: args.stage.clone(),
-        step: args.step,
-        sort: args.sort,
-        limit: args.limit,
+fn show_run(args: &ShowArgs) -> Result<(), Failure> {
+    let out = std::io::stdout().lock();
+    let result = match args.step {
+        Some(step) => {
+            let ShowArgs { run, stage, sort, limit, .. } = args.clone();
+            show(&ShowOptions { run, stage, step, sort, limit }, Look::detect(), out)
+        }
+        None => show_times(&args.run, args.stage.as_deref(), out),
     };
-    let result = show(&options, Look::detect(), std::io::stdout().lock());
     result.map_err(|error| if error.is_usage() { Failure::usage(error) } else { Failure::run(error) })
 }

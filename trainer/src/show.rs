@@ -1,4 +1,4 @@
-//! `grpo-train show`: the completions of a step, readably.
+//! `grpo-train show`: the completions of a step, readably, and where the time of all steps went.
 
 use std::collections::HashSet;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
@@ -8,7 +8,8 @@ use console::{Style, Term, measure_text_width};
 
 use crate::run::completions::{self, CompletionRow};
 use crate::run::directory::completions_file;
-use crate::run::{FileError, LineError};
+use crate::run::{FileError, LineError, lines};
+use crate::telemetry::{MetricsRow, TimeTable};
 
 /// What to show.
 #[derive(Debug, Clone)]
@@ -71,7 +72,7 @@ pub enum ShowError {
         path: PathBuf,
     },
     /// The stage does not exist or was not said.
-    #[error("{}: {what}; stages with completions: {}", path.display(), stages.join(", "))]
+    #[error("{}: {what}; there are: {}", path.display(), stages.join(", "))]
     Stage {
         /// The folder.
         path: PathBuf,
@@ -92,6 +93,12 @@ pub enum ShowError {
         /// Those that could be asked for, ascending.
         steps: Vec<u64>,
     },
+    /// No row says where its time went.
+    #[error("{}: no times in this folder (a run writes them to metrics.jsonl, step by step)", path.display())]
+    NoTimes {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A row is malformed or cannot be read.
     #[error(transparent)]
     Line(#[from] LineError),
@@ -106,8 +113,8 @@ pub enum ShowError {
 impl ShowError {
     /// Whether the command line asked for something that is not there (exit code 2), rather than a failure (1).
     pub fn is_usage(&self) -> bool {
-        use ShowError::{NoCompletions, NoRun, Stage, Step};
-        matches!(self, NoRun { .. } | NoCompletions { .. } | Stage { .. } | Step { .. })
+        use ShowError::{NoCompletions, NoRun, NoTimes, Stage, Step};
+        matches!(self, NoRun { .. } | NoCompletions { .. } | NoTimes { .. } | Stage { .. } | Step { .. })
     }
 }
 
@@ -128,6 +135,34 @@ pub fn show(options: &ShowOptions, look: Look, out: impl Write) -> Result<(), Sh
     let mut printer = Printer { out: BufWriter::new(out), look };
     let head = format!("{}  stage {stage}  step {}", options.run.display(), options.step);
     match printer.listing(&head, n_rows, &rows).and_then(|()| printer.out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(ShowError::Output(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Prints where the time of a run went, or that of one stage of it. A reader that closes the pipe early is no error.
+///
+/// # Errors
+/// See [`ShowError`].
+pub fn show_times(run: &Path, stage: Option<&str>, mut out: impl Write) -> Result<(), ShowError> {
+    let path = || run.to_path_buf();
+    if !run.is_dir() {
+        return Err(ShowError::NoRun { path: path() });
+    }
+    let metrics: Vec<MetricsRow> = lines::read(&run.join("metrics.jsonl"))?;
+    let tables = TimeTable::of(&metrics);
+    if tables.is_empty() {
+        return Err(ShowError::NoTimes { path: path() });
+    }
+    let chosen: Vec<&TimeTable> =
+        tables.iter().filter(|table| stage.is_none_or(|stage| table.stage() == stage)).collect();
+    if let (Some(stage), []) = (stage, chosen.as_slice()) {
+        let stages = tables.iter().map(|table| table.stage().to_owned()).collect();
+        return Err(ShowError::Stage { path: path(), what: format!("no times of stage `{stage}`"), stages });
+    }
+    let texts = chosen.iter().map(|table| format!("{}  stage {}\n{}\n", run.display(), table.stage(), table.text()));
+    let text: Vec<String> = texts.collect();
+    match out.write_all(text.join("\n").as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(ShowError::Output(error)),
         _ => Ok(()),
     }

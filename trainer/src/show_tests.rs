@@ -147,10 +147,10 @@ fn what_is_not_there_is_said_with_what_is() {
     let message = refusal(&ShowOptions { step: 99, ..options(run.path()) });
     assert!(message.ends_with("stage r1_zero has no completions of step 99; there are steps 1-3, 7, 12"), "{message}");
     let message = refusal(&ShowOptions { stage: Some("sft".into()), ..options(run.path()) });
-    assert!(message.ends_with("no stage `sft`; stages with completions: r1_zero"), "{message}");
+    assert!(message.ends_with("no stage `sft`; there are: r1_zero"), "{message}");
     completions::write(run.path(), "late", 1, &four()).unwrap();
     let message = refusal(&options(run.path()));
-    assert!(message.ends_with("say which stage with --stage; stages with completions: late, r1_zero"), "{message}");
+    assert!(message.ends_with("say which stage with --stage; there are: late, r1_zero"), "{message}");
     let message = refusal(&options(&run.path().join("none")));
     assert!(message.ends_with("none: no such run folder"), "{message}");
     let empty = tempfile::tempdir().unwrap();
@@ -183,4 +183,27 @@ fn a_closed_pipe_is_quiet_and_a_full_disk_is_not() {
     show(&options(run.path()), PLAIN, Failing(ErrorKind::BrokenPipe)).unwrap();
     let error = show(&options(run.path()), PLAIN, Failing(ErrorKind::StorageFull)).unwrap_err();
     assert!(matches!(error, ShowError::Output(_)));
+}
+
+#[test]
+fn times_of_a_run_and_of_a_stage() {
+    let run = tempfile::tempdir().unwrap();
+    let times = |stage: Option<&str>| {
+        let mut out = Vec::new();
+        show_times(run.path(), stage, &mut out).map(|()| String::from_utf8(out).unwrap())
+    };
+    let error = times(None).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("no times in this folder"), "{error}");
+    let row = |stage: &str, step| {
+        format!("{{\"stage\":\"{stage}\",\"step\":{step},\"step_time\":2.0,\"timing/forward\":1.0}}\n")
+    };
+    std::fs::write(run.path().join("metrics.jsonl"), row("first", 1) + &row("second", 1)).unwrap();
+    let all = times(None).unwrap();
+    assert!(all.contains("stage first\n") && all.contains("stage second\n"), "{all}");
+    assert!(all.contains("update: forward       1.000   50.0 %"), "{all}");
+    let one = times(Some("second")).unwrap();
+    assert!(!one.contains("first") && one.contains("stage second\n"), "{one}");
+    let error = times(Some("third")).unwrap_err();
+    assert!(error.is_usage() && error.to_string().ends_with("no times of stage `third`; there are: first, second"));
+    assert!(show_times(&run.path().join("none"), None, Vec::new()).unwrap_err().to_string().contains("no such run"));
 }

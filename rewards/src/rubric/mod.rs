@@ -153,6 +153,12 @@ impl Rubric {
         self.components.iter().any(uses)
     }
 
+    /// Whether a judgement depends on what else is in the batch: then a step has to be judged as a whole.
+    pub fn compares_groups(&self) -> bool {
+        let compares = |component: &Weighted| matches!(&component.rule, Rule::Judge(rule) if rule.compares_groups());
+        self.components.iter().any(compares)
+    }
+
     /// Whether every component that is to judge `problem` can.
     ///
     /// # Errors

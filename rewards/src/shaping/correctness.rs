@@ -32,6 +32,11 @@ impl Correctness {
         self.of.check_gold(problem)
     }
 
+    /// Whether the inner reward's verdicts depend on other groups.
+    pub(super) fn compares_groups(&self) -> bool {
+        self.of.compares_groups()
+    }
+
     /// The inner reward's verdicts on one group.
     pub(super) fn group(&self, problem: &Problem, completions: &[CompletionView<'_>]) -> Vec<Verdict> {
         self.of.judge_group(problem, completions)

@@ -136,6 +136,10 @@ impl RewardFn for Cosine {
         self.correctness.shaped_group(inner, completions, |judged| self.shape(judged))
     }
 
+    fn compares_groups(&self) -> bool {
+        self.correctness.compares_groups()
+    }
+
     fn judge_batch(&self, groups: &[(&Problem, &[CompletionView<'_>])]) -> Vec<Vec<Verdict>> {
         let pairs = self.correctness.batch(groups).into_iter().zip(groups);
         pairs

@@ -116,6 +116,10 @@ impl RewardFn for KimiLength {
         self.shaped(inner, completions, self.range(completions.iter()))
     }
 
+    fn compares_groups(&self) -> bool {
+        self.variant == As::OpenR1 || self.correctness.compares_groups()
+    }
+
     fn judge_batch(&self, groups: &[(&Problem, &[CompletionView<'_>])]) -> Vec<Vec<Verdict>> {
         let inner = self.correctness.batch(groups);
         let whole = self.range(groups.iter().flat_map(|(_, completions)| completions.iter()));

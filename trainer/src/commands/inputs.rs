@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use policy::{Family, ModelConfig};
+use policy::ModelConfig;
 use rewards::Problem;
 use rollout::{Template, Tokenizer};
 
@@ -10,7 +10,6 @@ use super::Failure;
 use crate::config::{GrpoStage, RunFile, Stage};
 use crate::data::{Questions, problem_file};
 use crate::judges::Judges;
-use crate::plan::ModelShape;
 use crate::scoring::cases;
 use crate::stages;
 
@@ -50,23 +49,6 @@ impl Start {
             }
         }
         Ok(())
-    }
-}
-
-pub(super) fn shape(config: &ModelConfig) -> ModelShape {
-    let count = |value: i64| value.unsigned_abs();
-    ModelShape {
-        hidden_size: count(config.hidden_size),
-        n_layers: count(config.n_layers),
-        n_heads: count(config.n_heads),
-        n_kv_heads: count(config.n_kv_heads),
-        head_dim: count(config.head_dim),
-        intermediate_size: count(config.intermediate_size),
-        vocab_size: count(config.vocab_size),
-        max_position_embeddings: count(config.max_position_embeddings),
-        tie_word_embeddings: config.tie_word_embeddings,
-        qkv_bias: config.family == Family::Qwen2,
-        qk_norm: config.family == Family::Qwen3,
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::Failure;
-use super::inputs::{Start, check_data, shape};
+use super::inputs::{Start, check_data};
 use crate::cli::RunArgs;
 use crate::config::{self, RunFile};
 use crate::machine;
-use crate::plan::Plan;
+use crate::plan::{ModelShape, Plan};
 use crate::run::{OpenMode, RunDirectory, RunFacts, directory};
 use crate::stages::{self, Model, Outcome, RunContext};
 use crate::telemetry::{Progress, ProgressMode};
@@ -36,7 +36,7 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
     let refused = |error: config::ConfigError| Failure::Usage(error.render(colour));
     let file = RunFile::load(path, &args.set).map_err(refused)?;
     let start = Start::read(&file)?;
-    let shape = start.as_ref().map(|start| shape(&start.config));
+    let shape = start.as_ref().map(|start| ModelShape::of_config(&start.config));
     let prompt_tokens = start.as_ref().map_or(Ok(UNKNOWN_PROMPT_TOKENS), Start::example_tokens)?;
     let plan = Plan::new(&file, shape, prompt_tokens).map_err(refused)?;
     check_data(&file, start.as_ref())?;

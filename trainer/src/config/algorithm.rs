@@ -25,6 +25,12 @@ pub struct Algorithm {
     pub minibatches: u64,
     /// μ: optimiser steps on each minibatch. Default 1 (DeepSeekMath 4.2).
     pub updates_per_batch: u64,
+    /// Whose log-probabilities are log π_old. Default `sampler`.
+    pub old_logprobs: OldLogprobs,
+    /// C: each token's policy loss is weighted by min(π_old / π_sampler, C), with `old_logprobs = "recompute"` only.
+    /// Default none (no weight). Truncated importance sampling, Yao et al. 2025 (C = 2 in verl and slime, 3 in TRL 1.16).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub importance_cap: Option<f64>,
     /// What the sum of token losses is divided by. Default `per_completion`.
     pub aggregation: Aggregation,
     /// What a centred reward is divided by. Default `group`. With `normalize_then_sum` it is always the group's deviation.
@@ -35,6 +41,32 @@ pub struct Algorithm {
     pub micro_batch_tokens: u64,
     /// Tokens whose logits are held at once. Default 4096. Changes memory, speed and rounding only.
     pub logits_chunk_tokens: u64,
+    /// What a forward pass keeps for the backward pass. Default `none`. Changes memory and speed only.
+    pub checkpointing: Checkpointing,
+}
+
+/// `stage.grpo.old_logprobs`: where log π_old, the denominator of the ratio, comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OldLogprobs {
+    /// What the sampler recorded when it drew the tokens: costs nothing. In float32 on the CPU it is what the trainer's
+    /// own forward pass says, to the bit; where the two round differently, the ratio has that difference in it.
+    #[default]
+    Sampler,
+    /// The trainer's forward pass, under the weights before the first update of the step and in the packing of the
+    /// update: the first ratio is 1. Costs one forward pass more where a step has several updates.
+    Recompute,
+}
+
+/// `stage.grpo.checkpointing`: what a forward pass keeps for the backward pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checkpointing {
+    /// Everything that the backward pass reads.
+    #[default]
+    None,
+    /// What enters each block; the rest of a block is computed once more, when its turn comes in the backward pass.
+    Blocks,
 }
 
 impl Default for Algorithm {
@@ -46,11 +78,14 @@ impl Default for Algorithm {
             reference_refresh_steps: 0,
             minibatches: 1,
             updates_per_batch: 1,
+            old_logprobs: OldLogprobs::Sampler,
+            importance_cap: None,
             aggregation: Aggregation::PerCompletion,
             advantage_scale: AdvantageScale::Group,
             reward_combination: RewardCombination::Sum,
             micro_batch_tokens: 4_096,
             logits_chunk_tokens: 4_096,
+            checkpointing: Checkpointing::None,
         }
     }
 }
@@ -89,7 +124,20 @@ impl Algorithm {
             at.fail("minibatches", title, label, &help);
         }
         at.at_least("updates_per_batch", self.updates_per_batch, 1, "0 would learn nothing");
+        self.check_importance(at);
         at.at_least("micro_batch_tokens", self.micro_batch_tokens, 1, "tokens of one forward and backward pass");
         at.at_least("logits_chunk_tokens", self.logits_chunk_tokens, 1, "tokens whose logits are held at once");
+    }
+
+    fn check_importance(&self, at: &mut Section<'_, '_>) {
+        let Some(cap) = self.importance_cap else { return };
+        let why = "the weight is cut from above: below 1 it would shrink tokens on which sampler and trainer agree";
+        at.holds("importance_cap", cap, cap.is_finite() && cap >= 1.0, "expected a finite number, 1 or more", why);
+        if self.old_logprobs == OldLogprobs::Sampler {
+            let title = "`importance_cap` is set, but `old_logprobs` is \"sampler\"";
+            let help = "without recomputed log-probabilities there is no ratio of the trainer's to the sampler's: set \
+                        `old_logprobs` to \"recompute\", or take `importance_cap` out";
+            at.fail("importance_cap", title, "the weight would be 1 by definition", help);
+        }
     }
 }

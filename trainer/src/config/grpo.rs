@@ -114,6 +114,7 @@ impl StageSettings for GrpoStage {
         self.rollout.max_batch = Rollout::default().max_batch;
         self.grpo.micro_batch_tokens = Algorithm::default().micro_batch_tokens;
         self.grpo.logits_chunk_tokens = Algorithm::default().logits_chunk_tokens;
+        self.grpo.checkpointing = Algorithm::default().checkpointing;
         if is_last && self.optimizer.schedule == Schedule::Constant {
             self.steps = 0;
         }

@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-pub use algorithm::{AdvantageScale, Aggregation, Algorithm, RewardCombination};
+pub use algorithm::{AdvantageScale, Aggregation, Algorithm, Checkpointing, OldLogprobs, RewardCombination};
 pub use architecture::{Architecture, Tokenizer};
 pub use data::{Checkpoint, CountdownProblems, Eval, JsonlProblems, Problems};
 pub use error::ConfigError;

@@ -7,8 +7,8 @@ pub struct Trajectory {
     pub prompt_idx: usize,
     /// Token ids of the completion o_i, without the prompt.
     pub ids: Vec<i64>,
-    /// `log pi_old` of each of `ids` as the sampler computed it, nats, `<= 0`; as long as `ids`.
-    pub old_logprobs: Vec<f32>,
+    /// `log pi_sampler` of each of `ids`, as the sampler computed it, nats, `<= 0`; as long as `ids`.
+    pub sampler_logprobs: Vec<f32>,
     /// r_i; `None` where no reward applied.
     pub reward: Option<f32>,
     /// A_i, the same for every token (outcome supervision, DeepSeekMath section 4.1.2).
@@ -139,7 +139,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn trajectory(prompt_idx: usize, n_tokens: usize, advantage: f32) -> Trajectory {
-        Trajectory { prompt_idx, ids: vec![7; n_tokens], old_logprobs: vec![-1.0; n_tokens], reward: None, advantage }
+        Trajectory {
+            prompt_idx,
+            ids: vec![7; n_tokens],
+            sampler_logprobs: vec![-1.0; n_tokens],
+            reward: None,
+            advantage,
+        }
     }
 
     #[test]

@@ -23,6 +23,11 @@ pub struct Objective {
     /// Whether `D_t` is multiplied by `r_t`, which makes its gradient that of the KL divergence itself when the tokens
     /// are drawn from pi_old (DeepSeek-V3.2, arXiv 2512.02556; TRL's `use_bias_correction_kl`). Eq. 3 does not.
     pub kl_times_ratio: bool,
+    /// C of truncated importance sampling: the policy loss of a token is multiplied by
+    /// `min(pi_old / pi_sampler, C)`, a constant to the gradient (Yao et al. 2025, "Your efficient RL framework secretly
+    /// brings you off-policy RL training"; TRL's `vllm_importance_sampling_mode = "token_truncate"` with `clip_max = C`).
+    /// `None` multiplies by nothing.
+    pub importance_cap: Option<f64>,
 }
 
 /// Completion tokens of any number of trajectories, one after the other, without padding.
@@ -32,8 +37,10 @@ pub struct Objective {
 pub struct TokenBatch<'a> {
     /// `log pi_theta(o_it | q, o_i<t)`, nats; carries the graph.
     pub logprobs: &'a Tensor,
-    /// `log pi_old`, nats, from the sampler.
+    /// `log pi_old`, nats: the sampler's, or those that the trainer has computed itself. No gradient goes through them.
     pub old_logprobs: &'a Tensor,
+    /// `log pi_sampler`, nats, where `pi_old` is not the sampler's. Read for the importance weight and for the gap.
+    pub sampler_logprobs: Option<&'a Tensor>,
     /// `log pi_ref`, nats. Needed if `kl_beta` is not 0; if it is 0, the divergence is measured and not trained on.
     pub ref_logprobs: Option<&'a Tensor>,
     /// `A_it`: the advantage of the trajectory, at each of its tokens.
@@ -68,10 +75,16 @@ pub enum LossError {
         /// beta of Eq. 3.
         kl_beta: f64,
     },
+    /// The objective has an importance weight and the batch no sampler beside pi_old.
+    #[error("importance_cap is {cap}, which needs the sampler's log-probabilities beside pi_old's, and there are none")]
+    MissingSampler {
+        /// C.
+        cap: f64,
+    },
     /// An input or the loss of a token is NaN or infinite.
     #[error("`{name}` of token {token_idx} is {value}")]
     NonFinite {
-        /// Field of [`TokenBatch`], or a term of the loss: `ratio`, `policy_loss`, `kl`.
+        /// Field of [`TokenBatch`], or a term of the loss: `ratio`, `policy_loss`, `importance`, `kl`.
         name: &'static str,
         /// Index of the token in the batch.
         token_idx: usize,
@@ -83,8 +96,9 @@ pub enum LossError {
 /// The loss of these tokens, to be minimised: the negative of Eq. 3, restricted to them.
 ///
 /// ```text
-/// loss    = sum_t w_t ( -min(r_t A_t, clip(r_t, 1 - eps_low, 1 + eps_high) A_t) + beta D_t )
+/// loss    = sum_t w_t ( -c_t min(r_t A_t, clip(r_t, 1 - eps_low, 1 + eps_high) A_t) + beta D_t )
 /// r_t     = pi_theta / pi_old                                 Eq. 3
+/// c_t     = min(pi_old / pi_sampler, C), or 1 without a C     as in TRL, not on the KL term
 /// D_t     = pi_ref / pi_theta - log(pi_ref / pi_theta) - 1    Eq. 4; with kl_times_ratio r_t times that
 /// ```
 ///
@@ -102,6 +116,11 @@ pub fn grpo_loss(tokens: &TokenBatch<'_>, objective: &Objective) -> Result<(Tens
     let ratio = (*logprobs - *old_logprobs).clamp_max(MAX_LOG_RATIO).exp();
     let clipped_ratio = ratio.clamp(1.0 - objective.clip_epsilon_low, 1.0 + objective.clip_epsilon_high);
     let policy_loss = -(&ratio * *advantages).minimum(&(clipped_ratio * *advantages));
+    let importance = objective.importance_cap.and_then(|cap| Some((tokens.importance()?, cap)));
+    let policy_loss = match &importance {
+        Some((importance, cap)) => policy_loss * importance.clamp_max(*cap),
+        None => policy_loss,
+    };
 
     let kl = tokens.ref_logprobs.map(|ref_logprobs| {
         let log_ref_ratio = (ref_logprobs - *logprobs).clamp_max(MAX_LOG_RATIO);
@@ -116,15 +135,25 @@ pub fn grpo_loss(tokens: &TokenBatch<'_>, objective: &Objective) -> Result<(Tens
     };
     let mut terms: Vec<(&'static str, &Tensor)> = tokens.fields().collect();
     terms.extend([("ratio", &ratio), ("policy_loss", &policy_loss)]);
+    terms.extend(importance.as_ref().map(|(importance, _)| ("importance", importance)));
     terms.extend(kl.as_ref().map(|kl| ("kl", kl)));
     let stats = measure(&terms, objective)?;
     Ok(((token_loss * *weights).sum(logprobs.kind()), stats))
 }
 
 impl TokenBatch<'_> {
+    /// `pi_old / pi_sampler`, without a graph; 1 by definition, and not computed, where the two are one.
+    fn importance(&self) -> Option<Tensor> {
+        let sampler_logprobs = self.sampler_logprobs?;
+        Some((self.old_logprobs.detach() - sampler_logprobs).clamp_max(MAX_LOG_RATIO).exp())
+    }
+
     fn check(&self, objective: &Objective) -> Result<(), LossError> {
         if self.ref_logprobs.is_none() && objective.kl_beta != 0.0 {
             return Err(LossError::MissingReference { kl_beta: objective.kl_beta });
+        }
+        if let (Some(cap), None) = (objective.importance_cap, self.sampler_logprobs) {
+            return Err(LossError::MissingSampler { cap });
         }
         let (expected, expected_kind) = (self.logprobs.size(), self.logprobs.kind());
         let well_formed = expected.len() == 1 && matches!(expected_kind, Kind::Float | Kind::Double);
@@ -145,6 +174,7 @@ impl TokenBatch<'_> {
             ("weights", self.weights),
         ]
         .into_iter()
+        .chain(self.sampler_logprobs.map(|tensor| ("sampler_logprobs", tensor)))
         .chain(self.ref_logprobs.map(|tensor| ("ref_logprobs", tensor)))
     }
 }

@@ -6,14 +6,20 @@ use serde::Deserialize;
 use std::collections::HashMap;
 
 /// One clip, no KL.
-const PLAIN: Objective =
-    Objective { clip_epsilon_low: 0.2, clip_epsilon_high: 0.2, kl_beta: 0.0, kl_times_ratio: false };
+const PLAIN: Objective = Objective {
+    clip_epsilon_low: 0.2,
+    clip_epsilon_high: 0.2,
+    kl_beta: 0.0,
+    kl_times_ratio: false,
+    importance_cap: None,
+};
 
 /// Tensors of one minibatch, flat, with the length of each completion.
 struct Flat {
     logprobs: Tensor,
     old_logprobs: Tensor,
     ref_logprobs: Tensor,
+    sampler_logprobs: Option<Tensor>,
     advantages: Tensor,
     lengths: Vec<usize>,
 }
@@ -47,6 +53,7 @@ fn golden_batch() -> Flat {
         logprobs: flat("logprobs"),
         old_logprobs: flat("old_logprobs"),
         ref_logprobs: flat("ref_logprobs"),
+        sampler_logprobs: Some(flat("sampler_logprobs")),
         advantages: spread(&Vec::<f64>::try_from(&batch["advantages"]).unwrap(), &lengths),
         lengths,
     }
@@ -67,9 +74,11 @@ fn evaluate(
         let part = |tensor: &Tensor| tensor.to_kind(kind).narrow(0, start, chunk_tokens.min(n_tokens - start));
         let (old_logprobs, ref_logprobs) = (part(&flat.old_logprobs), part(&flat.ref_logprobs));
         let (advantages, weights) = (part(&flat.advantages), part(weights));
+        let sampler_logprobs = flat.sampler_logprobs.as_ref().map(part);
         let batch = TokenBatch {
             logprobs: &part(&leaf),
             old_logprobs: &old_logprobs,
+            sampler_logprobs: sampler_logprobs.as_ref(),
             ref_logprobs: Some(&ref_logprobs), // without beta it is measured only
             advantages: &advantages,
             weights: &weights,
@@ -112,6 +121,7 @@ struct Case {
     kl_times_ratio: bool,
     clip_epsilon: f64,
     clip_epsilon_high: f64,
+    importance_cap: Option<f64>,
     metrics: Option<HashMap<String, f64>>,
 }
 
@@ -122,6 +132,7 @@ impl Case {
             clip_epsilon_high: self.clip_epsilon_high,
             kl_beta: self.kl_beta,
             kl_times_ratio: self.kl_times_ratio,
+            importance_cap: self.importance_cap,
         }
     }
 
@@ -145,7 +156,8 @@ fn equal_to_trl() {
     let manifest: Manifest = serde_json::from_str(&std::fs::read_to_string(golden("manifest.json")).unwrap()).unwrap();
     let (flat, expected) = (golden_batch(), tensors("expected.safetensors"));
     let mask = tensors("batch.safetensors")["mask"].to_kind(Kind::Bool);
-    assert!(manifest.cases.len() >= 32, "{} cases", manifest.cases.len());
+    let n_capped = manifest.cases.iter().filter(|case| case.importance_cap.is_some()).count();
+    assert!(manifest.cases.len() >= 32 && n_capped >= 4, "{} cases, {n_capped} capped", manifest.cases.len());
     for case in &manifest.cases {
         let rows: Vec<f64> =
             Vec::try_from(expected[&format!("{}/row_normalizers", case.name)].to_kind(Kind::Double)).unwrap();
@@ -186,7 +198,8 @@ fn check_metrics(case: &Case, stats: &LossStats, what: &str) {
 fn the_cut_changes_nothing() {
     let flat = golden_batch();
     let n_tokens = flat.lengths.iter().sum::<usize>() as i64;
-    let objective = Objective { clip_epsilon_high: 0.28, kl_beta: 0.04, kl_times_ratio: true, ..PLAIN };
+    let kl = Objective { clip_epsilon_high: 0.28, kl_beta: 0.04, kl_times_ratio: true, ..PLAIN };
+    let objective = Objective { importance_cap: Some(2.0), ..kl };
     for aggregation in [Aggregation::PerCompletion, Aggregation::PerToken, Aggregation::Constant] {
         let weights = spread(&token_weights(&flat.lengths, aggregation, 32), &flat.lengths);
         for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-6)] {
@@ -200,7 +213,10 @@ fn the_cut_changes_nothing() {
                 close(cut_stats.loss(0.04), stats.loss(0.04), 1e-12, &what);
                 close(cut_stats.kl_sum, stats.kl_sum, 1e-12, &what);
                 close(cut_stats.gap_sum, stats.gap_sum, 1e-12, &what);
+                close(cut_stats.importance_sum, stats.importance_sum, 1e-12, &what);
                 let exact = |s: &LossStats| (s.n_tokens, s.n_clipped_low, s.n_clipped_high, s.n_saturated, s.gap_max);
+                assert_eq!(exact(&cut_stats), exact(&stats), "{what}");
+                let exact = |s: &LossStats| (s.n_importance_capped, s.importance_max);
                 assert_eq!(exact(&cut_stats), exact(&stats), "{what}");
                 assert_eq!((cut_stats.ratio_min, cut_stats.ratio_max), (stats.ratio_min, stats.ratio_max), "{what}");
             }
@@ -221,6 +237,7 @@ fn one_token(
         logprobs: Tensor::from_slice(&[logprob]),
         old_logprobs: Tensor::from_slice(&[old]),
         ref_logprobs: Tensor::from_slice(&[reference]),
+        sampler_logprobs: None,
         advantages: Tensor::from_slice(&[advantage]),
         lengths: vec![1],
     };
@@ -270,6 +287,72 @@ fn the_clip_is_one_sided() {
     }
 }
 
+/// Ratios pi_old / pi_sampler of 1/2, 1, 3 and e^30 under C = 2, worked by hand; the gap is to the sampler.
+#[test]
+fn importance_weights_are_cut_at_their_cap() {
+    let log_importance = [f64::ln(0.5), 0.0, f64::ln(3.0), 30.0];
+    let ones = Tensor::ones([4], (Kind::Double, tch::Device::Cpu));
+    let flat = Flat {
+        logprobs: -&ones,
+        old_logprobs: -&ones,
+        ref_logprobs: -&ones,
+        sampler_logprobs: Some(-&ones - Tensor::from_slice(&log_importance)),
+        advantages: ones.copy(),
+        lengths: vec![4],
+    };
+    let capped = Objective { importance_cap: Some(2.0), ..PLAIN };
+    let (loss, gradient, stats) = evaluate(&flat, &ones, &capped, Kind::Double, 4);
+    close(loss, -(0.5 + 1.0 + 2.0 + 2.0), 1e-14, "loss");
+    all_close(&gradient, &Tensor::from_slice(&[-0.5, -1.0, -2.0, -2.0]), 1e-14, "gradient");
+    close(stats.importance_mean(), 5.5 / 4.0, 1e-14, "mean");
+    close(stats.importance_max, f64::exp(MAX_LOG_RATIO), 1e-14, "max");
+    assert_eq!((stats.importance_clipped_ratio(), stats.n_saturated), (0.5, 1));
+    close(stats.gap_mean(), (f64::ln(2.0) + f64::ln(3.0) + 30.0) / 4.0, 1e-14, "gap");
+    // Without a cap the sampler is measured against and no more.
+    let (loss, _, stats) = evaluate(&flat, &ones, &PLAIN, Kind::Double, 4);
+    assert_eq!((loss, stats.importance_sum, stats.gap_max), (-4.0, 0.0, 30.0));
+}
+
+/// Completions whose gradient is exactly zero may be left out of the loss: under every aggregation the loss, the gradient
+/// of the others and the clipped fractions stay what they are with them.
+#[test]
+fn what_is_left_out_changes_nothing() {
+    let mut flat = golden_batch();
+    let idle = |row: usize| row % 3 == 1;
+    let n_rows = flat.lengths.len();
+    let kept: Vec<usize> = (0..n_rows).filter(|&row| !idle(row)).collect();
+    let signs: Vec<f64> = (0..n_rows).map(|row| f64::from(u8::from(!idle(row)))).collect();
+    let signs = spread(&signs, &flat.lengths);
+    flat.advantages = &flat.advantages * &signs;
+    let mask = signs.to_kind(Kind::Bool);
+    let only = |tensor: &Tensor| tensor.masked_select(&mask);
+    let rest = Flat {
+        logprobs: only(&flat.logprobs),
+        old_logprobs: only(&flat.old_logprobs),
+        ref_logprobs: only(&flat.ref_logprobs),
+        sampler_logprobs: flat.sampler_logprobs.as_ref().map(only),
+        advantages: only(&flat.advantages),
+        lengths: kept.iter().map(|&row| flat.lengths[row]).collect(),
+    };
+    for aggregation in [Aggregation::PerCompletion, Aggregation::PerToken, Aggregation::Constant] {
+        let weights = spread(&token_weights(&flat.lengths, aggregation, 32), &flat.lengths);
+        for importance_cap in [None, Some(2.0)] {
+            let objective = Objective { importance_cap, ..PLAIN };
+            let (loss, gradient, stats) = evaluate(&flat, &weights, &objective, Kind::Double, 1 << 20);
+            let (rest_loss, rest_gradient, mut rest_stats) =
+                evaluate(&rest, &only(&weights), &objective, Kind::Double, 1 << 20);
+            let what = format!("{aggregation:?} {importance_cap:?}");
+            assert_eq!(gradient.masked_select(&mask.logical_not()).abs().max().double_value(&[]), 0.0, "{what}");
+            assert!(only(&gradient).equal(&rest_gradient), "{what}");
+            close(rest_loss, loss, 1e-14, &what);
+            rest_stats.n_left_out = stats.n_tokens - rest_stats.n_tokens;
+            assert!(rest_stats.n_left_out > 0 && stats.clip_ratio_low() > 0.0 && stats.clip_ratio_high() > 0.0);
+            let shares = |s: &LossStats| (s.clip_ratio_low(), s.clip_ratio_high(), s.clip_ratio_region());
+            assert_eq!(shares(&rest_stats), shares(&stats), "{what}");
+        }
+    }
+}
+
 #[test]
 fn gradients_stay_finite_at_any_log_ratio() {
     let objective = Objective { kl_beta: 0.04, ..PLAIN };
@@ -303,16 +386,22 @@ fn a_small_divergence_keeps_its_digits() {
 
 #[test]
 fn what_is_not_finite_is_named() {
-    let names = ["logprobs", "old_logprobs", "advantages", "weights", "ref_logprobs"];
+    let names = ["logprobs", "old_logprobs", "advantages", "weights", "ref_logprobs", "sampler_logprobs"];
     for kind in [Kind::Float, Kind::Double] {
         for name in names {
             for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
                 let columns = names.map(|column| {
                     Tensor::from_slice(&[-1.0, -1.0, if column == name { bad } else { -1.0 }]).to_kind(kind)
                 });
-                let [logprobs, old_logprobs, advantages, weights, ref_logprobs] = &columns;
-                let batch =
-                    TokenBatch { logprobs, old_logprobs, ref_logprobs: Some(ref_logprobs), advantages, weights };
+                let [logprobs, old_logprobs, advantages, weights, ref_logprobs, sampler_logprobs] = &columns;
+                let batch = TokenBatch {
+                    logprobs,
+                    old_logprobs,
+                    sampler_logprobs: Some(sampler_logprobs),
+                    ref_logprobs: Some(ref_logprobs),
+                    advantages,
+                    weights,
+                };
                 match grpo_loss(&batch, &PLAIN) {
                     Err(LossError::NonFinite { name: named, token_idx: 2, value }) => {
                         assert_eq!(named, name);
@@ -325,10 +414,22 @@ fn what_is_not_finite_is_named() {
     }
 }
 
+/// A batch with the same numbers in every field that has to be there.
+fn flat_batch(values: &Tensor) -> TokenBatch<'_> {
+    TokenBatch {
+        logprobs: values,
+        old_logprobs: values,
+        sampler_logprobs: None,
+        ref_logprobs: None,
+        advantages: values,
+        weights: values,
+    }
+}
+
 #[test]
 fn tensors_that_do_not_fit_are_refused() {
     let ok = Tensor::from_slice(&[-1.0_f32, -2.0]);
-    let batch = TokenBatch { logprobs: &ok, old_logprobs: &ok, ref_logprobs: None, advantages: &ok, weights: &ok };
+    let batch = flat_batch(&ok);
     assert!(grpo_loss(&batch, &PLAIN).is_ok());
     let (long, wide, double) = (Tensor::from_slice(&[-1.0_f32; 3]), ok.unsqueeze(0), ok.to_kind(Kind::Double));
     for bad in [&long, &wide, &double] {
@@ -338,18 +439,16 @@ fn tensors_that_do_not_fit_are_refused() {
         assert!(matches!(refused, LossError::Mismatch { name: "ref_logprobs", .. }), "{refused}");
     }
     let half = ok.to_kind(Kind::BFloat16);
-    let all_half =
-        TokenBatch { logprobs: &half, old_logprobs: &half, ref_logprobs: None, advantages: &half, weights: &half };
-    assert!(matches!(grpo_loss(&all_half, &PLAIN), Err(LossError::Mismatch { name: "logprobs", .. })));
+    assert!(matches!(grpo_loss(&flat_batch(&half), &PLAIN), Err(LossError::Mismatch { name: "logprobs", .. })));
     let with_kl = Objective { kl_beta: 0.1, ..PLAIN };
     assert_eq!(grpo_loss(&batch, &with_kl).unwrap_err(), LossError::MissingReference { kl_beta: 0.1 });
+    let capped = Objective { importance_cap: Some(2.0), ..PLAIN };
+    assert_eq!(grpo_loss(&batch, &capped).unwrap_err(), LossError::MissingSampler { cap: 2.0 });
 }
 
 #[test]
 fn no_token_is_no_loss() {
     let none = Tensor::from_slice::<f32>(&[]);
-    let batch =
-        TokenBatch { logprobs: &none, old_logprobs: &none, ref_logprobs: None, advantages: &none, weights: &none };
-    let (loss, stats) = grpo_loss(&batch, &PLAIN).unwrap();
+    let (loss, stats) = grpo_loss(&flat_batch(&none), &PLAIN).unwrap();
     assert_eq!((loss.double_value(&[]), stats), (0.0, LossStats::default()));
 }

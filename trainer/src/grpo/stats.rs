@@ -7,8 +7,11 @@ use super::loss::{LossError, MAX_LOG_RATIO, Objective};
 /// Sums, counts and extremes over completion tokens; [`LossStats::merge`] joins those of two sets of tokens.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LossStats {
-    /// Tokens seen.
+    /// Tokens that went through the loss.
     pub n_tokens: u64,
+    /// Tokens of completions that were left out because their gradient is exactly zero: advantage 0 and no KL term. They
+    /// are never clipped, and their policy loss is 0.
+    pub n_left_out: u64,
     /// `sum_t w_t (-min(r_t A_t, clip(r_t) A_t))`: the loss without its KL term.
     pub policy_loss: f64,
     /// `sum_t w_t D_t`: the KL term without its beta.
@@ -19,17 +22,24 @@ pub struct LossStats {
     pub n_clipped_low: u64,
     /// Tokens with `A > 0` whose ratio is above `1 + eps_high`: their policy gradient is cut.
     pub n_clipped_high: u64,
-    /// Tokens with a log-ratio, to pi_old or of pi_ref, above [`MAX_LOG_RATIO`]: 0 in a healthy run.
+    /// Tokens with a log-ratio, to pi_old, of pi_ref or of pi_old to the sampler, above [`MAX_LOG_RATIO`]: 0 in a healthy
+    /// run.
     pub n_saturated: u64,
     /// Least ratio `pi_theta / pi_old`; infinite before the first token.
     pub ratio_min: f64,
     /// Greatest ratio; minus infinity before the first token.
     pub ratio_max: f64,
-    /// `sum_t |log pi_theta - log pi_old|`, nats. Before the first optimiser step of a rollout the two policies are
+    /// `sum_t |log pi_theta - log pi_sampler|`, nats. Before the first optimiser step of a rollout the two policies are
     /// one, and this is the numerical gap between sampler and trainer.
     pub gap_sum: f64,
-    /// `max_t |log pi_theta - log pi_old|`, nats.
+    /// `max_t |log pi_theta - log pi_sampler|`, nats.
     pub gap_max: f64,
+    /// `sum_t min(pi_old / pi_sampler, C)`: the importance weights as they entered the loss. 0 without a C.
+    pub importance_sum: f64,
+    /// `max_t pi_old / pi_sampler`, before C cuts it; minus infinity before the first token, and without a C.
+    pub importance_max: f64,
+    /// Tokens whose `pi_old / pi_sampler` is above C.
+    pub n_importance_capped: u64,
 }
 
 impl Default for LossStats {
@@ -37,6 +47,7 @@ impl Default for LossStats {
     fn default() -> Self {
         Self {
             n_tokens: 0,
+            n_left_out: 0,
             policy_loss: 0.0,
             kl_loss: 0.0,
             kl_sum: 0.0,
@@ -47,6 +58,9 @@ impl Default for LossStats {
             ratio_max: f64::NEG_INFINITY,
             gap_sum: 0.0,
             gap_max: 0.0,
+            importance_sum: 0.0,
+            importance_max: f64::NEG_INFINITY,
+            n_importance_capped: 0,
         }
     }
 }
@@ -55,6 +69,7 @@ impl LossStats {
     /// Adds the tokens of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.n_tokens += other.n_tokens;
+        self.n_left_out += other.n_left_out;
         self.policy_loss += other.policy_loss;
         self.kl_loss += other.kl_loss;
         self.kl_sum += other.kl_sum;
@@ -65,6 +80,9 @@ impl LossStats {
         self.ratio_max = self.ratio_max.max(other.ratio_max);
         self.gap_sum += other.gap_sum;
         self.gap_max = self.gap_max.max(other.gap_max);
+        self.importance_sum += other.importance_sum;
+        self.importance_max = self.importance_max.max(other.importance_max);
+        self.n_importance_capped += other.n_importance_capped;
     }
 
     /// TRL's `loss`: policy term and `kl_beta` times KL term. Meaningful over whole minibatches; over several, their
@@ -78,24 +96,38 @@ impl LossStats {
         self.mean(self.kl_sum)
     }
 
-    /// TRL's `clip_ratio/low_mean`: fraction of tokens cut from below.
+    /// TRL's `clip_ratio/low_mean`: fraction of tokens cut from below, of all, those left out included.
     pub fn clip_ratio_low(&self) -> f64 {
-        self.mean(self.n_clipped_low as f64)
+        self.share(self.n_clipped_low)
     }
 
     /// TRL's `clip_ratio/high_mean`: fraction of tokens cut from above.
     pub fn clip_ratio_high(&self) -> f64 {
-        self.mean(self.n_clipped_high as f64)
+        self.share(self.n_clipped_high)
     }
 
     /// TRL's `clip_ratio/region_mean`: fraction of tokens cut at all.
     pub fn clip_ratio_region(&self) -> f64 {
-        self.mean((self.n_clipped_low + self.n_clipped_high) as f64)
+        self.share(self.n_clipped_low + self.n_clipped_high)
     }
 
-    /// Mean over tokens of `|log pi_theta - log pi_old|`, nats.
+    /// Mean over tokens of `|log pi_theta - log pi_sampler|`, nats.
     pub fn gap_mean(&self) -> f64 {
         self.mean(self.gap_sum)
+    }
+
+    /// Mean over tokens of the importance weight, cut at C.
+    pub fn importance_mean(&self) -> f64 {
+        self.mean(self.importance_sum)
+    }
+
+    /// Fraction of tokens whose importance weight was cut at C.
+    pub fn importance_clipped_ratio(&self) -> f64 {
+        self.mean(self.n_importance_capped as f64)
+    }
+
+    fn share(&self, n_tokens: u64) -> f64 {
+        n_tokens as f64 / (self.n_tokens + self.n_left_out).max(1) as f64
     }
 
     fn mean(&self, sum: f64) -> f64 {
@@ -105,7 +137,8 @@ impl LossStats {
 
 /// Brings the terms of every token to the host in one copy, refuses what is not finite, and adds up the rest.
 ///
-/// `terms`: the fields of [`super::TokenBatch`], `ratio`, `policy_loss` and, with a reference, `kl`; each `[n_tokens]`.
+/// `terms`: the fields of [`super::TokenBatch`], `ratio`, `policy_loss`, and with a sampler beside pi_old `importance`, with a
+/// reference `kl`; each `[n_tokens]`.
 pub(super) fn measure(terms: &[(&'static str, &Tensor)], objective: &Objective) -> Result<LossStats, LossError> {
     let n_tokens = terms[0].1.size()[0] as usize;
     let tensors: Vec<&Tensor> = terms.iter().map(|(_, tensor)| *tensor).collect();
@@ -126,6 +159,8 @@ pub(super) fn measure(terms: &[(&'static str, &Tensor)], objective: &Objective) 
     let (advantages, weights) = (given("advantages"), given("weights"));
     let (ratios, policy_losses) = (given("ratio"), given("policy_loss"));
     let reference = column("ref_logprobs").zip(column("kl"));
+    let sampler_logprobs = column("sampler_logprobs").unwrap_or(old_logprobs);
+    let importance = column("importance").zip(objective.importance_cap);
 
     let mut stats = LossStats { n_tokens: n_tokens as u64, ..LossStats::default() };
     for t in 0..n_tokens {
@@ -136,11 +171,19 @@ pub(super) fn measure(terms: &[(&'static str, &Tensor)], objective: &Objective) 
         stats.kl_sum += kl;
         stats.n_clipped_low += u64::from(advantages[t] < 0.0 && ratios[t] < 1.0 - objective.clip_epsilon_low);
         stats.n_clipped_high += u64::from(advantages[t] > 0.0 && ratios[t] > 1.0 + objective.clip_epsilon_high);
-        stats.n_saturated += u64::from(log_ratio > MAX_LOG_RATIO || log_ref_ratio > MAX_LOG_RATIO);
+        let log_importance = old_logprobs[t] - sampler_logprobs[t];
+        let log_ratios = [log_ratio, log_ref_ratio, log_importance];
+        stats.n_saturated += u64::from(log_ratios.iter().any(|&log_ratio| log_ratio > MAX_LOG_RATIO));
         stats.ratio_min = stats.ratio_min.min(ratios[t]);
         stats.ratio_max = stats.ratio_max.max(ratios[t]);
-        stats.gap_sum += log_ratio.abs();
-        stats.gap_max = stats.gap_max.max(log_ratio.abs());
+        let gap = (logprobs[t] - sampler_logprobs[t]).abs();
+        stats.gap_sum += gap;
+        stats.gap_max = stats.gap_max.max(gap);
+        if let Some((importance, cap)) = importance {
+            stats.importance_sum += importance[t].min(cap);
+            stats.importance_max = stats.importance_max.max(importance[t]);
+            stats.n_importance_capped += u64::from(importance[t] > cap);
+        }
     }
     Ok(stats)
 }

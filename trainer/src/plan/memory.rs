@@ -1,8 +1,10 @@
 //! How much memory a stage takes, from the shape of the network and the sizes in the run file.
 //!
-//! An estimate: what the allocator and libtorch keep for themselves is not in it, nor are buffers of a few megabytes.
+//! An estimate: buffers of a few megabytes are not in it, and what the allocator keeps is a rule of thumb (`Memory::kept`).
 
-use crate::config::{Architecture, Dtype, GrpoStage, PretrainStage, Stage};
+use policy::{Family, ModelConfig};
+
+use crate::config::{Architecture, Checkpointing, Device, Dtype, GrpoStage, PretrainStage, Run, Stage};
 
 /// The numbers of a decoder that decide how large it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,24 @@ impl ModelShape {
         }
     }
 
+    /// The shape of a network that is there already.
+    pub fn of_config(config: &ModelConfig) -> Self {
+        let count = |value: i64| value.unsigned_abs();
+        Self {
+            hidden_size: count(config.hidden_size),
+            n_layers: count(config.n_layers),
+            n_heads: count(config.n_heads),
+            n_kv_heads: count(config.n_kv_heads),
+            head_dim: count(config.head_dim),
+            intermediate_size: count(config.intermediate_size),
+            vocab_size: count(config.vocab_size),
+            max_position_embeddings: count(config.max_position_embeddings),
+            tie_word_embeddings: config.tie_word_embeddings,
+            qkv_bias: config.family == Family::Qwen2,
+            qk_norm: config.family == Family::Qwen3,
+        }
+    }
+
     /// How many weights the network has; a tied head counts once.
     ///
     /// Sizes that no machine can hold count as the largest number there is.
@@ -70,14 +90,26 @@ impl ModelShape {
         product(&[2, self.n_layers, self.n_kv_heads, self.head_dim, dtype.n_bytes()])
     }
 
-    /// Bytes that the backward pass needs of one token: what every block keeps for it. Eight values of the residual's width
-    /// (around the two norms and sums), four passes over the heads, the attention's output, and five values of the
-    /// feed-forward network's width.
-    fn activation_bytes_per_token(&self, dtype: Dtype) -> u64 {
+    /// Bytes that a block keeps of one token for the backward pass. Eight values of the residual's width (around the two
+    /// norms and sums), four passes over the heads, the attention's output, and five values of the feed-forward network's
+    /// width.
+    fn block_bytes_per_token(&self, dtype: Dtype) -> u64 {
         let heads = product(&[self.head_dim, sum(&[self.n_heads, 2 * self.n_kv_heads])]);
         let attention = sum(&[product(&[4, heads]), product(&[self.head_dim, self.n_heads])]);
-        let block = sum(&[product(&[8, self.hidden_size]), attention, product(&[5, self.intermediate_size])]);
-        product(&[self.n_layers, block, dtype.n_bytes()])
+        let values = sum(&[product(&[8, self.hidden_size]), attention, product(&[5, self.intermediate_size])]);
+        product(&[values, dtype.n_bytes()])
+    }
+
+    /// Bytes of one token in an update: what the blocks keep, the gradients of the block that goes backward, as wide as what
+    /// it keeps, and the head's input with its gradient, before and behind the choice of predicting rows.
+    fn update_bytes_per_token(&self, dtype: Dtype, checkpointing: Checkpointing) -> u64 {
+        let block = self.block_bytes_per_token(dtype);
+        let width = product(&[self.hidden_size, dtype.n_bytes()]);
+        let kept = match checkpointing {
+            Checkpointing::None => product(&[self.n_layers, block]),
+            Checkpointing::Blocks => sum(&[product(&[self.n_layers, width]), block]),
+        };
+        sum(&[kept, block, product(&[4, width])])
     }
 }
 
@@ -91,9 +123,17 @@ fn sum(terms: &[u64]) -> u64 {
     terms.iter().fold(0, |all, &term| all.saturating_add(term))
 }
 
+/// libtorch and the program itself, with nothing loaded: 155 MiB resident on the CPU.
+const PROGRAM: u64 = 160 << 20;
+
+/// Positions that the key-value cache grows by.
+const CACHE_GROWTH: u64 = 64;
+
 /// The parts of a stage's memory, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
+    /// The program and its libraries.
+    pub program: u64,
     /// float32 master weights, and the copy in `run.dtype` that a pass computes with: 4 + 4 or 4 + 2 per weight.
     pub weights: u64,
     /// float32 gradients: 4 per weight.
@@ -102,27 +142,37 @@ pub struct Memory {
     pub optimizer: u64,
     /// The reference policy, stored and computed with as the policy is; 0 where `kl_beta` is 0.
     pub reference: u64,
-    /// Keys and values while sampling: `max_batch` rows of a prompt and `max_tokens`.
+    /// Keys and values while sampling: `max_batch` rows of a prompt and `max_tokens`, and one layer's keys a second time
+    /// while they move to a larger place.
     pub kv_cache: u64,
-    /// What the backward pass of one micro-batch needs, and the mask of its attention.
+    /// What forward and backward pass of one micro-batch need, and the mask of its attention.
     pub activations: u64,
-    /// Logits, log-probabilities and their gradient of one chunk, in float32: 12 per token of the chunk and of the
-    /// vocabulary.
+    /// Five values in float32 per token of a chunk and of the vocabulary: logits, log-probabilities, and what their entropy
+    /// or their gradient takes for a moment.
     pub logits: u64,
+    /// What the allocator keeps of freed memory, on the CPU: as much again as all that comes and goes in a step. Sampling and
+    /// updating take turns, but on threads of their own, whose freed memory is not one pool; and the sizes of micro-batches
+    /// differ, so that holes stay between them.
+    pub kept: u64,
 }
 
 impl Memory {
     /// The estimate for `stage` with a network of `shape`; `prompt_tokens` is the length of a prompt.
-    pub fn of(stage: &Stage, shape: &ModelShape, dtype: Dtype, prompt_tokens: u64) -> Self {
-        match stage {
-            Stage::Pretrain(stage) => Self::of_pretrain(stage, shape, dtype),
-            Stage::Grpo(stage) => Self::of_grpo(stage, shape, dtype, prompt_tokens),
-        }
+    pub fn of(stage: &Stage, shape: &ModelShape, run: &Run, prompt_tokens: u64) -> Self {
+        let memory = match stage {
+            Stage::Pretrain(stage) => Self::of_pretrain(stage, shape, run.dtype),
+            Stage::Grpo(stage) => Self::of_grpo(stage, shape, run.dtype, prompt_tokens),
+        };
+        let kept = match run.device {
+            Device::Cuda(_) => 0,
+            Device::Cpu | Device::Auto => sum(&[memory.kv_cache, memory.activations, memory.logits]),
+        };
+        Self { kept, ..memory }
     }
 
     fn of_pretrain(stage: &PretrainStage, shape: &ModelShape, dtype: Dtype) -> Self {
         let tokens = stage.micro_batch_tokens.min(stage.batch_tokens);
-        Self::of_update(shape, dtype, tokens, stage.logits_chunk_tokens)
+        Self::of_update(shape, dtype, Checkpointing::None, tokens, stage.logits_chunk_tokens)
     }
 
     fn of_grpo(stage: &GrpoStage, shape: &ModelShape, dtype: Dtype, prompt_tokens: u64) -> Self {
@@ -134,35 +184,46 @@ impl Memory {
         // A micro-batch holds at least one completion with its prompt, however small it is asked to be.
         let tokens = stage.grpo.micro_batch_tokens.max(tokens_of(1, 1)).min(in_step);
         let rows = rollout.max_batch.min(completions);
-        let kv_tokens = tokens_of(rows, rows);
-        let update = Self::of_update(shape, dtype, tokens, stage.grpo.logits_chunk_tokens);
+        let capacity = sum(&[rollout.max_tokens, prompt_tokens]).div_ceil(CACHE_GROWTH).saturating_mul(CACHE_GROWTH);
+        let keys = product(&[rows, capacity, shape.kv_bytes_per_token(dtype)]);
+        let checkpointing = stage.grpo.checkpointing;
+        let update = Self::of_update(shape, dtype, checkpointing, tokens, stage.grpo.logits_chunk_tokens);
         let longest = tokens_of(1, 1);
         let mask = product(&[longest, longest, dtype.n_bytes()]);
         Self {
             reference: if stage.grpo.kl_beta > 0.0 { update.weights } else { 0 },
-            kv_cache: product(&[kv_tokens, shape.kv_bytes_per_token(dtype)]),
+            kv_cache: sum(&[keys, keys / (2 * shape.n_layers).max(1)]),
             activations: sum(&[update.activations, mask]),
             ..update
         }
     }
 
-    fn of_update(shape: &ModelShape, dtype: Dtype, tokens: u64, logits_chunk_tokens: u64) -> Self {
+    fn of_update(
+        shape: &ModelShape,
+        dtype: Dtype,
+        checkpointing: Checkpointing,
+        tokens: u64,
+        logits_chunk_tokens: u64,
+    ) -> Self {
         let n = shape.n_parameters();
         Self {
+            program: PROGRAM,
             weights: product(&[n, 4 + dtype.n_bytes()]),
             gradients: product(&[n, 4]),
             optimizer: product(&[n, 8]),
             reference: 0,
             kv_cache: 0,
-            activations: product(&[tokens, shape.activation_bytes_per_token(dtype)]),
-            logits: product(&[12, shape.vocab_size, tokens.min(logits_chunk_tokens)]),
+            activations: product(&[tokens, shape.update_bytes_per_token(dtype, checkpointing)]),
+            logits: product(&[20, shape.vocab_size, tokens.min(logits_chunk_tokens)]),
+            kept: 0,
         }
     }
 
     /// The most that is held at once: sampling and updating take turns, so of their own parts the larger counts.
     pub fn peak(&self) -> u64 {
         let update = sum(&[self.gradients, self.activations, self.logits]);
-        sum(&[self.weights, self.optimizer, self.reference, self.kv_cache.max(update)])
+        let always = sum(&[self.program, self.weights, self.optimizer, self.reference, self.kept]);
+        sum(&[always, self.kv_cache.max(update)])
     }
 }
 
@@ -228,10 +289,19 @@ mod tests {
 
     #[test]
     fn sampling_and_updating_take_turns() {
-        let memory =
-            Memory { weights: 4, gradients: 4, optimizer: 8, reference: 4, kv_cache: 100, activations: 10, logits: 20 };
-        assert_eq!(memory.peak(), 4 + 8 + 4 + 100);
-        assert_eq!(Memory { kv_cache: 1, ..memory }.peak(), 4 + 8 + 4 + 34);
+        let memory = Memory {
+            program: 1,
+            weights: 4,
+            gradients: 4,
+            optimizer: 8,
+            reference: 4,
+            kv_cache: 100,
+            activations: 10,
+            logits: 20,
+            kept: 7,
+        };
+        assert_eq!(memory.peak(), 1 + 4 + 8 + 4 + 7 + 100);
+        assert_eq!(Memory { kv_cache: 1, ..memory }.peak(), 1 + 4 + 8 + 4 + 7 + 34);
     }
 
     #[test]

@@ -4,7 +4,9 @@ mod memory;
 
 use std::fmt::Write as _;
 
-use crate::config::{Algorithm, ConfigError, Corpus, Eval, GrpoStage, PretrainStage, Problems, RunFile, Stage};
+use crate::config::{
+    Algorithm, ConfigError, Corpus, Eval, GrpoStage, OldLogprobs, PretrainStage, Problems, RunFile, Stage,
+};
 
 pub use memory::{Memory, ModelShape, readable_bytes};
 
@@ -47,7 +49,7 @@ impl Plan {
             }
             describe_common(&mut text, stage);
             if let Some(shape) = &shape {
-                let memory = Memory::of(stage, shape, file.resolved.run.dtype, prompt_tokens);
+                let memory = Memory::of(stage, shape, &file.resolved.run, prompt_tokens);
                 describe_memory(&mut text, &memory, shape, prompt_tokens);
             }
         }
@@ -168,7 +170,14 @@ fn objective(algorithm: &Algorithm) -> String {
         (true, 0) => " from the policy at the start".to_owned(),
         (true, steps) => format!(" from a reference renewed every {steps} steps"),
     };
-    format!("clip to [1 - {low}, 1 + {high}], KL weight {}{reference}", algorithm.kl_beta)
+    let recomputed = match (algorithm.old_logprobs, algorithm.importance_cap) {
+        (OldLogprobs::Sampler, _) => String::new(),
+        (OldLogprobs::Recompute, None) => ", old log-probabilities recomputed".to_owned(),
+        (OldLogprobs::Recompute, Some(cap)) => {
+            format!(", old log-probabilities recomputed, importance weights up to {cap}")
+        }
+    };
+    format!("clip to [1 - {low}, 1 + {high}], KL weight {}{reference}{recomputed}", algorithm.kl_beta)
 }
 
 fn evaluation(eval: &Eval) -> String {
@@ -213,6 +222,7 @@ fn describe_memory(text: &mut String, memory: &Memory, shape: &ModelShape, promp
         ),
     );
     let parts = [
+        ("program", memory.program),
         ("weights", memory.weights),
         ("optimiser", memory.optimizer),
         ("reference", memory.reference),
@@ -220,6 +230,7 @@ fn describe_memory(text: &mut String, memory: &Memory, shape: &ModelShape, promp
         ("activations", memory.activations),
         ("logits", memory.logits),
         ("KV cache", memory.kv_cache),
+        ("kept by the allocator", memory.kept),
     ];
     let parts: Vec<String> = parts.iter().map(|(name, bytes)| format!("{name} {}", readable_bytes(*bytes))).collect();
     line(text, "", parts.join(", "));

@@ -57,7 +57,9 @@ fn load(text: &str, overrides: &[&str]) -> RunFile {
 
 #[test]
 fn a_plan_says_what_will_be_done() {
-    let plan = Plan::new(&load(RUN, &["stage.grpo.minibatches=4"]), Some(MODEL), 50).unwrap().to_string();
+    let recompute = ["stage.grpo.old_logprobs=recompute", "stage.grpo.importance_cap=2.5"];
+    let file = load(RUN, &["stage.grpo.minibatches=4", recompute[0], recompute[1]]);
+    let plan = Plan::new(&file, Some(MODEL), 50).unwrap().to_string();
     for part in [
         "run folder   /runs/a",
         "stage 1 of 1: grpo (kind grpo)",
@@ -70,6 +72,7 @@ fn a_plan_says_what_will_be_done() {
         "every 20 steps and at the end, the newest 2 kept",
         "context 512 tokens",
         "estimate, prompts of 50 tokens",
+        "old log-probabilities recomputed, importance weights up to 2.5",
     ] {
         assert!(plan.contains(part), "no `{part}` in\n{plan}");
     }
@@ -79,18 +82,28 @@ fn a_plan_says_what_will_be_done() {
 #[test]
 fn memory_follows_from_sizes() {
     let file = load(RUN, &[]);
-    let memory = Memory::of(&file.resolved.stages[0], &MODEL, file.resolved.run.dtype, 50);
+    let of = |file: &RunFile| Memory::of(&file.resolved.stages[0], &MODEL, &file.resolved.run, 50);
+    let memory = of(&file);
     let n = 512 * 128 + 4 * (2 * 128 * 128 + 2 * 128 * 64 + 128 + 2 * 64 + 3 * 128 * 352 + 2 * 128) + 128;
     assert_eq!(MODEL.n_parameters(), n);
     assert_eq!((memory.weights, memory.gradients, memory.optimizer, memory.reference), (8 * n, 4 * n, 8 * n, 8 * n));
-    assert_eq!(memory.kv_cache, 32 * (100 + 50) * 2 * 4 * 2 * 32 * 4);
-    let per_token = 4 * (8 * 128 + 4 * 32 * (4 + 2 * 2) + 4 * 32 + 5 * 352);
-    assert_eq!(memory.activations, 3400 * per_token * 4 + 150 * 150 * 4);
-    assert_eq!(memory.logits, 12 * 512 * 3400);
-    let file = load(RUN, &["run.dtype=bfloat16", "stage.grpo.kl_beta=0", "stage.grpo.micro_batch_tokens=1"]);
-    let half = Memory::of(&file.resolved.stages[0], &MODEL, file.resolved.run.dtype, 50);
+    // 150 positions in steps of 64, and one of the eight tensors a second time.
+    let keys = 32 * 192 * 2 * 4 * 2 * 32 * 4;
+    assert_eq!(memory.kv_cache, keys + keys / 8);
+    let block = 4 * (8 * 128 + 4 * 32 * (4 + 2 * 2) + 4 * 32 + 5 * 352);
+    let (mask, head) = (150 * 150 * 4, 4 * 128 * 4);
+    assert_eq!(memory.activations, 3400 * (4 * block + block + head) + mask);
+    assert_eq!(memory.logits, 20 * 512 * 3400);
+    assert_eq!(memory.kept, memory.kv_cache + memory.activations + memory.logits);
+    let blocks = of(&load(RUN, &["stage.grpo.checkpointing=blocks"]));
+    assert_eq!(blocks.activations, 3400 * (4 * 128 * 4 + block + block + head) + mask);
+    let file = load(
+        RUN,
+        &["run.dtype=bfloat16", "run.device=cuda", "stage.grpo.kl_beta=0", "stage.grpo.micro_batch_tokens=1"],
+    );
+    let half = of(&file);
     assert_eq!((half.weights, half.reference, half.kv_cache), (6 * n, 0, memory.kv_cache / 2));
-    assert_eq!(half.logits, 12 * 512 * 150);
+    assert_eq!((half.logits, half.kept), (20 * 512 * 150, 0));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{Model, RunContext, StageError};
 use crate::run::{StagedFolder, lines};
 use crate::telemetry::curves::Curves;
 use crate::telemetry::report::StageSummary;
-use crate::telemetry::{EvalRow, MetricsRow, Summary};
+use crate::telemetry::{EvalRow, MetricsRow, Summary, TimeTable};
 
 /// Writes `final/`, `curves.svg`, `report.md` and, last, `summary.json`, and shows the table.
 ///
@@ -25,7 +25,7 @@ pub fn finish(context: &RunContext, model: &Model) -> Result<(), StageError> {
         context.settings.stages.iter().map(|stage| stage_summary(stage.name(), stage.steps(), &evals)).collect();
     let seed = context.settings.run.seed;
     let summary = Summary::new(directory.info(), seed, context.wall_seconds(), context.num_tokens, stages);
-    summary.write(directory.path(), &title)?;
+    summary.write(directory.path(), &title, &TimeTable::of(&metrics))?;
     context.progress.finish()?;
     if let Some(table) = summary.table() {
         context.progress.say(&table);

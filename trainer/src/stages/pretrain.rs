@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use policy::{ModelConfig, PackedBatch, Policy, TokenStats, backward_in_chunks, random_parameters};
+use policy::{ModelConfig, PackedBatch, Policy, TokenStats, Weights, backward_in_chunks, random_parameters};
 use rayon::prelude::*;
 use rollout::Tokenizer;
 use serde_json::{Map, Value, json};
@@ -16,9 +16,10 @@ use crate::config::{Architecture, Corpus, PretrainStage};
 use crate::data::bpe::{self, END_OF_TEXT_ID};
 use crate::data::text::{Rows, Text};
 use crate::optim::{AdamW, Schedule, clip_grad_norm};
+use crate::plan::ModelShape;
 use crate::run::{Checkpoint, CheckpointWriter, FileError, StagedFolder, TrainerState, atomic};
 use crate::telemetry::metrics::names;
-use crate::telemetry::{MetricsRow, StepMetrics};
+use crate::telemetry::{MetricsRow, StepMetrics, Stopwatch, UpdateSeconds, flops};
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 
@@ -46,7 +47,11 @@ pub fn run(
         let mut metrics = learner.step(step, &rows)?;
         context.num_tokens += settings.batch_tokens;
         metrics.set(names::NUM_TOKENS, context.num_tokens as f64);
-        metrics.set(names::STEP_TIME, began.elapsed().as_secs_f64());
+        let step_time = began.elapsed().as_secs_f64();
+        let parts = [names::TIMING_FORWARD, names::TIMING_BACKWARD, names::TIMING_OPTIMIZER];
+        let parts: f64 = parts.iter().filter_map(|name| metrics.get(name)).sum();
+        metrics.set(names::TIMING_OTHER, step_time - parts);
+        metrics.set(names::STEP_TIME, step_time);
         context.log_metrics(&MetricsRow { stage: settings.name.clone(), step, metrics: metrics.clone() })?;
         context.progress.step_done(step, &metrics)?;
         let ends = step == settings.steps;
@@ -99,32 +104,42 @@ impl<'a> Learner<'a> {
             (first_row..first_row + n_rows).into_par_iter().map(|row| rows.row(row)).collect::<Result<_, _>>()?;
         let rows_at_once = (settings.micro_batch_tokens / settings.seq_len).max(1) as usize;
         let clock = Instant::now();
+        let mut seconds = UpdateSeconds::default();
         self.optimizer.zero_grad();
-        let mut loss = 0.0;
-        for rows in batch.chunks(rows_at_once) {
-            loss += self.backward(rows, settings.batch_tokens);
-        }
+        let weights = self.model.policy.trainable_weights();
+        let backward = |rows: &[Vec<i64>]| self.backward(&weights, rows, settings.batch_tokens, &mut seconds);
+        let loss: f64 = batch.chunks(rows_at_once).map(backward).sum();
+        drop(weights);
         if !loss.is_finite() {
             return Err(StageError::NonFinite { step, what: NonFinite::TextLoss { value: loss } });
         }
+        let mut watch = Stopwatch::start(self.model.policy.device());
         let grad_norm = clip_grad_norm(self.model.policy.parameters(), settings.optimizer.clip_norm())
             .map_err(|error| StageError::NonFinite { step, what: error.into() })?;
         let learning_rate = self.schedule.lr(step - 1);
         self.optimizer.step(learning_rate);
-        Ok(StepMetrics::from([
+        seconds.optimizer += watch.lap();
+        let elapsed = clock.elapsed().as_secs_f64();
+        let shape = ModelShape::of_config(self.model.policy.config());
+        let forward = batch.len() as f64 * flops::text(&shape, settings.seq_len as usize);
+        let mut metrics = StepMetrics::from([
             (names::LOSS, loss),
             (names::GRAD_NORM, grad_norm),
             (names::LEARNING_RATE, learning_rate),
-            ("training/tokens_per_second", settings.batch_tokens as f64 / clock.elapsed().as_secs_f64()),
-        ]))
+            (names::TRAINING_TOKENS_PER_SECOND, settings.batch_tokens as f64 / elapsed),
+            (names::TRAINING_FLOPS, forward * (1.0 + flops::BACKWARD) / elapsed),
+        ]);
+        metrics.extend(seconds.metrics());
+        Ok(metrics)
     }
 
     /// Adds the gradient of the mean loss over `n_tokens`, of which these rows are a part; gives back that part, in nats.
-    fn backward(&self, rows: &[Vec<i64>], n_tokens: u64) -> f64 {
+    fn backward(&self, weights: &Weights, rows: &[Vec<i64>], n_tokens: u64, seconds: &mut UpdateSeconds) -> f64 {
         let policy = &self.model.policy;
         let batch = PackedBatch::text(rows, policy.device());
-        let weights = policy.trainable_weights();
-        let tape = policy.forward(&weights, &batch);
+        let mut watch = Stopwatch::start(policy.device());
+        let tape = policy.forward(weights, &batch);
+        seconds.forward += watch.lap();
         let mut total = 0.0;
         let loss = |_: i64, chunk: &TokenStats| {
             let loss = -chunk.logprobs.sum(Kind::Float) / n_tokens as f64;
@@ -133,6 +148,7 @@ impl<'a> Learner<'a> {
         };
         let chunk = self.settings.logits_chunk_tokens as i64;
         backward_in_chunks(tape, weights.head(), batch.targets(), 1.0, chunk, loss).expect("this loss has no error");
+        seconds.backward += watch.lap();
         total
     }
 

@@ -41,6 +41,44 @@ pub mod names {
     pub const LOGPROB_GAP_MAX: &str = "logprob_gap/max";
     /// Completion tokens sampled in a second of sampling.
     pub const TOKENS_PER_SECOND: &str = "sampling/tokens_per_second";
+    /// Matrix operations of sampling in a second of it.
+    pub const SAMPLING_FLOPS: &str = "sampling/flops_per_second";
+    /// Tokens that go forward and backward in a second of updating.
+    pub const TRAINING_TOKENS_PER_SECOND: &str = "training/tokens_per_second";
+    /// Matrix operations of the updates in a second of them.
+    pub const TRAINING_FLOPS: &str = "training/flops_per_second";
+    /// Matrix operations of a step, all passes, in a second of it.
+    pub const FLOPS: &str = "flops_per_second";
+    /// Seconds of encoding prompts.
+    pub const TIMING_PREFILL: &str = "timing/prefill";
+    /// Seconds of the network in decoding.
+    pub const TIMING_DECODE_NETWORK: &str = "timing/decode_network";
+    /// Seconds of choosing tokens.
+    pub const TIMING_DECODE_DRAW: &str = "timing/decode_draw";
+    /// Seconds of finding what has ended, and of its text.
+    pub const TIMING_DECODE_TEXT: &str = "timing/decode_text";
+    /// Seconds in which an engine waited for the last one.
+    pub const TIMING_IDLE: &str = "timing/idle";
+    /// Seconds of judging that a step waited for.
+    pub const TIMING_REWARD: &str = "timing/reward";
+    /// Seconds of judging while sampling went on: no part of the step's time.
+    pub const TIMING_REWARD_BESIDE: &str = "timing/reward_beside";
+    /// Seconds of the reference policy.
+    pub const TIMING_REFERENCE: &str = "timing/reference";
+    /// Seconds of computing log pi_old again.
+    pub const TIMING_OLD_LOGPROBS: &str = "timing/old_logprobs";
+    /// Seconds of forward passes of updates.
+    pub const TIMING_FORWARD: &str = "timing/forward";
+    /// Seconds of the head, and of backward passes.
+    pub const TIMING_BACKWARD: &str = "timing/backward";
+    /// Seconds of clipping and of the optimiser.
+    pub const TIMING_OPTIMIZER: &str = "timing/optimizer";
+    /// Seconds of a step that are none of its parts.
+    pub const TIMING_OTHER: &str = "timing/other";
+    /// Seconds of evaluations since the row before: no part of a step.
+    pub const TIMING_EVALUATION: &str = "timing/evaluation";
+    /// Seconds of checkpoints since the row before: no part of a step.
+    pub const TIMING_CHECKPOINT: &str = "timing/checkpoint";
 }
 
 /// Named numbers of one step, in the order they were set. A number that does not exist (the standard deviation of one

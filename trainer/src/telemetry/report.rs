@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::format::{duration, thousands};
 use super::statistics::{mean, std};
+use super::table;
+use super::time_table::TimeTable;
 use crate::run::atomic::{self, FileError};
 use crate::run::{Machine, RunInfo};
 
@@ -179,22 +181,7 @@ impl Summary {
     /// The closing table for a terminal; `None` without both evaluations.
     pub fn table(&self) -> Option<String> {
         let rows = self.rows()?;
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths = [width(0), width(1), width(2)];
-        let line = |row: &[String; 3]| {
-            format!(
-                "{:<w0$}   {:>w1$}   {:>w2$}",
-                row[0],
-                row[1],
-                row[2],
-                w0 = widths[0],
-                w1 = widths[1],
-                w2 = widths[2]
-            )
-        };
-        let rule = "─".repeat(widths.iter().sum::<usize>() + 6);
-        let body: Vec<String> = rows[1..].iter().map(line).collect();
-        Some(format!("{}\n{rule}\n{}", line(&rows[0]), body.join("\n")))
+        Some(table::text(&rows))
     }
 
     /// Head and body of the table; the first column names the figure.
@@ -210,16 +197,11 @@ impl Summary {
         ])
     }
 
-    /// `report.md`: table, picture, and what is needed to do it again.
-    pub fn markdown(&self, title: &str) -> String {
+    /// `report.md`: table, picture, what is needed to do it again, and where the time went.
+    pub fn markdown(&self, title: &str, times: &[TimeTable]) -> String {
         let mut text = format!("# {title}\n\n");
         if let Some(rows) = self.rows() {
-            for (row_idx, row) in rows.iter().enumerate() {
-                text += &format!("| {} | {} | {} |\n", row[0].trim(), row[1], row[2]);
-                if row_idx == 0 {
-                    text += "|---|---:|---:|\n";
-                }
-            }
+            text += &table::markdown(&rows);
             text += "\n";
         }
         text += "![Training curves](curves.svg)\n\n";
@@ -237,6 +219,9 @@ impl Summary {
         for (name, value) in facts {
             text += &format!("- {name}: {value}\n");
         }
+        for table in times {
+            text += &format!("\n{}", table.markdown());
+        }
         text
     }
 
@@ -244,8 +229,8 @@ impl Summary {
     ///
     /// # Errors
     /// The path and the system's error.
-    pub fn write(&self, run: &Path, title: &str) -> Result<(), FileError> {
-        atomic::write_file(&run.join("report.md"), self.markdown(title).as_bytes())?;
+    pub fn write(&self, run: &Path, title: &str, times: &[TimeTable]) -> Result<(), FileError> {
+        atomic::write_file(&run.join("report.md"), self.markdown(title, times).as_bytes())?;
         let text = serde_json::to_string_pretty(self).expect("strings and numbers serialise");
         atomic::write_file(&run.join("summary.json"), (text + "\n").as_bytes())
     }

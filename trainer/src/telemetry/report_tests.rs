@@ -89,7 +89,7 @@ mean completion tokens           48.2          97.6";
 
 #[test]
 fn the_report_shows_table_picture_and_origin() {
-    let text = summary().markdown("r1_zero");
+    let text = summary().markdown("r1_zero", &[]);
     for part in [
         "# r1_zero\n",
         "| 1,024 held-out problems | before | after |\n|---|---:|---:|\n| pass@1 | 0.204 | 0.812 |\n",
@@ -108,7 +108,7 @@ fn the_report_shows_table_picture_and_origin() {
 #[test]
 fn the_summary_has_the_promised_keys() {
     let folder = tempfile::tempdir().unwrap();
-    summary().write(folder.path(), "r1_zero").unwrap();
+    summary().write(folder.path(), "r1_zero", &[]).unwrap();
     let text = std::fs::read_to_string(folder.path().join("summary.json")).unwrap();
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["before"]["pass_at_1"], 0.2041);

@@ -112,6 +112,10 @@ fn values_that_mean_nothing_are_refused() {
         ("grpo.minibatches = 7", "32 * 16 = 512 completions"),
         ("grpo.updates_per_batch = 0", "0 would learn nothing"),
         ("grpo.micro_batch_tokens = 0", "`micro_batch_tokens` is 0"),
+        ("grpo = { old_logprobs = 'recompute', importance_cap = 0.5 }", "expected a finite number, 1 or more"),
+        ("grpo = { old_logprobs = 'recompute', importance_cap = inf }", "`importance_cap` is inf"),
+        ("grpo.old_logprobs = 'samplr'", "did you mean `sampler`?"),
+        ("grpo.checkpointing = 'block'", "did you mean `blocks`?"),
         ("grpo.logits_chunk_tokens = 0", "`logits_chunk_tokens` is 0"),
     ];
     check_rows(&rows);

@@ -34,9 +34,26 @@ error: unknown key `beta`
   --> configs/a.toml:10:1
    |
 10 | beta = 0.04
-   | ^^^^ expected `clip_epsilon`, `clip_epsilon_high`, `kl_beta`, `reference_refresh_steps`, `minibatches`, `updates_per_batch`, `aggregation`, `advantage_scale`, `reward_combination`, `micro_batch_tokens` or `logits_chunk_tokens`
+   | ^^^^ expected `clip_epsilon`, `clip_epsilon_high`, `kl_beta`, `reference_refresh_steps`, `minibatches`, `updates_per_batch`, `old_logprobs`, `importance_cap`, `aggregation`, `advantage_scale`, `reward_combination`, `micro_batch_tokens`, `logits_chunk_tokens` or `checkpointing`
    |
    = help: it is called `kl_beta` here, in [stage.grpo]
+"#,
+    );
+}
+
+#[test]
+fn keys_that_contradict_each_other() {
+    check(
+        &format!("{LEAST}[stage.grpo]\nimportance_cap = 2.0\n"),
+        &[],
+        r#"
+error: `importance_cap` is set, but `old_logprobs` is "sampler"
+  --> configs/a.toml:10:18
+   |
+10 | importance_cap = 2.0
+   |                  ^^^ the weight would be 1 by definition
+   |
+   = help: without recomputed log-probabilities there is no ratio of the trainer's to the sampler's: set `old_logprobs` to "recompute", or take `importance_cap` out
 "#,
     );
 }

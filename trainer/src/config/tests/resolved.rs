@@ -50,6 +50,8 @@ fn the_resolved_file_means_the_same_run() {
         "stage.rollout.stop_token_ids=[3, 4]",
         "stage.rewards.countdown.partial=0.05",
         "stage.grpo.clip_epsilon_high=0.28",
+        "stage.grpo.old_logprobs=recompute",
+        "stage.grpo.importance_cap=2.0",
         "stage.grpo.aggregation=constant",
         "stage.grpo.advantage_scale=none",
         "stage.optimizer.schedule=cosine",
@@ -83,7 +85,14 @@ fn what_changes_results_changes_the_identity() {
         assert_eq!(before == after, same, "{change}");
     };
     let cosine = LEAST.replace("optimizer.learning_rate", "optimizer.schedule = 'cosine'\noptimizer.learning_rate");
-    for change in ["run.dir=x", "run.threads=2", "run.device=cpu", "stage.checkpoint.keep=9", "stage.steps=11"] {
+    for change in [
+        "run.dir=x",
+        "run.threads=2",
+        "run.device=cpu",
+        "stage.checkpoint.keep=9",
+        "stage.steps=11",
+        "stage.grpo.checkpointing=blocks",
+    ] {
         check(LEAST, change, true);
     }
     check(LEAST_PRETRAIN, "stage.output=x", true);
@@ -95,6 +104,7 @@ fn what_changes_results_changes_the_identity() {
         "stage.rollout.group_size=8",
         "stage.rewards.format.weight=2",
         "stage.eval.problems=x.jsonl",
+        "stage.grpo.old_logprobs=recompute",
         "stage.optimizer.learning_rate=2e-3",
     ] {
         check(LEAST, change, false);

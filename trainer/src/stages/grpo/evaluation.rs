@@ -6,7 +6,8 @@ use rewards::{CompletionView, JudgedGroup, Problem};
 use rollout::{Generator, Group, SamplingParams, Template};
 
 use super::super::{RunContext, StageError};
-use super::learner::{Learner, template, view};
+use super::judging::view;
+use super::learner::{Learner, template};
 use super::sampling::prompts;
 use crate::address::{self, Purpose};
 use crate::config::{Eval, GrpoStage};

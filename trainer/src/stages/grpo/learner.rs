@@ -3,18 +3,20 @@
 use std::time::Instant;
 
 use policy::{Policy, ReferencePolicy};
-use rewards::{CompletionView, JudgedGroup, Judgement, Problem};
-use rollout::{Completion, Group, StopReason, Template, Tokenizer};
+use rewards::{Judgement, Problem};
+use rollout::{Group, Template, Tokenizer};
 
 use super::super::{Model, NonFinite, StageError};
+use super::judging::{Judged, Panel};
 use super::report::{Seconds, StepRecord};
-use super::update::UpdateReport;
+use super::update::{Batch, UpdateReport};
 use crate::address::{self, Purpose};
 use crate::config::{self, GrpoStage};
 use crate::data::Questions;
 use crate::grpo::{Trajectory, split};
 use crate::judges::{Judges, advantages_of};
 use crate::optim::{AdamW, AdamWConfig, DecayScope, Schedule};
+use crate::plan::ModelShape;
 use crate::scoring::Needs;
 use crate::telemetry::Progress;
 
@@ -26,6 +28,13 @@ pub(super) struct ScoredGroup {
     pub(super) judgements: Vec<Judgement>,
     /// Of each completion, where a reward asks for it; else empty.
     pub(super) thinking_tokens: Vec<usize>,
+}
+
+impl ScoredGroup {
+    fn new((problem, judged): (Problem, Judged)) -> Self {
+        let Judged { group, judgements, thinking_tokens } = judged;
+        Self { problem, group, judgements, thinking_tokens }
+    }
 }
 
 /// A step that could not be finished.
@@ -57,6 +66,7 @@ pub(super) struct Learner<'a> {
     pub(super) optimizer: AdamW,
     pub(super) schedule: Schedule,
     pub(super) judges: Judges,
+    pub(super) shape: ModelShape,
     questions: Questions,
 }
 
@@ -70,6 +80,7 @@ impl<'a> Learner<'a> {
             reference_step: 0,
             optimizer: AdamW::new(policy.parameters(), adamw(&settings.optimizer)),
             schedule: schedule(&settings.optimizer, settings.steps),
+            shape: ModelShape::of_config(policy.config()),
             settings,
             seed,
             stage_idx,
@@ -89,40 +100,56 @@ impl<'a> Learner<'a> {
         let mut seconds = Seconds::default();
         self.refresh_reference(step);
         let questions = self.questions(step)?; // D_b, Algorithm 1 line 4
-        let clock = Instant::now();
-        let groups = self.sample(step, &questions, progress)?; // {o_i} from π_old = π_θ, lines 5 and 6
-        seconds.sampling = clock.elapsed().as_secs_f64();
-        let clock = Instant::now();
-        refuse_non_finite(step, &questions, &groups)?;
-        let scored = self.judge(step, questions, groups); // r_i, line 7
-        seconds.reward = clock.elapsed().as_secs_f64();
+        // {o_i} from π_old = π_θ, lines 5 and 6; beside it r_i, line 7
+        let panel = Panel { judges: &self.judges, tokenizer: &self.tokenizer, problems: &questions, step };
+        let (engines, judged, times) =
+            panel.judge_while(|hand_over| self.sample(step, &questions, progress, hand_over))?;
+        (seconds.engines, seconds.judging) = (engines, times);
+        refuse_non_finite(step, &questions, &judged)?;
+        let scored: Vec<ScoredGroup> = questions.into_iter().zip(judged).map(ScoredGroup::new).collect();
         let trajectories = trajectories(&scored, &settings.grpo); // Â_i, line 8
         if let Some(failure) = self.judges.failure() {
             let record = self.record(scored, trajectories, UpdateReport::default(), seconds);
             return Err(Box::new(StepFailure { error: StageError::Judge { step, failure }, record: Some(record) }));
         }
-        let clock = Instant::now();
-        let ref_logprobs = self.ref_logprobs(&scored, &trajectories); // log π_ref
-        seconds.reference = clock.elapsed().as_secs_f64();
-        let clock = Instant::now();
-        let mut report = UpdateReport::default();
         let order = self.order(step, trajectories.len());
         let minibatches = split(&order, settings.grpo.minibatches as usize).map_err(StageError::from)?;
-        progress.begin_update(settings.grpo.updates_per_step());
-        let mut updates =
-            minibatches.iter().flat_map(|m| std::iter::repeat_n(m, settings.grpo.updates_per_batch as usize));
-        let updated = updates.try_for_each(|minibatch| {
-            // μ updates of Eq. 3, lines 9 and 10
-            self.update(step, &scored, &trajectories, minibatch, ref_logprobs.as_deref(), &mut report)?;
-            progress.update(report.n_updates);
-            Ok(())
-        });
+        let mut report = UpdateReport::default();
+        let clock = Instant::now();
+        let ref_logprobs = self.ref_logprobs(&scored, &trajectories, &mut report.logprob_flops); // log π_ref
+        seconds.reference = clock.elapsed().as_secs_f64();
+        let clock = Instant::now();
+        let flops = &mut report.logprob_flops;
+        let old_logprobs = self.old_logprobs(&scored, &trajectories, &minibatches, flops); // log π_old
+        seconds.old_logprobs = clock.elapsed().as_secs_f64();
+        let clock = Instant::now();
+        let batch = Batch { scored: &scored, trajectories: &trajectories, old_logprobs, ref_logprobs };
+        let updated = self.updates(step, &batch, &minibatches, progress, &mut report); // lines 9 and 10
         seconds.update = clock.elapsed().as_secs_f64();
         let record = self.record(scored, trajectories, report, seconds);
         match updated {
             Ok(()) => Ok(record),
             Err(error) => Err(Box::new(StepFailure { error, record: Some(record) })),
         }
+    }
+
+    /// μ updates of Eq. 3 on each minibatch.
+    fn updates(
+        &mut self,
+        step: u64,
+        batch: &Batch,
+        minibatches: &[Vec<usize>],
+        progress: &Progress,
+        report: &mut UpdateReport,
+    ) -> Result<(), StageError> {
+        let settings = &self.settings.grpo;
+        progress.begin_update(settings.updates_per_step());
+        let n_times = settings.updates_per_batch as usize;
+        for minibatch in minibatches.iter().flat_map(|minibatch| std::iter::repeat_n(minibatch, n_times)) {
+            self.update(step, batch, minibatch, report)?;
+            progress.update(report.n_updates);
+        }
+        Ok(())
     }
 
     fn record(
@@ -141,7 +168,19 @@ impl<'a> Learner<'a> {
         let (accuracy, format) = (share(Judges::is_right), share(Judges::keeps_format));
         let kl_beta = self.settings.grpo.kl_beta;
         let keeps_ids = Needs::of(&self.settings.rewards).token_ids();
-        StepRecord { scored, trajectories, report, seconds, kl_beta, accuracy, format, keeps_ids }
+        let (shape, importance_cap) = (self.shape, self.settings.grpo.importance_cap);
+        StepRecord {
+            scored,
+            trajectories,
+            report,
+            seconds,
+            shape,
+            kl_beta,
+            importance_cap,
+            accuracy,
+            format,
+            keeps_ids,
+        }
     }
 
     /// π_ref ← π_θ where the schedule says so (DeepSeek-R1: every 400 steps of its own counting).
@@ -157,34 +196,6 @@ impl<'a> Learner<'a> {
     pub(super) fn questions(&self, step: u64) -> Result<Vec<Problem>, StageError> {
         let n = self.settings.rollout.prompts_per_step;
         Ok(self.questions.questions((step - 1) * n, n)?)
-    }
-
-    /// Judges every group, groups side by side.
-    fn judge(&self, step: u64, problems: Vec<Problem>, groups: Vec<Group>) -> Vec<ScoredGroup> {
-        let counts = |group: &Group| -> Vec<usize> {
-            group.completions.iter().map(|c| self.tokenizer.tokens_until(&c.ids, "</think>")).collect()
-        };
-        let thinking_tokens: Vec<Vec<usize>> = if self.judges.rubric().uses("thinking_tokens") {
-            groups.iter().map(counts).collect()
-        } else {
-            vec![Vec::new(); groups.len()]
-        };
-        let views: Vec<Vec<CompletionView>> = (groups.iter().zip(&thinking_tokens))
-            .map(|(group, thoughts)| {
-                let one = |(row, completion)| view(group, completion, thoughts.get(row).copied());
-                group.completions.iter().enumerate().map(one).collect()
-            })
-            .collect();
-        let pairs: Vec<JudgedGroup> = problems.iter().zip(&views).map(|(p, views)| (p, views.as_slice())).collect();
-        let judgements = self.judges.rubric().judge_batch(&pairs, step);
-        let parts = problems.into_iter().zip(groups).zip(judgements).zip(thinking_tokens);
-        let scored = |(((problem, group), judgements), thinking_tokens)| ScoredGroup {
-            problem,
-            group,
-            judgements,
-            thinking_tokens,
-        };
-        parts.map(scored).collect()
     }
 
     /// The order in which a rollout's trajectories fall into minibatches: random, addressed by the step.
@@ -203,9 +214,9 @@ impl<'a> Learner<'a> {
 }
 
 /// Weights that are no numbers any more show first in what they sample.
-fn refuse_non_finite(step: u64, questions: &[Problem], groups: &[Group]) -> Result<(), StageError> {
-    for (group_idx, (problem, group)) in questions.iter().zip(groups).enumerate() {
-        for (row, completion) in group.completions.iter().enumerate() {
+fn refuse_non_finite(step: u64, questions: &[Problem], judged: &[Judged]) -> Result<(), StageError> {
+    for (group_idx, (problem, judged)) in questions.iter().zip(judged).enumerate() {
+        for (row, completion) in judged.group.completions.iter().enumerate() {
             if let Some(&value) = completion.logprobs.iter().find(|value| !value.is_finite()) {
                 let what = NonFinite::Sampled { group: group_idx, row, problem_id: problem.id.clone(), value };
                 return Err(StageError::NonFinite { step, what });
@@ -213,23 +224,6 @@ fn refuse_non_finite(step: u64, questions: &[Problem], groups: &[Group]) -> Resu
         }
     }
     Ok(())
-}
-
-/// A completion as the judges see it.
-pub(super) fn view<'a>(
-    group: &'a Group,
-    completion: &'a Completion,
-    n_thinking_tokens: Option<usize>,
-) -> CompletionView<'a> {
-    let truncated = completion.stop_reason == StopReason::MaxTokens;
-    let view = CompletionView::new(&completion.text, completion.ids.len(), truncated)
-        .with_prompt(&group.prompt.text)
-        .with_token_ids(&completion.ids)
-        .with_think_prefilled(group.prompt.text.trim_end().ends_with("<think>"));
-    match n_thinking_tokens {
-        Some(n) => view.with_thinking_tokens(n),
-        None => view,
-    }
 }
 
 /// Group-relative advantages, spread over the completions of all groups in order.
@@ -244,7 +238,7 @@ fn trajectories(scored: &[ScoredGroup], settings: &config::Algorithm) -> Vec<Tra
             trajectories.push(Trajectory {
                 prompt_idx,
                 ids: completion.ids.clone(),
-                old_logprobs: completion.logprobs.clone(),
+                sampler_logprobs: completion.logprobs.clone(),
                 reward: judgement.reward,
                 advantage,
             });

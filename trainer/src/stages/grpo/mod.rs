@@ -1,6 +1,7 @@
 //! A stage of kind `grpo`: steps, evaluations, checkpoints and logs around [`Learner::step`].
 
 mod evaluation;
+mod judging;
 pub(super) mod learner;
 mod report;
 mod sampling;
@@ -18,6 +19,7 @@ use evaluation::HeldOut;
 pub(crate) use learner::template;
 use learner::{Learner, StepFailure};
 pub(super) use learner::{adamw, schedule};
+use report::Between;
 
 /// Runs the stage to its end, or until the user asks to stop (then there is no checkpoint of the last step to give back).
 ///
@@ -43,8 +45,9 @@ pub fn run(
         None => 1,
     };
     learner.check_first_prompts(first)?;
+    let mut between = Between::default();
     if let Some(held_out) = held_out.as_ref().filter(|_| first == 1) {
-        held_out.evaluate(context, &learner, 0)?;
+        timed(&mut between.evaluation, || held_out.evaluate(context, &learner, 0))?;
     }
     let mut last = resumed;
     for step in first..=settings.steps {
@@ -56,9 +59,9 @@ pub fn run(
                 return Err(keep_what_is_good(&learner, context, step, failure, unsaved)?);
             }
         };
+        let step_time = began.elapsed().as_secs_f64();
         context.num_tokens += record.n_tokens();
-        let mut metrics = record.metrics(context.num_tokens);
-        metrics.set("step_time", began.elapsed().as_secs_f64());
+        let metrics = record.metrics(context.num_tokens, step_time, std::mem::take(&mut between));
         completions::write(context.directory.path(), &settings.name, step, &record.rows(step))?;
         context.log_metrics(&MetricsRow { stage: settings.name.clone(), step, metrics: metrics.clone() })?;
         context.progress.step_done(step, &metrics)?;
@@ -66,11 +69,11 @@ pub fn run(
         let due = |every: u64| every > 0 && step % every == 0;
         let ends = step == settings.steps;
         if let Some(held_out) = held_out.as_ref().filter(|held_out| ends || due(held_out.every_steps())) {
-            held_out.evaluate(context, &learner, step)?;
+            timed(&mut between.evaluation, || held_out.evaluate(context, &learner, step))?;
         }
         let stops = context.asked_to_stop() && !ends;
         if ends || stops || due(settings.checkpoint.every_steps) {
-            let checkpoint = learner.save(step, context)?;
+            let checkpoint = timed(&mut between.checkpoint, || learner.save(step, context))?;
             checkpoint.prune_older(settings.checkpoint.keep as usize)?;
             last = Some(checkpoint);
         }
@@ -79,6 +82,14 @@ pub fn run(
         }
     }
     Ok(last)
+}
+
+/// Does `work` and adds the time it took.
+fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> T) -> T {
+    let clock = Instant::now();
+    let result = work();
+    *seconds += clock.elapsed().as_secs_f64();
+    result
 }
 
 /// Before a run ends with an error in the middle of a step: writes the completions that led to it, and saves the steps

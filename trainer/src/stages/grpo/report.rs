@@ -1,21 +1,32 @@
 //! What a step leaves behind: its metrics under TRL's names, and every completion as a row.
 
-use rollout::StopReason;
+use rollout::{SamplingSeconds, StopReason};
 
+use super::judging::Times;
 use super::learner::ScoredGroup;
 use super::update::UpdateReport;
 use crate::grpo::Trajectory;
+use crate::plan::ModelShape;
 use crate::run::{CompletionRow, ComponentRow};
 use crate::telemetry::metrics::names;
-use crate::telemetry::{StepMetrics, statistics};
+use crate::telemetry::{StepMetrics, flops, statistics};
 
 /// Wall time of the parts of a step.
 #[derive(Debug, Default)]
 pub(super) struct Seconds {
-    pub(super) sampling: f64,
-    pub(super) reward: f64,
+    pub(super) judging: Times,
+    /// Of `judging.sampling`, what the engines did.
+    pub(super) engines: SamplingSeconds,
     pub(super) reference: f64,
+    pub(super) old_logprobs: f64,
     pub(super) update: f64,
+}
+
+/// What came between the step before and this one, in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Between {
+    pub(super) evaluation: f64,
+    pub(super) checkpoint: f64,
 }
 
 /// A finished step.
@@ -25,7 +36,10 @@ pub(super) struct StepRecord {
     pub(super) trajectories: Vec<Trajectory>,
     pub(super) report: UpdateReport,
     pub(super) seconds: Seconds,
+    /// Of the network, to count what was computed.
+    pub(super) shape: ModelShape,
     pub(super) kl_beta: f64,
+    pub(super) importance_cap: Option<f64>,
     /// Shares of right answers and of kept formats, where a reward says so.
     pub(super) accuracy: Option<f64>,
     pub(super) format: Option<f64>,
@@ -43,7 +57,8 @@ impl StepRecord {
     /// The step's line in metrics.jsonl.
     ///
     /// - `num_tokens`: since the start of the run, this step included
-    pub(super) fn metrics(&self, num_tokens: u64) -> StepMetrics {
+    /// - `step_time`: seconds of the whole step; `between`: of what came before it
+    pub(super) fn metrics(&self, num_tokens: u64, step_time: f64, between: Between) -> StepMetrics {
         let mut metrics = StepMetrics::new();
         metrics.set(names::NUM_TOKENS, num_tokens as f64);
         metrics.extend(self.lengths());
@@ -57,7 +72,9 @@ impl StepRecord {
             share.into_iter().for_each(|share| metrics.set(name, share));
         }
         metrics.extend(self.update_metrics());
-        metrics.extend(self.timing());
+        metrics.extend(self.rates(step_time));
+        metrics.extend(self.timing(step_time, between));
+        metrics.set(names::STEP_TIME, step_time);
         metrics
     }
 
@@ -138,19 +155,62 @@ impl StepRecord {
         if self.kl_beta != 0.0 {
             metrics.set(names::KL, stats.kl_mean());
         }
+        if self.importance_cap.is_some() {
+            metrics.set("importance/mean", stats.importance_mean());
+            metrics.set("importance/max", stats.importance_max);
+            metrics.set("importance/clipped_ratio", stats.importance_clipped_ratio());
+        }
         metrics
     }
 
-    fn timing(&self) -> StepMetrics {
-        let Seconds { sampling, reward, reference, update } = self.seconds;
+    /// What was computed in a second, of each part's own.
+    fn rates(&self, step_time: f64) -> StepMetrics {
         let n_sampled: usize = self.trajectories.iter().map(|t| t.ids.len()).sum();
+        let of = |scored: &ScoredGroup| {
+            let lengths: Vec<usize> = scored.group.completions.iter().map(|c| c.ids.len()).collect();
+            flops::sampling(&self.shape, scored.group.prompt.ids.len(), &lengths)
+        };
+        let sampling: f64 = self.scored.iter().map(of).sum();
+        let update = self.report.forward_flops * (1.0 + flops::BACKWARD);
+        let all = sampling + self.report.logprob_flops + update;
+        let per_second = |amount: f64, seconds: f64| amount / seconds.max(1e-9);
+        let seconds = &self.seconds;
         StepMetrics::from([
-            (names::TOKENS_PER_SECOND, n_sampled as f64 / sampling.max(1e-9)),
-            ("timing/sampling", sampling),
-            ("timing/reward", reward),
-            ("timing/reference", reference),
-            ("timing/update", update),
+            (names::TOKENS_PER_SECOND, per_second(n_sampled as f64, seconds.judging.sampling)),
+            (names::SAMPLING_FLOPS, per_second(sampling, seconds.judging.sampling)),
+            (names::TRAINING_TOKENS_PER_SECOND, per_second(self.report.n_tokens_computed as f64, seconds.update)),
+            (names::TRAINING_FLOPS, per_second(update, seconds.update)),
+            (names::FLOPS, per_second(all, step_time)),
         ])
+    }
+
+    /// Where the time of the step went. The parts that are not sums of others add up to `step_time`.
+    fn timing(&self, step_time: f64, between: Between) -> StepMetrics {
+        let Seconds { judging, engines, reference, old_logprobs, update } = self.seconds;
+        let SamplingSeconds { prefill, network, draw, text } = engines;
+        let idle = judging.sampling - (prefill + network + draw + text);
+        let parts = judging.sampling + judging.waited + reference + old_logprobs + self.report.seconds.sum();
+        let mut metrics = StepMetrics::from([
+            ("timing/sampling", judging.sampling),
+            (names::TIMING_PREFILL, prefill),
+            ("timing/decode", network + draw + text),
+            (names::TIMING_DECODE_NETWORK, network),
+            (names::TIMING_DECODE_DRAW, draw),
+            (names::TIMING_DECODE_TEXT, text),
+            (names::TIMING_IDLE, idle),
+            (names::TIMING_REWARD, judging.waited),
+            (names::TIMING_REWARD_BESIDE, judging.beside),
+            (names::TIMING_REFERENCE, reference),
+            (names::TIMING_OLD_LOGPROBS, old_logprobs),
+            ("timing/update", update),
+        ]);
+        metrics.extend(self.report.seconds.metrics());
+        metrics.extend(StepMetrics::from([
+            (names::TIMING_OTHER, step_time - parts),
+            (names::TIMING_EVALUATION, between.evaluation),
+            (names::TIMING_CHECKPOINT, between.checkpoint),
+        ]));
+        metrics
     }
 }
 

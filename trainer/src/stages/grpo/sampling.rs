@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use rewards::Problem;
-use rollout::{Generator, Group, Prompt, SamplingParams, Template, Tokenizer};
+use rollout::{Generator, Group, Prompt, SamplingParams, SamplingSeconds, Template, Tokenizer};
 
 use super::super::StageError;
 use super::learner::Learner;
@@ -12,13 +12,15 @@ use crate::config::Rollout;
 use crate::telemetry::Progress;
 
 impl Learner<'_> {
-    /// Samples G completions of each question from the policy as it stands.
+    /// Samples G completions of each question from the policy as it stands, and hands over each group by its number when it
+    /// has ended.
     pub(super) fn sample(
         &self,
         step: u64,
         questions: &[Problem],
         progress: &Progress,
-    ) -> Result<Vec<Group>, StageError> {
+        hand_over: &mut dyn FnMut(usize, Group),
+    ) -> Result<SamplingSeconds, StageError> {
         let settings = &self.settings.rollout;
         let prompts = prompts(questions, self.template(), &self.tokenizer)?;
         let params = self.sampling_params();
@@ -34,10 +36,13 @@ impl Learner<'_> {
         let stream = |group: usize, row: usize| {
             address::stream(seed, stage_idx, Purpose::Sampling, &[step, group as u64, row as u64])
         };
-        let groups = generator.generate(prompts, settings.group_size as usize, stream, |done| {
+        let on_progress = |done: rollout::Progress| {
             progress.rollout(done.n_completions as u64, done.n_tokens as f64 / clock.elapsed().as_secs_f64());
-        })?;
-        Ok(groups)
+        };
+        let on_group = |number: usize, completions| {
+            hand_over(number, Group { prompt: prompts[number].clone(), completions });
+        };
+        Ok(generator.generate_each(&prompts, settings.group_size as usize, stream, on_progress, on_group)?)
     }
 
     /// Samples nothing: makes sure, before the first step, that its prompts fit the model.

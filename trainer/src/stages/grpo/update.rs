@@ -1,14 +1,16 @@
 //! One update: micro-batches forward and backward, clipping, one step of the optimiser.
 
-use policy::{PackedBatch, SharedPrompt, TokenStats, backward_in_chunks};
+use policy::{PackedBatch, SharedPrompt, Tape, TokenStats, Weights, backward_in_chunks};
 use tch::{Kind, Tensor};
 
 use super::super::{NonFinite, StageError};
 use super::learner::{Learner, ScoredGroup};
+use crate::config::OldLogprobs;
 use crate::grpo::{
     LossError, LossStats, MicroBatch, Objective, TokenBatch, Trajectory, grpo_loss, micro_batches, token_weights,
 };
 use crate::optim::clip_grad_norm;
+use crate::telemetry::{Stopwatch, UpdateSeconds, flops};
 
 /// What the updates of a step were like.
 #[derive(Debug, Default)]
@@ -27,12 +29,41 @@ pub(super) struct UpdateReport {
     pub(super) grad_norm_sum: f64,
     pub(super) n_updates: u64,
     pub(super) learning_rate: f64,
+    /// Tokens that went forward and backward, a prompt once for each micro-batch it is in.
+    pub(super) n_tokens_computed: u64,
+    /// Matrix operations of the forward passes; those of the backward passes are [`flops::BACKWARD`] times as many.
+    pub(super) forward_flops: f64,
+    /// Matrix operations of the forward passes before the updates: of the reference, and of log π_old.
+    pub(super) logprob_flops: f64,
+    pub(super) seconds: UpdateSeconds,
+}
+
+/// What the updates of a step read.
+pub(super) struct Batch<'a> {
+    pub(super) scored: &'a [ScoredGroup],
+    pub(super) trajectories: &'a [Trajectory],
+    pub(super) old_logprobs: Old,
+    /// log π_ref of each trajectory's tokens, nats; none without a KL term.
+    pub(super) ref_logprobs: Option<Vec<Vec<f32>>>,
+}
+
+/// Where log π_old of an update comes from.
+pub(super) enum Old {
+    /// From the sampler.
+    Sampler,
+    /// From the forward pass of the update itself, which is the only one on these weights.
+    ThisPass,
+    /// From a forward pass before the first update: of each trajectory's tokens, nats; empty where there is no gradient.
+    Recomputed(Vec<Vec<f32>>),
 }
 
 /// A micro-batch on the device: the packed tokens, and per completion token what the loss needs beside them.
 struct Inputs {
     batch: PackedBatch,
-    old_logprobs: Tensor,
+    /// None where they are those of this pass.
+    old_logprobs: Option<Tensor>,
+    /// None where they are the old ones.
+    sampler_logprobs: Option<Tensor>,
     ref_logprobs: Option<Tensor>,
     advantages: Tensor,
     weights: Tensor,
@@ -46,41 +77,81 @@ impl Learner<'_> {
     pub(super) fn update(
         &mut self,
         step: u64,
-        scored: &[ScoredGroup],
-        trajectories: &[Trajectory],
+        batch: &Batch,
         minibatch: &[usize],
-        ref_logprobs: Option<&[Vec<f32>]>,
         report: &mut UpdateReport,
     ) -> Result<(), StageError> {
-        let weights = self.weights(trajectories, minibatch);
-        let mut stats = LossStats::default();
+        let token_weights = self.token_weights(batch.trajectories, minibatch);
+        let mut stats = LossStats { n_left_out: n_tokens(batch.trajectories, minibatch), ..LossStats::default() };
         self.optimizer.zero_grad();
-        for micro in self.micro_batches(scored, trajectories, minibatch) {
-            let inputs = self.inputs(scored, trajectories, &micro, ref_logprobs, &weights);
-            let entropy = self.backward(&inputs, &mut stats).map_err(|(token_idx, source)| {
-                let what = blame(scored, trajectories, &micro, token_idx, source);
+        let weights = self.policy.trainable_weights();
+        for micro in self.micro_batches(batch.scored, batch.trajectories, minibatch) {
+            stats.n_left_out -= n_tokens(batch.trajectories, &micro.members);
+            let inputs = self.inputs(batch, &micro, &token_weights);
+            self.backward(&weights, &inputs, &mut stats, report).map_err(|(token_idx, source)| {
+                let what = blame(batch, &micro, token_idx, source);
                 StageError::NonFinite { step, what }
             })?;
-            report.entropy_sum += entropy;
+            report.n_tokens_computed += micro.n_tokens as u64;
+            report.forward_flops += self.forward_flops(batch.scored, batch.trajectories, &micro);
         }
+        drop(weights);
+        let mut clock = Stopwatch::start(self.policy.device());
         let norm = clip_grad_norm(self.policy.parameters(), self.settings.optimizer.clip_norm())
             .map_err(|error| StageError::NonFinite { step, what: error.into() })?;
         let learning_rate = self.schedule.lr(step - 1);
         self.optimizer.step(learning_rate);
+        report.seconds.optimizer += clock.lap();
         report.add(stats, norm, learning_rate);
         Ok(())
     }
 
-    /// Log-probabilities of every trajectory's tokens under the reference, if there is one.
-    pub(super) fn ref_logprobs(&self, scored: &[ScoredGroup], trajectories: &[Trajectory]) -> Option<Vec<Vec<f32>>> {
+    /// Log-probabilities of every trajectory's tokens under the reference, if there is one. Adds to `flops` what it takes.
+    pub(super) fn ref_logprobs(
+        &self,
+        scored: &[ScoredGroup],
+        trajectories: &[Trajectory],
+        flops: &mut f64,
+    ) -> Option<Vec<Vec<f32>>> {
         let reference = self.reference.as_ref()?;
         let all: Vec<usize> = (0..trajectories.len()).collect();
+        Some(self.logprobs(reference.weights(), scored, trajectories, &[all], flops))
+    }
+
+    /// log π_old, as the run file asks for it; to be called before the first update of a step. Adds to `flops` what it takes.
+    pub(super) fn old_logprobs(
+        &self,
+        scored: &[ScoredGroup],
+        trajectories: &[Trajectory],
+        minibatches: &[Vec<usize>],
+        flops: &mut f64,
+    ) -> Old {
+        match self.settings.grpo.old_logprobs {
+            OldLogprobs::Sampler => Old::Sampler,
+            OldLogprobs::Recompute if self.settings.grpo.updates_per_step() == 1 => Old::ThisPass,
+            OldLogprobs::Recompute => {
+                let weights = self.policy.frozen_weights();
+                Old::Recomputed(self.logprobs(&weights, scored, trajectories, minibatches, flops))
+            }
+        }
+    }
+
+    /// Log-probabilities of the tokens of each trajectory that has a gradient, in the packing of updates on `minibatches`.
+    fn logprobs(
+        &self,
+        weights: &Weights,
+        scored: &[ScoredGroup],
+        trajectories: &[Trajectory],
+        minibatches: &[Vec<usize>],
+        flops: &mut f64,
+    ) -> Vec<Vec<f32>> {
+        let chunk = self.settings.grpo.logits_chunk_tokens as i64;
+        let temperature = self.settings.rollout.temperature;
         let mut logprobs = vec![Vec::new(); trajectories.len()];
-        for micro in self.micro_batches(scored, trajectories, &all) {
+        for micro in minibatches.iter().flat_map(|minibatch| self.micro_batches(scored, trajectories, minibatch)) {
             let batch = pack(scored, trajectories, &micro, self.policy.device());
-            let chunk = self.settings.grpo.logits_chunk_tokens as i64;
-            let temperature = self.settings.rollout.temperature;
-            let stats = self.policy.packed_logprobs(reference.weights(), &batch, temperature, chunk);
+            let stats = self.policy.packed_logprobs(weights, &batch, temperature, chunk);
+            *flops += self.forward_flops(scored, trajectories, &micro);
             let flat = Vec::<f32>::try_from(&stats.logprobs).expect("a vector of float32");
             let mut rest = flat.as_slice();
             for &member in &micro.members {
@@ -89,7 +160,7 @@ impl Learner<'_> {
                 rest = others;
             }
         }
-        Some(logprobs)
+        logprobs
     }
 
     fn micro_batches(
@@ -105,7 +176,7 @@ impl Learner<'_> {
     }
 
     /// The weight of each token of each trajectory, by index; normalisers are counted on the whole minibatch.
-    fn weights(&self, trajectories: &[Trajectory], minibatch: &[usize]) -> Vec<f64> {
+    fn token_weights(&self, trajectories: &[Trajectory], minibatch: &[usize]) -> Vec<f64> {
         let lengths: Vec<usize> = minibatch.iter().map(|&index| trajectories[index].ids.len()).collect();
         let max_tokens = self.settings.rollout.max_tokens as usize;
         let mut weights = vec![0.0; trajectories.len()];
@@ -114,47 +185,57 @@ impl Learner<'_> {
         weights
     }
 
-    fn inputs(
-        &self,
-        scored: &[ScoredGroup],
-        trajectories: &[Trajectory],
-        micro: &MicroBatch,
-        ref_logprobs: Option<&[Vec<f32>]>,
-        weights: &[f64],
-    ) -> Inputs {
-        let device = self.policy.device();
+    fn inputs(&self, batch: &Batch, micro: &MicroBatch, token_weights: &[f64]) -> Inputs {
+        let (device, trajectories) = (self.policy.device(), batch.trajectories);
         let tensor = |values: Vec<f32>| Tensor::from_slice(&values).to_device(device);
         let spread = |value: &dyn Fn(usize) -> f32| {
             let of = |&index: &usize| std::iter::repeat_n(value(index), trajectories[index].ids.len());
             tensor(micro.members.iter().flat_map(of).collect())
         };
         let join = |of: &dyn Fn(usize) -> Vec<f32>| tensor(micro.members.iter().flat_map(|&index| of(index)).collect());
+        let sampler_logprobs = join(&|index| trajectories[index].sampler_logprobs.clone());
+        let (old_logprobs, sampler_logprobs) = match &batch.old_logprobs {
+            Old::Sampler => (Some(sampler_logprobs), None),
+            Old::ThisPass => (None, Some(sampler_logprobs)),
+            Old::Recomputed(logprobs) => (Some(join(&|index| logprobs[index].clone())), Some(sampler_logprobs)),
+        };
         Inputs {
-            batch: pack(scored, trajectories, micro, device),
-            old_logprobs: join(&|index| trajectories[index].old_logprobs.clone()),
-            ref_logprobs: ref_logprobs.map(|logprobs| join(&|index| logprobs[index].clone())),
+            batch: pack(batch.scored, trajectories, micro, device),
+            old_logprobs,
+            sampler_logprobs,
+            ref_logprobs: batch.ref_logprobs.as_ref().map(|logprobs| join(&|index| logprobs[index].clone())),
             advantages: spread(&|index| trajectories[index].advantage),
-            weights: spread(&|index| weights[index] as f32),
+            weights: spread(&|index| token_weights[index] as f32),
         }
     }
 
-    /// Adds a micro-batch's gradient and statistics; gives back its entropy, summed over tokens. An error names the
-    /// token, counted over the completions of the micro-batch.
-    fn backward(&self, inputs: &Inputs, stats: &mut LossStats) -> Result<f64, (usize, LossError)> {
-        let settings = &self.settings.grpo;
-        let (clip_epsilon_low, clip_epsilon_high) = settings.clip_range();
-        let kl_beta = settings.kl_beta;
-        let objective = Objective { clip_epsilon_low, clip_epsilon_high, kl_beta, kl_times_ratio: false };
-        let weights = self.policy.trainable_weights();
-        let tape = self.policy.forward(&weights, &inputs.batch);
-        let mut entropy_sum = 0.0;
+    /// The forward pass of an update: the one place where it is said how much it keeps for the backward pass.
+    fn forward<'b>(&self, weights: &Weights, batch: &'b PackedBatch) -> Tape<'b> {
+        self.policy.forward(weights, batch)
+    }
+
+    /// Adds a micro-batch's gradient and statistics. An error names the token, counted over the completions of the
+    /// micro-batch.
+    fn backward(
+        &self,
+        weights: &Weights,
+        inputs: &Inputs,
+        stats: &mut LossStats,
+        report: &mut UpdateReport,
+    ) -> Result<(), (usize, LossError)> {
+        let objective = self.objective();
+        let mut clock = Stopwatch::start(self.policy.device());
+        let tape = self.forward(weights, &inputs.batch);
+        report.seconds.forward += clock.lap();
         let loss = |start: i64, chunk: &TokenStats| {
             let len = chunk.logprobs.size()[0];
             let part = |tensor: &Tensor| tensor.narrow(0, start, len);
             let ref_logprobs = inputs.ref_logprobs.as_ref().map(part);
+            let sampler_logprobs = inputs.sampler_logprobs.as_ref().map(part);
             let tokens = TokenBatch {
                 logprobs: &chunk.logprobs,
-                old_logprobs: &part(&inputs.old_logprobs),
+                old_logprobs: &inputs.old_logprobs.as_ref().map_or_else(|| chunk.logprobs.detach(), part),
+                sampler_logprobs: sampler_logprobs.as_ref(),
                 ref_logprobs: ref_logprobs.as_ref(),
                 advantages: &part(&inputs.advantages),
                 weights: &part(&inputs.weights),
@@ -164,12 +245,30 @@ impl Learner<'_> {
                 (start as usize + token_idx, error)
             })?;
             stats.merge(&chunk_stats);
-            entropy_sum += chunk.entropy.sum(Kind::Double).double_value(&[]);
+            report.entropy_sum += chunk.entropy.sum(Kind::Double).double_value(&[]);
             Ok(loss)
         };
-        let (temperature, chunk) = (self.settings.rollout.temperature, settings.logits_chunk_tokens as i64);
+        let (temperature, chunk) = (self.settings.rollout.temperature, self.settings.grpo.logits_chunk_tokens as i64);
         backward_in_chunks(tape, weights.head(), inputs.batch.targets(), temperature, chunk, loss)?;
-        Ok(entropy_sum)
+        report.seconds.backward += clock.lap();
+        Ok(())
+    }
+
+    fn objective(&self) -> Objective {
+        let settings = &self.settings.grpo;
+        let (clip_epsilon_low, clip_epsilon_high) = settings.clip_range();
+        let (kl_beta, importance_cap) = (settings.kl_beta, settings.importance_cap);
+        Objective { clip_epsilon_low, clip_epsilon_high, kl_beta, kl_times_ratio: false, importance_cap }
+    }
+
+    /// Matrix operations of a micro-batch's forward pass.
+    fn forward_flops(&self, scored: &[ScoredGroup], trajectories: &[Trajectory], micro: &MicroBatch) -> f64 {
+        let of = |members: &[usize]| {
+            let prompt = scored[trajectories[members[0]].prompt_idx].group.prompt.ids.len();
+            let lengths: Vec<usize> = members.iter().map(|&index| trajectories[index].ids.len()).collect();
+            flops::forward(&self.shape, prompt, &lengths)
+        };
+        by_prompt(trajectories, micro).map(of).sum()
     }
 }
 
@@ -188,10 +287,19 @@ impl UpdateReport {
     }
 }
 
+/// Tokens of completions.
+fn n_tokens(trajectories: &[Trajectory], members: &[usize]) -> u64 {
+    members.iter().map(|&index| trajectories[index].ids.len() as u64).sum()
+}
+
+/// The members of a micro-batch, prompt by prompt.
+fn by_prompt<'a>(trajectories: &'a [Trajectory], micro: &'a MicroBatch) -> impl Iterator<Item = &'a [usize]> {
+    micro.members.chunk_by(|&a, &b| trajectories[a].prompt_idx == trajectories[b].prompt_idx)
+}
+
 /// Packs a micro-batch: its members lie by prompt, so each prompt comes once.
 fn pack(scored: &[ScoredGroup], trajectories: &[Trajectory], micro: &MicroBatch, device: tch::Device) -> PackedBatch {
-    let groups: Vec<SharedPrompt> = (micro.members)
-        .chunk_by(|&a, &b| trajectories[a].prompt_idx == trajectories[b].prompt_idx)
+    let groups: Vec<SharedPrompt> = by_prompt(trajectories, micro)
         .map(|members| SharedPrompt {
             prompt: &scored[trajectories[members[0]].prompt_idx].group.prompt.ids,
             completions: members.iter().map(|&index| trajectories[index].ids.as_slice()).collect(),
@@ -201,13 +309,8 @@ fn pack(scored: &[ScoredGroup], trajectories: &[Trajectory], micro: &MicroBatch,
 }
 
 /// The completion that a token of a micro-batch belongs to.
-fn blame(
-    scored: &[ScoredGroup],
-    trajectories: &[Trajectory],
-    micro: &MicroBatch,
-    mut token_idx: usize,
-    source: LossError,
-) -> NonFinite {
+fn blame(batch: &Batch, micro: &MicroBatch, mut token_idx: usize, source: LossError) -> NonFinite {
+    let Batch { scored, trajectories, .. } = batch;
     let mut index = micro.members[0];
     for &member in &micro.members {
         index = member;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use grpo_train::grpo::{LossError, Objective, TokenBatch, grpo_loss};
-use policy::{Dtype, PackedBatch, Policy, SharedPrompt, backward_in_chunks};
+use policy::{Checkpointing, Dtype, PackedBatch, Policy, SharedPrompt};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
@@ -67,7 +67,7 @@ impl Batch {
                 completions: group.iter().map(|&row| self.completions[row].as_slice()).collect(),
             })
             .collect();
-        let batch = PackedBatch::new(&groups, Device::Cpu);
+        let batch = PackedBatch::new(&groups);
         let join = |of: &dyn Fn(usize) -> Vec<f32>| {
             Tensor::from_slice(&members.iter().flat_map(|&row| of(row)).collect::<Vec<f32>>())
         };
@@ -84,9 +84,9 @@ impl Batch {
             importance_cap: None,
         };
         let network = policy.trainable_weights();
-        let tape = policy.forward(&network, &batch);
+        let tape = policy.forward(&network, &batch, Checkpointing::None);
         let mut total = 0.0;
-        backward_in_chunks(tape, network.head(), batch.targets(), case.temperature, chunk_tokens, |start, stats| {
+        tape.loss_in_chunks(case.temperature, chunk_tokens, |start, stats| {
             let part = |tensor: &Tensor| tensor.narrow(0, start, stats.logprobs.size()[0]);
             let ref_logprobs = part(&ref_logprobs);
             let tokens = TokenBatch {
@@ -101,7 +101,8 @@ impl Batch {
             total += loss.double_value(&[]);
             Ok::<_, LossError>(loss)
         })
-        .unwrap();
+        .unwrap()
+        .backward();
         total
     }
 }

@@ -62,7 +62,10 @@ fn is_torn(name: &str) -> bool {
 /// Rows without what a clock said.
 fn untimed(rows: Vec<Value>) -> Vec<Value> {
     let clocked = |key: &str| {
-        key.starts_with("timing/") || key.ends_with("_per_second") || ["step_time", "seconds"].contains(&key)
+        key.starts_with("timing/")
+            || key.ends_with("_per_second")
+            || key.ends_with("_of_peak")
+            || ["step_time", "seconds"].contains(&key)
     };
     let strip = |row: Value| {
         let Value::Object(map) = row else { panic!("not an object: {row}") };

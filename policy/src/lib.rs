@@ -5,20 +5,19 @@
 //!
 //! - [`Sampler::prefill`] and [`Sampler::decode`]: sampling, over a [`KvCache`];
 //! - [`Policy::forward`]: training on a [`PackedBatch`], a prompt computed once for all of its completions and no padding;
-//! - [`Policy::hidden`]: the same without a graph.
+//! - [`Policy::packed_logprobs`]: the same without a backward pass.
+//!
+//! It is computed by kernels of our own on the CPU (`cpu`) and by libtorch's operations elsewhere (`libtorch`).
 //!
 //! Axes are spelled `[batch, seq, vocab]` and `[batch, heads, seq, head_dim]`; a packed batch is a stream of tokens,
 //! `[tokens, hidden]`.
 
-mod attention;
 mod config;
-mod cpu_attention;
-mod decoder;
+mod cpu;
 mod error;
-mod head;
 mod init;
 mod kv_cache;
-mod linear;
+mod libtorch;
 mod network;
 mod packed;
 mod policy;
@@ -29,13 +28,13 @@ mod tape;
 mod weights;
 
 pub use config::{Family, Llama3Scaling, ModelConfig};
+pub use cpu::head::Distribution;
 pub use error::{Error, Result};
-pub use head::{TokenStats, backward_in_chunks, logprobs_in_chunks};
 pub use init::random_parameters;
 pub use kv_cache::{KvCache, PromptKv};
 pub use packed::{PackedBatch, SharedPrompt};
-pub use policy::{Dtype, Policy, ReferencePolicy};
+pub use policy::{Dtype, Policy, ReferencePolicy, TokenStats};
 pub use safetensors_io::{read_tensors, write_tensors};
 pub use sampler::Sampler;
-pub use tape::Tape;
+pub use tape::{BehindHead, Checkpointing, Tape};
 pub use weights::Weights;

@@ -1,30 +1,41 @@
 //! The policy: trainable float32 master weights, the decoder that reads them, and a frozen copy of itself as reference.
 
-use crate::attention::{self, Heads};
-use crate::head::{TokenStats, logprobs_in_chunks};
-use crate::network::Network;
-use crate::rope::Rope;
-use crate::{Error, ModelConfig, PackedBatch, Result, Sampler, Tape, Weights, decoder, safetensors_io};
+use crate::cpu::weights::PackedWeights;
+use crate::network::{Engine, Network};
+use crate::weights::Form;
+use crate::{
+    Checkpointing, Error, ModelConfig, PackedBatch, Result, Sampler, Tape, Weights, cpu, libtorch, safetensors_io, tape,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 /// The kind in which the network computes. Master weights, optimiser and log-probabilities are float32 in either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
-    /// Sampler and trainer agree to rounding, about 1e-6.
+    /// Every number.
     Float32,
-    /// Half the memory traffic, several times the speed where the processor has units for it.
+    /// What goes into matrix products: half the memory traffic, twice the speed where the processor has units for it.
     BFloat16,
 }
 
 impl Dtype {
-    fn kind(self) -> Kind {
+    pub(crate) fn kind(self) -> Kind {
         match self {
             Self::Float32 => Kind::Float,
             Self::BFloat16 => Kind::BFloat16,
         }
     }
+}
+
+/// What the network says of each token asked about.
+#[derive(Debug)]
+pub struct TokenStats {
+    /// `[tokens]`, float32, nats, at most 0: log-probability of the token under softmax(logits / temperature).
+    pub logprobs: Tensor,
+    /// `[tokens]`, float32, nats, no gradient: entropy of that distribution.
+    pub entropy: Tensor,
 }
 
 /// The policy, pi_theta.
@@ -91,8 +102,14 @@ impl Policy {
                 .set_requires_grad(true)
         };
         let parameters = parameters.into_iter().map(|(name, tensor)| (name, leaf(tensor))).collect();
-        let rope = Rope::new(&config, device);
-        Self { network: Network { config, rope, kind: dtype.kind(), device }, parameters }
+        Self { network: Network::new(config, dtype, device), parameters }
+    }
+
+    /// The same policy, computed on the CPU by libtorch's operations too: to be compared with.
+    #[must_use]
+    pub fn by_libtorch(mut self) -> Self {
+        self.network.engine = Engine::Libtorch;
+        self
     }
 
     /// Writes config.json and model.safetensors (float32) into `folder`, as transformers reads them.
@@ -115,6 +132,11 @@ impl Policy {
         &self.network.config
     }
 
+    /// The kind in which it computes.
+    pub fn dtype(&self) -> Dtype {
+        self.network.dtype
+    }
+
     /// Where the weights are.
     pub fn device(&self) -> Device {
         self.network.device
@@ -125,14 +147,22 @@ impl Policy {
         &self.parameters
     }
 
-    /// Weights as part of the graph, for one forward and backward pass.
+    /// Weights for forward and backward passes; stale once the master weights change.
     pub fn trainable_weights(&self) -> Weights {
-        Weights::bind(&self.network.config, &self.parameters, self.network.kind)
+        self.weights_of(&self.parameters, true)
     }
 
-    /// Weights without a graph; stale once the master weights change.
+    /// Weights for forward passes alone; stale once the master weights change.
     pub fn frozen_weights(&self) -> Weights {
-        tch::no_grad(|| Weights::bind(&self.network.config, &self.parameters, self.network.kind))
+        tch::no_grad(|| self.weights_of(&self.parameters, false))
+    }
+
+    fn weights_of(&self, parameters: &[(String, Tensor)], trainable: bool) -> Weights {
+        let Network { config, dtype, kind, engine, .. } = &self.network;
+        Weights(match engine {
+            Engine::Cpu(_) => Form::Packed(Arc::new(PackedWeights::new(config, parameters, *dtype, trainable))),
+            Engine::Libtorch => Form::Tensors(Arc::new(libtorch::weights::Weights::bind(config, parameters, *kind))),
+        })
     }
 
     /// The policy as it stands, to be sampled from.
@@ -145,34 +175,53 @@ impl Policy {
         let copies: Vec<(String, Tensor)> = tch::no_grad(|| {
             self.parameters.iter().map(|(name, tensor)| (name.clone(), tensor.detach().copy())).collect()
         });
-        let config = self.network.config.clone();
-        let weights = tch::no_grad(|| Weights::bind(&config, &copies, self.network.kind));
+        let weights = tch::no_grad(|| self.weights_of(&copies, false));
         ReferencePolicy { parameters: copies, weights }
     }
 
     /// A forward pass over a packed batch that can be differentiated; `weights` are [`Self::trainable_weights`].
-    pub fn forward<'a>(&self, weights: &Weights, batch: &'a PackedBatch) -> Tape<'a> {
-        Tape::record(&self.network, weights, batch)
-    }
-
-    /// Hidden states that predict the completion tokens of a packed batch, without a graph.
     ///
-    /// - result: `[completion_tokens, hidden]`, in compute kind, after the final norm
-    pub fn hidden(&self, weights: &Weights, batch: &PackedBatch) -> Tensor {
+    /// # Panics
+    /// If the weights were made by another engine.
+    pub fn forward<'a>(
+        &'a self,
+        weights: &'a Weights,
+        batch: &'a PackedBatch,
+        checkpointing: Checkpointing,
+    ) -> Tape<'a> {
         let network = &self.network;
-        tch::no_grad(|| {
-            let rotation = network.rope.at(&batch.positions, network.kind);
-            let mask = attention::causal_mask(&batch.segments, network.config.head_dim, network.kind, network.device);
-            let mut attend = |_: usize, heads: Heads| attention::packed(&heads, &batch.segments, mask.as_ref());
-            decoder::hidden_states(&network.config, weights, &batch.tokens, &rotation, &mut attend)
-                .index_select(0, &batch.predictors)
-        })
+        let form = match (&network.engine, &weights.0) {
+            (Engine::Cpu(shape), Form::Packed(weights)) => {
+                tape::Form::Cpu(cpu::tape::Tape::record(shape, weights, batch, checkpointing))
+            }
+            (Engine::Libtorch, Form::Tensors(weights)) => {
+                tape::Form::Libtorch(libtorch::tape::Tape::record(network, weights, batch, checkpointing))
+            }
+            _ => panic!("weights are made for their engine"),
+        };
+        Tape { policy: self, targets: &batch.targets, form }
     }
 
     /// Log-probabilities and entropies of the completion tokens of a packed batch, without a graph.
+    ///
+    /// - `temperature`: divides the logits; positive; `chunk`: tokens whose logits exist at once (on the CPU, fewer do)
+    ///
+    /// # Panics
+    /// If the weights were made by another engine.
     pub fn packed_logprobs(&self, weights: &Weights, batch: &PackedBatch, temperature: f64, chunk: i64) -> TokenStats {
-        let hidden = self.hidden(weights, batch);
-        logprobs_in_chunks(&hidden, &weights.head, &batch.targets, temperature, chunk)
+        match (&self.network.engine, &weights.0) {
+            (Engine::Cpu(shape), Form::Packed(weights)) => {
+                let x = cpu::tape::hidden(shape, weights, batch);
+                let x = cpu::tape::at_rows(&x, &batch.predictors, shape);
+                let stats = cpu::head::logprobs(shape, weights, &x, &batch.targets, temperature);
+                let tensor = |values: &[f32]| Tensor::from_slice(values);
+                TokenStats { logprobs: tensor(&stats.logprobs), entropy: tensor(&stats.entropy) }
+            }
+            (Engine::Libtorch, Form::Tensors(weights)) => {
+                libtorch::head::logprobs(&self.network, weights, batch, temperature, chunk)
+            }
+            _ => panic!("weights are made for their engine"),
+        }
     }
 }
 

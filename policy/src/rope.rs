@@ -34,6 +34,12 @@ impl Rope {
         Self { cos: self.cos.shallow_clone(), sin: self.sin.shallow_clone() }
     }
 
+    /// Cosines and sines, `[max_position][head_dim / 2]` each, of tables on the CPU.
+    pub(crate) fn tables(&self) -> (Vec<f32>, Vec<f32>) {
+        let values = |table: &Tensor| table.flatten(0, -1).try_into().expect("a vector of float32");
+        (values(&self.cos), values(&self.sin))
+    }
+
     /// - `positions`: any shape, int64; the result broadcasts over a head axis put after it.
     pub(crate) fn at(&self, positions: &Tensor, kind: Kind) -> Rotation {
         let mut shape = positions.size();

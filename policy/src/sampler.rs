@@ -1,10 +1,14 @@
 //! The policy as it stands, ready to be sampled from: frozen weights, encoding of prompts, decoding step by step.
 
-use crate::attention::{self, Heads};
-use crate::linear::linear;
-use crate::network::Network;
-use crate::{KvCache, ModelConfig, PackedBatch, PromptKv, SharedPrompt, Weights, decoder};
-use tch::{Kind, Tensor};
+use crate::cpu::sampling::Reader;
+use crate::kv_cache::{CacheForm, PromptForm};
+use crate::network::{Engine, Network};
+use crate::weights::Form;
+use crate::{KvCache, ModelConfig, PromptKv, Weights, cpu, libtorch};
+use tch::{Device, Kind, Tensor};
+
+/// Positions that a new cache has room for.
+const POSITIONS: usize = 64;
 
 /// A frozen view of a policy. It shares the policy's memory where it can, may be sent to another thread, and is stale once
 /// the policy's weights change.
@@ -12,16 +16,24 @@ use tch::{Kind, Tensor};
 pub struct Sampler {
     network: Network,
     weights: Weights,
+    on_all_threads: bool,
 }
 
 impl Sampler {
     pub(crate) fn new(network: Network, weights: Weights) -> Self {
-        Self { network, weights }
+        Self { network, weights, on_all_threads: false }
+    }
+
+    /// The same, with matrix products of large weights shared out among all threads of the CPU: for a sampler that works
+    /// alone. Without it, a sampler keeps to the thread that it is called in. No result changes.
+    #[must_use]
+    pub fn on_all_threads(self) -> Self {
+        Self { on_all_threads: true, ..self }
     }
 
     /// Another handle to the same weights, for another thread.
     pub fn share(&self) -> Self {
-        Self { network: self.network.share(), weights: self.weights.share() }
+        Self { network: self.network.share(), weights: self.weights.clone(), ..*self }
     }
 
     /// The decoder's shape.
@@ -31,7 +43,13 @@ impl Sampler {
 
     /// An empty cache for up to `n_rows` sequences at once.
     pub fn kv_cache(&self, n_rows: usize) -> KvCache {
-        KvCache::new(&self.network.config, padded_rows(n_rows) as i64, self.network.kind, self.network.device)
+        let network = &self.network;
+        KvCache(match &network.engine {
+            Engine::Cpu(shape) => CacheForm::Cpu(shape.cache(network.config.n_layers as usize, n_rows, POSITIONS)),
+            Engine::Libtorch => {
+                CacheForm::Libtorch(libtorch::cache::Cache::new(&network.config, n_rows, network.kind, network.device))
+            }
+        })
     }
 
     /// Encodes a prompt, once for all completions of its group.
@@ -40,51 +58,53 @@ impl Sampler {
     /// If the prompt is empty.
     pub fn prefill(&self, prompt: &[i64]) -> PromptKv {
         assert!(!prompt.is_empty(), "a prompt has at least one token");
-        let network = &self.network;
-        let n_tokens = prompt.len() as i64;
-        tch::no_grad(|| {
-            let batch = PackedBatch::new(&[SharedPrompt { prompt, completions: Vec::new() }], network.device);
-            let rotation = network.rope.at(&batch.positions, network.kind);
-            let mask = attention::causal_mask(&batch.segments, network.config.head_dim, network.kind, network.device);
-            let mut layers = Vec::new();
-            let mut attend = |_: usize, heads: Heads| {
-                let cached = |t: &Tensor| t.narrow(0, 0, n_tokens).transpose(0, 1).contiguous();
-                layers.push((cached(&heads.key), cached(&heads.value)));
-                attention::packed(&heads, &batch.segments, mask.as_ref())
-            };
-            let hidden = decoder::hidden_states(&network.config, &self.weights, &batch.tokens, &rotation, &mut attend);
-            let logits = linear(&hidden.narrow(0, n_tokens - 1, 1), &self.weights.head, None);
-            PromptKv { layers, logits: logits.squeeze_dim(0).to_kind(Kind::Float), n_tokens }
-        })
+        match (&self.network.engine, &self.weights.0) {
+            (Engine::Cpu(shape), Form::Packed(weights)) => {
+                let mut logits = self.logits(1);
+                let mut reader = Reader::new(shape, weights, self.on_all_threads);
+                let cache = reader.prefill(prompt, floats_mut(&mut logits));
+                PromptKv { form: PromptForm::Cpu(cache), logits: self.of_vocabulary(&logits).squeeze_dim(0) }
+            }
+            (_, Form::Tensors(weights)) => {
+                let (prompt, logits) = libtorch::sampling::prefill(&self.network, weights, prompt);
+                PromptKv { form: PromptForm::Libtorch(prompt), logits }
+            }
+            _ => unreachable!("weights are made for their engine"),
+        }
     }
 
     /// One decoding step: appends `tokens[row]` to the sequence in each of the first `tokens.len()` rows.
     ///
     /// - result: `[tokens.len(), vocab]`, float32: logits of what comes next in each row
     pub fn decode(&self, tokens: &[i64], cache: &mut KvCache) -> Tensor {
-        let network = &self.network;
-        let n_rows = padded_rows(tokens.len());
-        let mut padded = tokens.to_vec();
-        padded.resize(n_rows, 0);
-        cache.begin_step(tokens.len(), n_rows);
-        let logits = tch::no_grad(|| {
-            let ids = Tensor::from_slice(&padded).to_device(network.device);
-            let positions = Tensor::from_slice(&cache.lengths()[..n_rows]).to_device(network.device);
-            let rotation = network.rope.at(&positions, network.kind);
-            let mask = cache.mask(&positions, network.kind);
-            let mut attend = |layer_idx: usize, heads: Heads| cache.attend(layer_idx, &heads, mask.as_ref());
-            let hidden = decoder::hidden_states(&network.config, &self.weights, &ids, &rotation, &mut attend);
-            linear(&hidden, &self.weights.head, None).to_kind(Kind::Float)
-        });
-        cache.end_step(tokens.len());
-        logits.narrow(0, 0, tokens.len() as i64)
+        match (&self.network.engine, &self.weights.0, &mut cache.0) {
+            (Engine::Cpu(shape), Form::Packed(weights), CacheForm::Cpu(cache)) => {
+                let mut logits = self.logits(tokens.len());
+                let mut reader = Reader::new(shape, weights, self.on_all_threads);
+                reader.decode(tokens, cache, floats_mut(&mut logits));
+                self.of_vocabulary(&logits)
+            }
+            (_, Form::Tensors(weights), CacheForm::Libtorch(cache)) => {
+                libtorch::sampling::decode(&self.network, weights, tokens, cache)
+            }
+            _ => unreachable!("weights and cache are made for their engine"),
+        }
+    }
+
+    /// Room for rows of logits as the kernels write them: `[n_rows, width(vocab)]`.
+    fn logits(&self, n_rows: usize) -> Tensor {
+        let width = cpu::width(self.network.config.vocab_size as usize);
+        Tensor::zeros([n_rows as i64, width as i64], (Kind::Float, Device::Cpu))
+    }
+
+    fn of_vocabulary(&self, logits: &Tensor) -> Tensor {
+        logits.narrow(1, 0, self.network.config.vocab_size)
     }
 }
 
-/// Rows to compute for `n_rows` sequences: up to the next multiple of sixteen.
-///
-/// Matrix products of another number of rows may take another path through the CPU's libraries and round differently; so
-/// a sequence's numbers do not depend on how many others are being sampled. And each new number of rows is compiled once.
-fn padded_rows(n_rows: usize) -> usize {
-    n_rows.next_multiple_of(16)
+/// The values of a tensor that was just made.
+fn floats_mut(tensor: &mut Tensor) -> &mut [f32] {
+    assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu);
+    // SAFETY: contiguous float32 in this process's memory, borrowed mutably, and shared with no other tensor yet.
+    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
 }

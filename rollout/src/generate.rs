@@ -89,7 +89,10 @@ impl Generator<'_> {
             return Ok(SamplingSeconds::default());
         }
         let share_size = prompts.len().div_ceil(n_engines);
-        let sampler = self.policy.sampler();
+        let mut sampler = self.policy.sampler();
+        if n_engines == 1 {
+            sampler = sampler.on_all_threads();
+        }
         let (sender, receiver) = mpsc::channel();
         let seconds = std::thread::scope(|scope| {
             let mut engines = Vec::new();

@@ -1,6 +1,7 @@
 //! One draw from the policy's distribution per row: temperature, truncation, inverse of the distribution function.
 
-use tch::{Kind, Tensor};
+use policy::Distribution;
+use tch::{Device, Kind, Tensor};
 
 /// How completions are drawn and when they end.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,29 +52,129 @@ pub struct Drawn {
 
 /// Draws one token per row.
 ///
-/// A row's token depends on its own logits and its own uniform number, and on no other row. The work stays on the device
-/// of `logits`; only ids and log-probabilities come back.
+/// A row's token depends on its own logits and its own uniform number, and on no other row. On a GPU the work stays on the
+/// device; only ids and log-probabilities come back.
 ///
 /// - `logits`: `[rows, vocab]`, float32
 /// - `uniforms`: one number in (0, 1) per row
 /// - `suppress`: rows that must not draw a stop token yet
 pub fn draw(logits: &Tensor, uniforms: &[f64], suppress: &[bool], params: &SamplingParams) -> Drawn {
-    tch::no_grad(|| {
-        let greedy = params.temperature == 0.0;
-        let tempered =
-            if greedy || params.temperature == 1.0 { logits.shallow_clone() } else { logits / params.temperature };
-        let allowed = without_stop_tokens(&tempered, suppress, &params.stop_token_ids);
-        let ids = if greedy { allowed.argmax(-1, false) } else { invert(&truncate(&allowed, params), uniforms) };
-        let logprobs = |logits: &Tensor| -> Vec<f32> {
-            let chosen = logits.log_softmax(-1, Kind::Float).gather(1, &ids.unsqueeze(1), false).squeeze_dim(1);
-            chosen.try_into().expect("a vector of float32")
-        };
-        let tempered_logprobs = logprobs(&tempered);
-        let untempered_logprobs =
-            if greedy || params.temperature == 1.0 { tempered_logprobs.clone() } else { logprobs(logits) };
-        let ids = Vec::<i64>::try_from(&ids).expect("a vector of int64");
-        Drawn { ids, logprobs: tempered_logprobs, untempered_logprobs }
+    tch::no_grad(|| match logits.device() {
+        Device::Cpu => row_by_row(logits, uniforms, suppress, params),
+        _ => on_device(logits, uniforms, suppress, params),
     })
+}
+
+/// On the CPU: one pass for the distribution, one for the draw.
+fn row_by_row(logits: &Tensor, uniforms: &[f64], suppress: &[bool], params: &SamplingParams) -> Drawn {
+    let greedy = params.temperature == 0.0;
+    let temperature = if greedy { 1.0 } else { params.temperature };
+    let allowed = truncates(params).then(|| {
+        let allowed = without_stop_tokens(&(logits / temperature), suppress, &params.stop_token_ids);
+        truncate(&allowed, params).isfinite().contiguous()
+    });
+    let allowed: Option<Vec<bool>> = allowed.map(|allowed| allowed.flatten(0, -1).try_into().expect("booleans"));
+    let (vocab, logits) = (logits.size()[1] as usize, logits.contiguous());
+    let mut drawn = Drawn { ids: Vec::new(), logprobs: Vec::new(), untempered_logprobs: Vec::new() };
+    let mut weights = vec![0.0; vocab];
+    for (row, logits) in values(&logits).chunks_exact(vocab).enumerate() {
+        let distribution = Distribution::new(logits, temperature, &mut weights);
+        if let Some(allowed) = &allowed {
+            let left_out = allowed[row * vocab..].iter().zip(&mut weights).filter(|(allowed, _)| !**allowed);
+            left_out.for_each(|(_, weight)| *weight = 0.0);
+        }
+        if suppress[row] {
+            let stops = params.stop_token_ids.iter().filter_map(|&id| usize::try_from(id).ok());
+            stops.for_each(|id| weights[id] = 0.0);
+        }
+        let id = if greedy { greatest(&weights) } else { invert_row(&weights, uniforms[row]) };
+        drawn.ids.push(id as i64);
+        let logprob = distribution.logprob(logits[id]);
+        drawn.logprobs.push(logprob);
+        drawn.untempered_logprobs.push(match temperature {
+            1.0 => logprob,
+            _ => Distribution::new(logits, 1.0, &mut weights).logprob(logits[id]),
+        });
+    }
+    drawn
+}
+
+/// The first of the greatest.
+fn greatest(weights: &[f32]) -> usize {
+    let mut best = 0;
+    for (id, weight) in weights.iter().enumerate() {
+        if *weight > weights[best] {
+            best = id;
+        }
+    }
+    best
+}
+
+/// Tokens that are summed before the place of a draw is looked for among them.
+const RUN: usize = 64;
+
+/// The token at which the distribution function passes a number in (0, 1); `weights` need not sum to 1.
+fn invert_row(weights: &[f32], uniform: f64) -> usize {
+    // Summed in float64, so that the tail of a large vocabulary is not lost to rounding.
+    let sum_of = |run: &[f32]| -> f64 {
+        let mut lanes = [0.0_f64; 8];
+        for weights in run.chunks(8) {
+            lanes.iter_mut().zip(weights).for_each(|(lane, &weight)| *lane += f64::from(weight));
+        }
+        lanes.iter().sum()
+    };
+    let threshold = uniform * weights.chunks(RUN).map(sum_of).sum::<f64>();
+    let mut before = 0.0;
+    let mut last = 0;
+    for (index, run) in weights.chunks(RUN).enumerate() {
+        let behind = before + sum_of(run);
+        // Where rounding leaves the threshold behind the end of a run, its last token with any weight is meant.
+        if let Some(own) = run.iter().rposition(|&weight| weight > 0.0) {
+            last = index * RUN + own;
+            if behind > threshold {
+                let mut sum = before;
+                let passes = |&weight: &f32| {
+                    sum += f64::from(weight);
+                    sum > threshold
+                };
+                return run.iter().position(passes).map_or(last, |own| index * RUN + own);
+            }
+        }
+        before = behind;
+    }
+    // Logits that are not numbers have no place in it: the loss names them, a panic here could not.
+    last
+}
+
+/// The values of a tensor.
+fn values(tensor: &Tensor) -> &[f32] {
+    assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu);
+    // SAFETY: contiguous float32 in this process's memory, which lives as long as the tensor is borrowed, and which nothing
+    // writes to meanwhile.
+    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
+}
+
+/// By libtorch's operations, wherever the logits are.
+fn on_device(logits: &Tensor, uniforms: &[f64], suppress: &[bool], params: &SamplingParams) -> Drawn {
+    let greedy = params.temperature == 0.0;
+    let tempered =
+        if greedy || params.temperature == 1.0 { logits.shallow_clone() } else { logits / params.temperature };
+    let allowed = without_stop_tokens(&tempered, suppress, &params.stop_token_ids);
+    let ids = if greedy { allowed.argmax(-1, false) } else { invert(&truncate(&allowed, params), uniforms) };
+    let logprobs = |logits: &Tensor| -> Vec<f32> {
+        let chosen = logits.log_softmax(-1, Kind::Float).gather(1, &ids.unsqueeze(1), false).squeeze_dim(1);
+        chosen.try_into().expect("a vector of float32")
+    };
+    let tempered_logprobs = logprobs(&tempered);
+    let untempered_logprobs =
+        if greedy || params.temperature == 1.0 { tempered_logprobs.clone() } else { logprobs(logits) };
+    let ids = Vec::<i64>::try_from(&ids).expect("a vector of int64");
+    Drawn { ids, logprobs: tempered_logprobs, untempered_logprobs }
+}
+
+/// Whether some tokens are left out.
+fn truncates(params: &SamplingParams) -> bool {
+    params.top_k > 0 || params.top_p < 1.0 || params.min_p > 0.0
 }
 
 /// Logits in which suppressed rows cannot draw a stop token.
@@ -130,7 +231,6 @@ fn invert(logits: &Tensor, uniforms: &[f64]) -> Tensor {
 mod tests {
     use super::*;
     use crate::random::Stream;
-    use tch::Device;
 
     fn logits(rows: i64, vocab: i64) -> Tensor {
         let values: Vec<f32> = (0..rows * vocab).map(|i| Stream::new(3, &[9]).normal(i as u64) as f32 * 2.0).collect();
@@ -215,6 +315,27 @@ mod tests {
         // The log-probability is that of the distribution the trainer sees, in which nothing is suppressed.
         let whole = row.log_softmax(-1, Kind::Float).double_value(&[1, 1]);
         assert!((f64::from(drawn.logprobs[1]) - whole).abs() < 1e-6);
+    }
+
+    #[test]
+    fn both_ways_draw_the_same() {
+        let (batch, n) = (logits(64, 1000), 64);
+        let uniforms: Vec<f64> = (0..n).map(|row| Stream::new(5, &[row]).uniform(3)).collect();
+        let base = SamplingParams { stop_token_ids: vec![7, 30], ..SamplingParams::default() };
+        let suppress: Vec<bool> = (0..n).map(|row| row % 3 == 0).collect();
+        for params in [
+            base.clone(),
+            SamplingParams { temperature: 0.6, top_p: 0.9, ..base.clone() },
+            SamplingParams { temperature: 1.3, top_k: 40, min_p: 0.01, ..base.clone() },
+            SamplingParams { temperature: 0.0, ..base },
+        ] {
+            let rows = row_by_row(&batch, &uniforms, &suppress, &params);
+            let device = on_device(&batch, &uniforms, &suppress, &params);
+            assert_eq!(rows.ids, device.ids, "{params:?}");
+            let pairs = rows.logprobs.iter().zip(&device.logprobs);
+            let all = pairs.chain(rows.untempered_logprobs.iter().zip(&device.untempered_logprobs));
+            all.for_each(|(a, b)| assert!((a - b).abs() < 2e-6, "{a} {b}"));
+        }
     }
 
     #[test]

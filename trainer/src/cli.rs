@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::{PhaseKind, Shape};
-use crate::config::{Device, Dtype};
+use crate::config::{Checkpointing, Device, Dtype};
 use crate::show::SortKey;
 
 const EXAMPLES: &str = "\
@@ -330,6 +330,9 @@ pub struct BenchArgs {
     /// Tokens whose logits are held at once.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST))]
     pub logits_chunk_tokens: Option<u64>,
+    /// What a forward pass keeps for the backward pass.
+    #[arg(long)]
+    pub checkpointing: Option<Checkpointing>,
     /// Measured runs of a phase, beside one that warms up.
     #[arg(long, value_name = "N", default_value = "5", value_parser = rows)]
     pub repetitions: usize,

@@ -61,11 +61,12 @@ fn no_gpu() -> String {
 pub fn set_threads(threads: usize) -> usize {
     let all = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if threads == 0 { all } else { threads };
-    tch::set_num_threads(threads as i32);
+    // The network and the judges run on this pool. A pool that exists keeps its size.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    // libtorch's own loops are short here; who has a long one asks for more.
+    tch::set_num_threads(1);
     // A second pool of libtorch's, for whole operations side by side, is not used here.
     tch::set_num_interop_threads(1);
-    // Judging and reading run beside nothing else, so they may have the same number. A pool that exists keeps its size.
-    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     threads
 }
 

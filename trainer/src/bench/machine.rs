@@ -62,6 +62,7 @@ impl Limits {
     /// Measures; takes a few seconds.
     pub fn measure(device: Device, threads: usize) -> Self {
         let size = if device == Device::Cpu { 2_048 } else { 8_192 };
+        tch::set_num_threads(threads.max(1) as i32);
         let [float32, bfloat16] = DTYPES.map(|dtype| {
             let on_cpu = device == Device::Cpu;
             Arithmetic {
@@ -70,6 +71,7 @@ impl Limits {
                 matmul_flops: matmul_flops(kind(dtype), size, device),
             }
         });
+        tch::set_num_threads(1);
         let (read_bytes, triad_bytes) = match device {
             Device::Cpu => (read_bandwidth(threads), triad_bandwidth(threads)),
             _ => gpu_bandwidth(device),

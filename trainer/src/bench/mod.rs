@@ -12,7 +12,6 @@ mod sampling;
 mod subject;
 mod timing;
 mod update;
-pub mod work;
 
 pub use report::{Phase, Report};
 pub use subject::{Shape, StepSize, Subject};

@@ -104,20 +104,29 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::hint::black_box;
 
+    /// A loop over sums that each have a name, so that each is in a register whatever the compiler makes of loops.
+    macro_rules! rounds {
+        ($n_rounds:ident, $start:expr, |$sum:ident| $next:expr, $total:expr, $($name:ident)*) => {{
+            $(let mut $name = $start;)*
+            for _ in 0..$n_rounds {
+                $($name = { let $sum = $name; $next };)*
+            }
+            let mut total = 0.0;
+            $(total += $total($name);)*
+            total
+        }};
+    }
+
     /// 16 sums of 16 values: `16 * 16 * 2` operations a round.
     ///
     /// # Safety
     /// The processor must have AVX-512.
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn avx512(n_rounds: u64) -> f32 {
-        let mut sums = [_mm512_set1_ps(black_box(1.0)); 16];
         let (factor, summand) = (_mm512_set1_ps(black_box(0.5)), _mm512_set1_ps(black_box(0.25)));
-        for _ in 0..n_rounds {
-            for sum in &mut sums {
-                *sum = _mm512_fmadd_ps(*sum, factor, summand);
-            }
-        }
-        sums.iter().map(|sum| _mm512_reduce_add_ps(*sum)).sum()
+        let start = _mm512_set1_ps(black_box(1.0));
+        rounds!(n_rounds, start, |sum| _mm512_fmadd_ps(sum, factor, summand), _mm512_reduce_add_ps,
+            a b c d e f g h i j k l m n o p)
     }
 
     /// 12 sums of 8 values: `12 * 8 * 2` operations a round. There are 16 registers.
@@ -126,15 +135,14 @@ mod x86 {
     /// The processor must have AVX2 and fused multiply-add.
     #[target_feature(enable = "avx2,fma")]
     pub(super) unsafe fn avx2(n_rounds: u64) -> f32 {
-        let mut sums = [_mm256_set1_ps(black_box(1.0)); 12];
         let (factor, summand) = (_mm256_set1_ps(black_box(0.5)), _mm256_set1_ps(black_box(0.25)));
-        for _ in 0..n_rounds {
-            for sum in &mut sums {
-                *sum = _mm256_fmadd_ps(*sum, factor, summand);
-            }
-        }
-        let total = sums.into_iter().reduce(|a, b| _mm256_add_ps(a, b)).expect("there are sums");
-        _mm256_cvtss_f32(total)
+        let start = _mm256_set1_ps(black_box(1.0));
+        let total = |sum: __m256| {
+            let half = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum));
+            let pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
+            _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
+        };
+        rounds!(n_rounds, start, |sum| _mm256_fmadd_ps(sum, factor, summand), total, a b c d e f g h i j k l)
     }
 
     /// 16 sums of 16 dot products of 2: `16 * 16 * 4` operations a round.
@@ -143,15 +151,10 @@ mod x86 {
     /// The processor must have AVX512_BF16.
     #[target_feature(enable = "avx512f,avx512bf16")]
     pub(super) unsafe fn avx512_bf16(n_rounds: u64) -> f32 {
-        let mut sums = [_mm512_setzero_ps(); 16];
         let small = _mm512_set1_ps(black_box(1e-3));
         let factors = _mm512_cvtne2ps_pbh(small, small);
-        for _ in 0..n_rounds {
-            for sum in &mut sums {
-                *sum = _mm512_dpbf16_ps(*sum, factors, factors);
-            }
-        }
-        sums.iter().map(|sum| _mm512_reduce_add_ps(*sum)).sum()
+        rounds!(n_rounds, _mm512_setzero_ps(), |sum| _mm512_dpbf16_ps(sum, factors, factors), _mm512_reduce_add_ps,
+            a b c d e f g h i j k l m n o p)
     }
 }
 

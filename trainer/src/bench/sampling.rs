@@ -9,7 +9,7 @@ use super::machine::Limits;
 use super::report::{Floor, Phase};
 use super::subject::Subject;
 use super::timing::Stopwatch;
-use super::work::{Load, cache_bytes, forward_flops, weight_bytes};
+use crate::flops::{Load, cache_bytes, forward_flops, weight_bytes};
 
 /// Prompts, completions of each, tokens of a completion, sequences decoded at once.
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use policy::{Dtype, ModelConfig, Policy, random_parameters};
+use policy::{Checkpointing, Dtype, ModelConfig, Policy, random_parameters};
 use rollout::random::Stream;
 use rollout::{Prompt, Tokenizer};
 use serde::Serialize;
@@ -85,6 +85,9 @@ pub struct StepSize {
     pub micro_batch_tokens: usize,
     /// Tokens whose logits are held at once.
     pub logits_chunk_tokens: usize,
+    /// What a forward pass keeps.
+    #[serde(skip)]
+    pub checkpointing: Checkpointing,
 }
 
 /// A model and the size of a step on it.

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use policy::{PackedBatch, SharedPrompt, TokenStats, backward_in_chunks};
+use policy::{PackedBatch, SharedPrompt, TokenStats, Weights};
 use tch::{Device, Kind, Tensor};
 
 use super::report::Phase;
 use super::subject::Subject;
 use super::timing::Stopwatch;
-use super::work::{Load, forward_flops};
+use crate::flops::{BACKWARD, Load, forward_flops};
 use crate::grpo::{LossError, MicroBatch, Objective, TokenBatch, Trajectory, grpo_loss, micro_batches};
 use crate::optim::{AdamW, AdamWConfig, clip_grad_norm};
 
@@ -31,7 +31,7 @@ impl Rollout {
         let trajectory = |index: usize| Trajectory {
             prompt_idx: index / step.group_size,
             ids: subject.tokens(&[2, index as u64], step.completion_tokens),
-            old_logprobs: vec![logprob; step.completion_tokens],
+            sampler_logprobs: vec![logprob; step.completion_tokens],
             reward: None,
             advantage: if index.is_multiple_of(2) { 1.0 } else { -1.0 },
         };
@@ -53,11 +53,11 @@ impl Rollout {
         parts.map(move |members| (self.prompts[prompt_of(members[0])].as_slice(), members))
     }
 
-    fn pack(&self, micro: &MicroBatch, device: Device) -> PackedBatch {
+    fn pack(&self, micro: &MicroBatch) -> PackedBatch {
         let ids = |&index: &usize| self.trajectories[index].ids.as_slice();
         let group =
             |(prompt, members): (_, &[usize])| SharedPrompt { prompt, completions: members.iter().map(ids).collect() };
-        PackedBatch::new(&self.groups(micro).map(group).collect::<Vec<_>>(), device)
+        PackedBatch::new(&self.groups(micro).map(group).collect::<Vec<_>>())
     }
 
     /// What goes through the network in one pass over everything; a group cut in two has its prompt in both parts.
@@ -87,7 +87,7 @@ pub(super) fn reference(subject: &Subject, watch: &Stopwatch) -> Phase {
     let timed = watch.repeat(|| {
         let began = Instant::now();
         for micro in &rollout.micros {
-            let batch = rollout.pack(micro, subject.policy.device());
+            let batch = rollout.pack(micro);
             let stats = subject.policy.packed_logprobs(reference.weights(), &batch, 1.0, chunk);
             let _ = Vec::<f32>::try_from(&stats.logprobs).expect("a vector of float32");
         }
@@ -105,15 +105,16 @@ pub(super) fn update(subject: &Subject, watch: &Stopwatch) -> Result<Phase, Stri
     let timed = watch.repeat(|| {
         drop_gradients(subject);
         let began = Instant::now();
+        let weights = subject.policy.trainable_weights();
         let mut forward = 0.0;
         for micro in &rollout.micros {
-            forward += backward(subject, &rollout, micro, watch).map_err(|error| error.to_string())?;
+            forward += backward(subject, &weights, &rollout, micro, watch).map_err(|error| error.to_string())?;
         }
         forward_seconds.push(forward);
         Ok::<_, String>(watch.since(began))
     })?;
     let measured = forward_seconds.len() - timed.n_runs;
-    let flops = 3.0 * forward_flops(subject.policy.config(), &rollout.load());
+    let flops = (1.0 + BACKWARD) * forward_flops(subject.policy.config(), &rollout.load());
     let mut phase = Phase::new("update", None, timed, rollout.n_completion_tokens() as f64, flops);
     phase.forward_seconds = Some(super::timing::median(&mut forward_seconds[measured..]));
     phase.n_micro_batches = Some(rollout.micros.len());
@@ -122,24 +123,35 @@ pub(super) fn update(subject: &Subject, watch: &Stopwatch) -> Result<Phase, Stri
 }
 
 /// Adds a micro-batch's gradient; gives back the seconds of its forward pass.
-fn backward(subject: &Subject, rollout: &Rollout, micro: &MicroBatch, watch: &Stopwatch) -> Result<f64, LossError> {
+fn backward(
+    subject: &Subject,
+    weights: &Weights,
+    rollout: &Rollout,
+    micro: &MicroBatch,
+    watch: &Stopwatch,
+) -> Result<f64, LossError> {
     let device = subject.policy.device();
-    let objective =
-        Objective { clip_epsilon_low: 0.2, clip_epsilon_high: 0.2, kl_beta: KL_BETA, kl_times_ratio: false };
-    let batch = rollout.pack(micro, device);
-    let old_logprobs = rollout.spread(micro, device, |trajectory| trajectory.old_logprobs[0]);
+    let objective = Objective {
+        clip_epsilon_low: 0.2,
+        clip_epsilon_high: 0.2,
+        kl_beta: KL_BETA,
+        kl_times_ratio: false,
+        importance_cap: None,
+    };
+    let batch = rollout.pack(micro);
+    let old_logprobs = rollout.spread(micro, device, |trajectory| trajectory.sampler_logprobs[0]);
     let advantages = rollout.spread(micro, device, |trajectory| trajectory.advantage);
     let weight = 1.0 / rollout.n_completion_tokens() as f32;
     let token_weights = rollout.spread(micro, device, |_| weight);
     let began = Instant::now();
-    let weights = subject.policy.trainable_weights();
-    let tape = subject.policy.forward(&weights, &batch);
+    let tape = subject.policy.forward(weights, &batch, subject.step.checkpointing);
     let forward = watch.since(began);
     let loss = |start: i64, chunk: &TokenStats| {
         let part = |tensor: &Tensor| tensor.narrow(0, start, chunk.logprobs.size()[0]);
         let tokens = TokenBatch {
             logprobs: &chunk.logprobs,
             old_logprobs: &part(&old_logprobs),
+            sampler_logprobs: None,
             ref_logprobs: Some(&part(&old_logprobs)),
             advantages: &part(&advantages),
             weights: &part(&token_weights),
@@ -147,7 +159,7 @@ fn backward(subject: &Subject, rollout: &Rollout, micro: &MicroBatch, watch: &St
         grpo_loss(&tokens, &objective).map(|(loss, _)| loss)
     };
     let chunk = subject.step.logits_chunk_tokens as i64;
-    backward_in_chunks(tape, weights.head(), batch.targets(), 1.0, chunk, loss)?;
+    tape.loss_in_chunks(1.0, chunk, loss)?.backward();
     Ok(forward)
 }
 

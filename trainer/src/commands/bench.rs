@@ -117,5 +117,6 @@ fn step_size(args: &BenchArgs, stage: Option<&GrpoStage>) -> StepSize {
         max_batch: max_batch as usize,
         micro_batch_tokens: args.micro_batch_tokens.unwrap_or(algorithm.micro_batch_tokens) as usize,
         logits_chunk_tokens: args.logits_chunk_tokens.unwrap_or(algorithm.logits_chunk_tokens) as usize,
+        checkpointing: args.checkpointing.unwrap_or(algorithm.checkpointing).into(),
     }
 }

@@ -35,7 +35,7 @@ pub fn logprobs(args: &LogprobsArgs) -> Result<(), Failure> {
     let mut output = String::new();
     for ids in &rows {
         let (prompt, completion) = ids.split_at(1);
-        let batch = PackedBatch::new(&[SharedPrompt { prompt, completions: vec![completion] }], device);
+        let batch = PackedBatch::new(&[SharedPrompt { prompt, completions: vec![completion] }]);
         let logprobs = policy.packed_logprobs(&weights, &batch, 1.0, CHUNK_TOKENS).logprobs;
         let logprobs = Vec::<f32>::try_from(&logprobs).map_err(Failure::run)?;
         let _ = writeln!(output, "{}", serde_json::json!({ "logprobs": logprobs }));

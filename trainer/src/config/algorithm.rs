@@ -59,7 +59,7 @@ pub enum OldLogprobs {
 }
 
 /// `stage.grpo.checkpointing`: what a forward pass keeps for the backward pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Checkpointing {
     /// Everything that the backward pass reads.
@@ -67,6 +67,15 @@ pub enum Checkpointing {
     None,
     /// What enters each block; the rest of a block is computed once more, when its turn comes in the backward pass.
     Blocks,
+}
+
+impl From<Checkpointing> for policy::Checkpointing {
+    fn from(checkpointing: Checkpointing) -> Self {
+        match checkpointing {
+            Checkpointing::None => Self::None,
+            Checkpointing::Blocks => Self::Blocks,
+        }
+    }
 }
 
 impl Default for Algorithm {

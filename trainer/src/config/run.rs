@@ -41,7 +41,7 @@ pub struct Run {
     pub dir: PathBuf,
     /// Every random number of the run is a pure function of this seed and of where it is used. Default 1.
     pub seed: u64,
-    /// CPU threads; 0 (the default) means all cores. Results may differ in rounding between thread counts.
+    /// CPU threads; 0 (the default) means all cores. No result depends on it.
     pub threads: usize,
     /// What computes. Default `auto`.
     pub device: Device,

@@ -106,10 +106,12 @@ impl AdamW {
         });
         let AdamWConfig { betas, eps, weight_decay, decay_scope } = self.config;
         let (decayed, others): (Vec<_>, Vec<_>) = slots.partition(|slot| decay_scope.covers(slot.parameter));
-        for (slots, weight_decay) in [(decayed, weight_decay), (others, 0.0)] {
-            let step = AdamWStep { lr, betas, weight_decay, eps, number: self.n_steps };
-            shim::optim::adamw(&slots, step).expect("parameters are of one kind and on one device");
-        }
+        super::with_threads_for(gradients.iter().map(Tensor::numel).sum(), || {
+            for (slots, weight_decay) in [(decayed, weight_decay), (others, 0.0)] {
+                let step = AdamWStep { lr, betas, weight_decay, eps, number: self.n_steps };
+                shim::optim::adamw(&slots, step).expect("parameters are of one kind and on one device");
+            }
+        });
     }
 
     /// Forgets the gradients, as before the first backward pass of an update; their memory is given back.

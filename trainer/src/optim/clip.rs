@@ -40,7 +40,9 @@ pub fn clip_grad_norm(parameters: &[(String, Tensor)], max_norm: f64) -> Result<
     }
     let tensors: Vec<&Tensor> = gradients.iter().map(|(_, gradient)| gradient).collect();
     // Of all gradients together, so that a GPU is waited for once.
-    let norms = shim::optim::norms(&tensors).expect("gradients are of one kind and on one device");
+    let n = tensors.iter().map(|gradient| gradient.numel()).sum();
+    let norms = super::with_threads_for(n, || shim::optim::norms(&tensors));
+    let norms = norms.expect("gradients are of one kind and on one device");
     let norm = norms.square().sum(Kind::Double).sqrt().double_value(&[]);
     if !norm.is_finite() {
         return Err(first_non_finite(&gradients, &norms));

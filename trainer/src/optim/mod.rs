@@ -9,3 +9,13 @@ pub use adamw::{AdamW, AdamWConfig, DecayScope};
 pub use clip::{NonFiniteGradient, clip_grad_norm};
 pub use schedule::{Decay, Schedule};
 pub use state::StateError;
+
+/// Numbers from which on a second thread is worth waiting for.
+const WORTH_THREADS: usize = 1 << 22;
+
+/// Lets libtorch go over `n` numbers on as many threads as pay. Its threads spin while they wait for one another: beside
+/// other work on the machine, a pass of microseconds becomes one of time slices.
+fn with_threads_for<T>(n: usize, run: impl FnOnce() -> T) -> T {
+    tch::set_num_threads(if n < WORTH_THREADS { 1 } else { rayon::current_num_threads() as i32 });
+    run()
+}

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use policy::{ModelConfig, PackedBatch, Policy, TokenStats, Weights, backward_in_chunks, random_parameters};
+use policy::{Checkpointing, ModelConfig, PackedBatch, Policy, TokenStats, Weights, random_parameters};
 use rayon::prelude::*;
 use rollout::Tokenizer;
 use serde_json::{Map, Value, json};
@@ -15,11 +15,11 @@ use crate::address::{self, Purpose};
 use crate::config::{Architecture, Corpus, PretrainStage};
 use crate::data::bpe::{self, END_OF_TEXT_ID};
 use crate::data::text::{Rows, Text};
+use crate::flops::{BACKWARD, Load, forward_flops};
 use crate::optim::{AdamW, Schedule, clip_grad_norm};
-use crate::plan::ModelShape;
 use crate::run::{Checkpoint, CheckpointWriter, FileError, StagedFolder, TrainerState, atomic};
 use crate::telemetry::metrics::names;
-use crate::telemetry::{MetricsRow, StepMetrics, Stopwatch, UpdateSeconds, flops};
+use crate::telemetry::{MetricsRow, StepMetrics, Stopwatch, UpdateSeconds};
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 
@@ -48,7 +48,7 @@ pub fn run(
         context.num_tokens += settings.batch_tokens;
         metrics.set(names::NUM_TOKENS, context.num_tokens as f64);
         let step_time = began.elapsed().as_secs_f64();
-        let parts = [names::TIMING_FORWARD, names::TIMING_BACKWARD, names::TIMING_OPTIMIZER];
+        let parts = [names::TIMING_FORWARD, names::TIMING_HEAD, names::TIMING_BACKWARD, names::TIMING_OPTIMIZER];
         let parts: f64 = parts.iter().filter_map(|name| metrics.get(name)).sum();
         metrics.set(names::TIMING_OTHER, step_time - parts);
         metrics.set(names::STEP_TIME, step_time);
@@ -120,14 +120,14 @@ impl<'a> Learner<'a> {
         self.optimizer.step(learning_rate);
         seconds.optimizer += watch.lap();
         let elapsed = clock.elapsed().as_secs_f64();
-        let shape = ModelShape::of_config(self.model.policy.config());
-        let forward = batch.len() as f64 * flops::text(&shape, settings.seq_len as usize);
+        let row = forward_flops(self.model.policy.config(), &Load::text(settings.seq_len as usize));
+        let forward = batch.len() as f64 * row;
         let mut metrics = StepMetrics::from([
             (names::LOSS, loss),
             (names::GRAD_NORM, grad_norm),
             (names::LEARNING_RATE, learning_rate),
             (names::TRAINING_TOKENS_PER_SECOND, settings.batch_tokens as f64 / elapsed),
-            (names::TRAINING_FLOPS, forward * (1.0 + flops::BACKWARD) / elapsed),
+            (names::TRAINING_FLOPS, forward * (1.0 + BACKWARD) / elapsed),
         ]);
         metrics.extend(seconds.metrics());
         Ok(metrics)
@@ -136,9 +136,9 @@ impl<'a> Learner<'a> {
     /// Adds the gradient of the mean loss over `n_tokens`, of which these rows are a part; gives back that part, in nats.
     fn backward(&self, weights: &Weights, rows: &[Vec<i64>], n_tokens: u64, seconds: &mut UpdateSeconds) -> f64 {
         let policy = &self.model.policy;
-        let batch = PackedBatch::text(rows, policy.device());
+        let batch = PackedBatch::text(rows);
         let mut watch = Stopwatch::start(policy.device());
-        let tape = policy.forward(weights, &batch);
+        let tape = policy.forward(weights, &batch, Checkpointing::None);
         seconds.forward += watch.lap();
         let mut total = 0.0;
         let loss = |_: i64, chunk: &TokenStats| {
@@ -147,7 +147,9 @@ impl<'a> Learner<'a> {
             Ok::<_, StageError>(loss)
         };
         let chunk = self.settings.logits_chunk_tokens as i64;
-        backward_in_chunks(tape, weights.head(), batch.targets(), 1.0, chunk, loss).expect("this loss has no error");
+        let behind_head = tape.loss_in_chunks(1.0, chunk, loss).expect("this loss has no error");
+        seconds.head += watch.lap();
+        behind_head.backward();
         seconds.backward += watch.lap();
         total
     }

@@ -49,6 +49,10 @@ pub mod names {
     pub const TRAINING_FLOPS: &str = "training/flops_per_second";
     /// Matrix operations of a step, all passes, in a second of it.
     pub const FLOPS: &str = "flops_per_second";
+    /// Matrix operations of sampling over the most that the machine can do in its time.
+    pub const SAMPLING_PEAK_SHARE: &str = "sampling/flops_share_of_peak";
+    /// The same of updates.
+    pub const TRAINING_PEAK_SHARE: &str = "training/flops_share_of_peak";
     /// Seconds of encoding prompts.
     pub const TIMING_PREFILL: &str = "timing/prefill";
     /// Seconds of the network in decoding.
@@ -69,7 +73,9 @@ pub mod names {
     pub const TIMING_OLD_LOGPROBS: &str = "timing/old_logprobs";
     /// Seconds of forward passes of updates.
     pub const TIMING_FORWARD: &str = "timing/forward";
-    /// Seconds of the head, and of backward passes.
+    /// Seconds of the vocabulary head and the loss, forward and backward.
+    pub const TIMING_HEAD: &str = "timing/head";
+    /// Seconds of backward passes through the blocks.
     pub const TIMING_BACKWARD: &str = "timing/backward";
     /// Seconds of clipping and of the optimiser.
     pub const TIMING_OPTIMIZER: &str = "timing/optimizer";

@@ -1,7 +1,6 @@
 //! What a run tells: metrics, progress, the closing report and its picture.
 
 pub mod curves;
-pub mod flops;
 pub mod format;
 pub mod metrics;
 pub mod progress;

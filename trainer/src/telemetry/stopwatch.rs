@@ -11,7 +11,9 @@ use super::metrics::{StepMetrics, names};
 pub struct UpdateSeconds {
     /// Through the blocks.
     pub forward: f64,
-    /// Through the vocabulary head and the loss, and back through everything.
+    /// Through the vocabulary head and the loss, and back through the head.
+    pub head: f64,
+    /// Back through the blocks.
     pub backward: f64,
     /// Clipping, and the optimiser's step.
     pub optimizer: f64,
@@ -20,13 +22,14 @@ pub struct UpdateSeconds {
 impl UpdateSeconds {
     /// All of them.
     pub fn sum(&self) -> f64 {
-        self.forward + self.backward + self.optimizer
+        self.forward + self.head + self.backward + self.optimizer
     }
 
     /// Under their names.
     pub fn metrics(&self) -> StepMetrics {
         StepMetrics::from([
             (names::TIMING_FORWARD, self.forward),
+            (names::TIMING_HEAD, self.head),
             (names::TIMING_BACKWARD, self.backward),
             (names::TIMING_OPTIMIZER, self.optimizer),
         ])

@@ -5,7 +5,7 @@ use super::metrics::{MetricsRow, names};
 use super::table;
 
 /// The parts of a step, which add up to it, and what they are called.
-const PARTS: [(&str, &str); 12] = [
+const PARTS: [(&str, &str); 13] = [
     (names::TIMING_PREFILL, "sampling: prompts"),
     (names::TIMING_DECODE_NETWORK, "sampling: network"),
     (names::TIMING_DECODE_DRAW, "sampling: drawing"),
@@ -15,7 +15,8 @@ const PARTS: [(&str, &str); 12] = [
     (names::TIMING_REFERENCE, "reference"),
     (names::TIMING_OLD_LOGPROBS, "old log-probabilities"),
     (names::TIMING_FORWARD, "update: forward"),
-    (names::TIMING_BACKWARD, "update: head and backward"),
+    (names::TIMING_HEAD, "update: head and loss"),
+    (names::TIMING_BACKWARD, "update: backward"),
     (names::TIMING_OPTIMIZER, "update: optimiser"),
     (names::TIMING_OTHER, "other"),
 ];
@@ -78,13 +79,15 @@ impl TimeTable {
         let n_steps = steps.len();
         rows.push([format!("step, {n_steps} of them"), seconds(median(steps)), "100 %".to_owned()]);
         let mut notes = Vec::new();
-        for (what, tokens, flops) in [
-            ("sampling", names::TOKENS_PER_SECOND, names::SAMPLING_FLOPS),
-            ("update", names::TRAINING_TOKENS_PER_SECOND, names::TRAINING_FLOPS),
+        for (what, tokens, flops, share) in [
+            ("sampling", names::TOKENS_PER_SECOND, names::SAMPLING_FLOPS, names::SAMPLING_PEAK_SHARE),
+            ("update", names::TRAINING_TOKENS_PER_SECOND, names::TRAINING_FLOPS, names::TRAINING_PEAK_SHARE),
         ] {
-            let [tokens, flops] = [column(tokens), column(flops)].map(median);
+            let [tokens, flops, share] = [column(tokens), column(flops), column(share)].map(median);
             if tokens.is_finite() && flops.is_finite() {
-                notes.push(format!("{what}: {} tokens/s, {} FLOP/s", compact(tokens), compact(flops)));
+                let share =
+                    if share.is_finite() { format!(", {:.0} % of the peak", 100.0 * share) } else { String::new() };
+                notes.push(format!("{what}: {} tokens/s, {} FLOP/s{share}", compact(tokens), compact(flops)));
             }
         }
         let sum = |name: &str| column(name).iter().sum::<f64>();

@@ -11,12 +11,12 @@ use super::judging::{Judged, Panel};
 use super::report::{Seconds, StepRecord};
 use super::update::{Batch, UpdateReport};
 use crate::address::{self, Purpose};
+use crate::bench::machine;
 use crate::config::{self, GrpoStage};
 use crate::data::Questions;
 use crate::grpo::{Trajectory, split};
 use crate::judges::{Judges, advantages_of};
 use crate::optim::{AdamW, AdamWConfig, DecayScope, Schedule};
-use crate::plan::ModelShape;
 use crate::scoring::Needs;
 use crate::telemetry::Progress;
 
@@ -66,7 +66,8 @@ pub(super) struct Learner<'a> {
     pub(super) optimizer: AdamW,
     pub(super) schedule: Schedule,
     pub(super) judges: Judges,
-    pub(super) shape: ModelShape,
+    /// Matrix operations a second that the machine can do at most, measured when the stage began; 0 where it was not.
+    pub(super) peak_flops: f64,
     questions: Questions,
 }
 
@@ -80,7 +81,7 @@ impl<'a> Learner<'a> {
             reference_step: 0,
             optimizer: AdamW::new(policy.parameters(), adamw(&settings.optimizer)),
             schedule: schedule(&settings.optimizer, settings.steps),
-            shape: ModelShape::of_config(policy.config()),
+            peak_flops: peak_flops(&policy),
             settings,
             seed,
             stage_idx,
@@ -168,13 +169,14 @@ impl<'a> Learner<'a> {
         let (accuracy, format) = (share(Judges::is_right), share(Judges::keeps_format));
         let kl_beta = self.settings.grpo.kl_beta;
         let keeps_ids = Needs::of(&self.settings.rewards).token_ids();
-        let (shape, importance_cap) = (self.shape, self.settings.grpo.importance_cap);
+        let importance_cap = self.settings.grpo.importance_cap;
         StepRecord {
             scored,
             trajectories,
             report,
             seconds,
-            shape,
+            config: self.policy.config().clone(),
+            peak_flops: self.peak_flops,
             kl_beta,
             importance_cap,
             accuracy,
@@ -245,6 +247,14 @@ fn trajectories(scored: &[ScoredGroup], settings: &config::Algorithm) -> Vec<Tra
         }
     }
     trajectories
+}
+
+/// The peak of the machine in the kind that a policy computes in. Of a GPU it is not known here (`grpo-train bench`).
+fn peak_flops(policy: &Policy) -> f64 {
+    match policy.device() {
+        tch::Device::Cpu => machine::peak_flops(policy.dtype(), rayon::current_num_threads()),
+        _ => 0.0,
+    }
 }
 
 /// The template of a stage.

@@ -1,15 +1,16 @@
 //! What a step leaves behind: its metrics under TRL's names, and every completion as a row.
 
+use policy::ModelConfig;
 use rollout::{SamplingSeconds, StopReason};
 
 use super::judging::Times;
 use super::learner::ScoredGroup;
 use super::update::UpdateReport;
+use crate::flops::{BACKWARD, Load, forward_flops};
 use crate::grpo::Trajectory;
-use crate::plan::ModelShape;
 use crate::run::{CompletionRow, ComponentRow};
 use crate::telemetry::metrics::names;
-use crate::telemetry::{StepMetrics, flops, statistics};
+use crate::telemetry::{StepMetrics, statistics};
 
 /// Wall time of the parts of a step.
 #[derive(Debug, Default)]
@@ -37,7 +38,9 @@ pub(super) struct StepRecord {
     pub(super) report: UpdateReport,
     pub(super) seconds: Seconds,
     /// Of the network, to count what was computed.
-    pub(super) shape: ModelShape,
+    pub(super) config: ModelConfig,
+    /// Matrix operations a second at most; 0 where that is not known.
+    pub(super) peak_flops: f64,
     pub(super) kl_beta: f64,
     pub(super) importance_cap: Option<f64>,
     /// Shares of right answers and of kept formats, where a reward says so.
@@ -168,20 +171,27 @@ impl StepRecord {
         let n_sampled: usize = self.trajectories.iter().map(|t| t.ids.len()).sum();
         let of = |scored: &ScoredGroup| {
             let lengths: Vec<usize> = scored.group.completions.iter().map(|c| c.ids.len()).collect();
-            flops::sampling(&self.shape, scored.group.prompt.ids.len(), &lengths)
+            forward_flops(&self.config, &Load::sampled(scored.group.prompt.ids.len(), &lengths))
         };
         let sampling: f64 = self.scored.iter().map(of).sum();
-        let update = self.report.forward_flops * (1.0 + flops::BACKWARD);
+        let update = self.report.forward_flops * (1.0 + BACKWARD);
         let all = sampling + self.report.logprob_flops + update;
         let per_second = |amount: f64, seconds: f64| amount / seconds.max(1e-9);
         let seconds = &self.seconds;
-        StepMetrics::from([
+        let sampling_flops = per_second(sampling, seconds.judging.sampling);
+        let training_flops = per_second(update, seconds.update);
+        let mut rates = StepMetrics::from([
             (names::TOKENS_PER_SECOND, per_second(n_sampled as f64, seconds.judging.sampling)),
-            (names::SAMPLING_FLOPS, per_second(sampling, seconds.judging.sampling)),
+            (names::SAMPLING_FLOPS, sampling_flops),
             (names::TRAINING_TOKENS_PER_SECOND, per_second(self.report.n_tokens_computed as f64, seconds.update)),
-            (names::TRAINING_FLOPS, per_second(update, seconds.update)),
+            (names::TRAINING_FLOPS, training_flops),
             (names::FLOPS, per_second(all, step_time)),
-        ])
+        ]);
+        if self.peak_flops > 0.0 {
+            rates.set(names::SAMPLING_PEAK_SHARE, sampling_flops / self.peak_flops);
+            rates.set(names::TRAINING_PEAK_SHARE, training_flops / self.peak_flops);
+        }
+        rates
     }
 
     /// Where the time of the step went. The parts that are not sums of others add up to `step_time`.

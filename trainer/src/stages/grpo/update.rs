@@ -1,16 +1,17 @@
 //! One update: micro-batches forward and backward, clipping, one step of the optimiser.
 
-use policy::{PackedBatch, SharedPrompt, Tape, TokenStats, Weights, backward_in_chunks};
+use policy::{PackedBatch, SharedPrompt, TokenStats, Weights};
 use tch::{Kind, Tensor};
 
 use super::super::{NonFinite, StageError};
 use super::learner::{Learner, ScoredGroup};
 use crate::config::OldLogprobs;
+use crate::flops::{Load, forward_flops};
 use crate::grpo::{
     LossError, LossStats, MicroBatch, Objective, TokenBatch, Trajectory, grpo_loss, micro_batches, token_weights,
 };
 use crate::optim::clip_grad_norm;
-use crate::telemetry::{Stopwatch, UpdateSeconds, flops};
+use crate::telemetry::{Stopwatch, UpdateSeconds};
 
 /// What the updates of a step were like.
 #[derive(Debug, Default)]
@@ -31,7 +32,7 @@ pub(super) struct UpdateReport {
     pub(super) learning_rate: f64,
     /// Tokens that went forward and backward, a prompt once for each micro-batch it is in.
     pub(super) n_tokens_computed: u64,
-    /// Matrix operations of the forward passes; those of the backward passes are [`flops::BACKWARD`] times as many.
+    /// Matrix operations of the forward passes; those of the backward passes are [`crate::flops::BACKWARD`] times as many.
     pub(super) forward_flops: f64,
     /// Matrix operations of the forward passes before the updates: of the reference, and of log π_old.
     pub(super) logprob_flops: f64,
@@ -149,7 +150,7 @@ impl Learner<'_> {
         let temperature = self.settings.rollout.temperature;
         let mut logprobs = vec![Vec::new(); trajectories.len()];
         for micro in minibatches.iter().flat_map(|minibatch| self.micro_batches(scored, trajectories, minibatch)) {
-            let batch = pack(scored, trajectories, &micro, self.policy.device());
+            let batch = pack(scored, trajectories, &micro);
             let stats = self.policy.packed_logprobs(weights, &batch, temperature, chunk);
             *flops += self.forward_flops(scored, trajectories, &micro);
             let flat = Vec::<f32>::try_from(&stats.logprobs).expect("a vector of float32");
@@ -200,18 +201,13 @@ impl Learner<'_> {
             Old::Recomputed(logprobs) => (Some(join(&|index| logprobs[index].clone())), Some(sampler_logprobs)),
         };
         Inputs {
-            batch: pack(batch.scored, trajectories, micro, device),
+            batch: pack(batch.scored, trajectories, micro),
             old_logprobs,
             sampler_logprobs,
             ref_logprobs: batch.ref_logprobs.as_ref().map(|logprobs| join(&|index| logprobs[index].clone())),
             advantages: spread(&|index| trajectories[index].advantage),
             weights: spread(&|index| token_weights[index] as f32),
         }
-    }
-
-    /// The forward pass of an update: the one place where it is said how much it keeps for the backward pass.
-    fn forward<'b>(&self, weights: &Weights, batch: &'b PackedBatch) -> Tape<'b> {
-        self.policy.forward(weights, batch)
     }
 
     /// Adds a micro-batch's gradient and statistics. An error names the token, counted over the completions of the
@@ -225,7 +221,7 @@ impl Learner<'_> {
     ) -> Result<(), (usize, LossError)> {
         let objective = self.objective();
         let mut clock = Stopwatch::start(self.policy.device());
-        let tape = self.forward(weights, &inputs.batch);
+        let tape = self.policy.forward(weights, &inputs.batch, self.settings.grpo.checkpointing.into());
         report.seconds.forward += clock.lap();
         let loss = |start: i64, chunk: &TokenStats| {
             let len = chunk.logprobs.size()[0];
@@ -249,7 +245,9 @@ impl Learner<'_> {
             Ok(loss)
         };
         let (temperature, chunk) = (self.settings.rollout.temperature, self.settings.grpo.logits_chunk_tokens as i64);
-        backward_in_chunks(tape, weights.head(), inputs.batch.targets(), temperature, chunk, loss)?;
+        let behind_head = tape.loss_in_chunks(temperature, chunk, loss)?;
+        report.seconds.head += clock.lap();
+        behind_head.backward();
         report.seconds.backward += clock.lap();
         Ok(())
     }
@@ -266,7 +264,7 @@ impl Learner<'_> {
         let of = |members: &[usize]| {
             let prompt = scored[trajectories[members[0]].prompt_idx].group.prompt.ids.len();
             let lengths: Vec<usize> = members.iter().map(|&index| trajectories[index].ids.len()).collect();
-            flops::forward(&self.shape, prompt, &lengths)
+            forward_flops(self.policy.config(), &Load::packed(prompt, &lengths))
         };
         by_prompt(trajectories, micro).map(of).sum()
     }
@@ -298,14 +296,14 @@ fn by_prompt<'a>(trajectories: &'a [Trajectory], micro: &'a MicroBatch) -> impl 
 }
 
 /// Packs a micro-batch: its members lie by prompt, so each prompt comes once.
-fn pack(scored: &[ScoredGroup], trajectories: &[Trajectory], micro: &MicroBatch, device: tch::Device) -> PackedBatch {
+fn pack(scored: &[ScoredGroup], trajectories: &[Trajectory], micro: &MicroBatch) -> PackedBatch {
     let groups: Vec<SharedPrompt> = by_prompt(trajectories, micro)
         .map(|members| SharedPrompt {
             prompt: &scored[trajectories[members[0]].prompt_idx].group.prompt.ids,
             completions: members.iter().map(|&index| trajectories[index].ids.as_slice()).collect(),
         })
         .collect();
-    PackedBatch::new(&groups, device)
+    PackedBatch::new(&groups)
 }
 
 /// The completion that a token of a micro-batch belongs to.

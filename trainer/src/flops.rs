@@ -14,6 +14,10 @@
 
 use policy::{Dtype, ModelConfig};
 
+/// Operations of a backward pass for one of its forward pass: each product has two in it, for the gradients of both its
+/// sides. What is computed a second time (`checkpointing = "blocks"`) is not counted.
+pub const BACKWARD: f64 = 2.0;
+
 /// How much goes through the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
@@ -50,6 +54,14 @@ impl Load {
     }
 }
 
+impl Load {
+    /// A row of plain text: every token but the last goes in, every token but the first is predicted.
+    pub fn text(n_inputs: usize) -> Self {
+        let n = n_inputs as u64;
+        Self { tokens: n, predictions: n, attended: n * (n + 1) / 2 }
+    }
+}
+
 impl std::ops::Add for Load {
     type Output = Self;
 
@@ -68,7 +80,7 @@ impl std::iter::Sum for Load {
     }
 }
 
-/// Floating point operations of the matrix products of one forward pass. Training takes three times as many.
+/// Floating point operations of the matrix products of one forward pass. A backward pass takes [`BACKWARD`] times as many.
 pub fn forward_flops(config: &ModelConfig, load: &Load) -> f64 {
     let (d, ffn) = (config.hidden_size as f64, config.intermediate_size as f64);
     let (q, kv) = ((config.n_heads * config.head_dim) as f64, (config.n_kv_heads * config.head_dim) as f64);

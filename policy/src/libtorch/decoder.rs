@@ -1,11 +1,12 @@
-//! The decoder: embedding, blocks, final norm. Written once, for every family and every way in.
+//! The decoder: embedding, blocks, final norm, for every family and every way in.
 
-use crate::attention::Heads;
-use crate::linear::linear;
+use super::attention::Heads;
+use super::weights::{LayerWeights, Weights};
+use crate::ModelConfig;
 use crate::rope::Rotation;
-use crate::weights::LayerWeights;
-use crate::{ModelConfig, Weights};
 use tch::{Kind, Tensor};
+
+const NO_BIAS: Option<Tensor> = None;
 
 /// How one layer's heads become its attention output: the only thing in which training and sampling differ.
 pub(crate) type Attend<'a> = dyn FnMut(usize, Heads) -> Tensor + 'a;
@@ -35,7 +36,7 @@ pub(crate) fn embed(weights: &Weights, tokens: &Tensor) -> Tensor {
 
 /// What a block does behind its attention: output projection and feed-forward layer, each added to the stream.
 pub(crate) fn behind_attention(config: &ModelConfig, layer: &LayerWeights, x: &Tensor, attended: &Tensor) -> Tensor {
-    let x = x + linear(attended, &layer.out, None);
+    let x = x + attended.linear(&layer.out, NO_BIAS);
     &x + feed_forward(layer, &rms_norm(&x, &layer.post_norm, config.rms_norm_eps))
 }
 
@@ -48,7 +49,7 @@ pub(crate) fn final_norm(config: &ModelConfig, weights: &Weights, x: &Tensor) ->
 pub(crate) fn heads(config: &ModelConfig, layer: &LayerWeights, x: &Tensor, rotation: &Rotation) -> Heads {
     let (n_heads, n_kv_heads) = (config.n_heads, config.n_kv_heads);
     let x = rms_norm(x, &layer.input_norm, config.rms_norm_eps);
-    let qkv = linear(&x, &layer.qkv, layer.qkv_bias.as_ref());
+    let qkv = x.linear(&layer.qkv, layer.qkv_bias.as_ref());
     let mut shape = qkv.size();
     shape.pop();
     shape.extend([n_heads + 2 * n_kv_heads, config.head_dim]);
@@ -69,8 +70,8 @@ pub(crate) fn heads(config: &ModelConfig, layer: &LayerWeights, x: &Tensor, rota
 
 /// The gated feed-forward layer, SwiGLU (Shazeer 2020, arXiv 2002.05202).
 fn feed_forward(layer: &LayerWeights, x: &Tensor) -> Tensor {
-    let gate_up = linear(x, &layer.gate_up, None).chunk(2, -1);
-    linear(&(gate_up[0].silu() * &gate_up[1]), &layer.down, None)
+    let gate_up = x.linear(&layer.gate_up, NO_BIAS).chunk(2, -1);
+    (gate_up[0].silu() * &gate_up[1]).linear(&layer.down, NO_BIAS)
 }
 
 /// Root mean square norm (Zhang, Sennrich 2019, arXiv 1910.07467) over the last axis, computed in float32.

@@ -1,0 +1,82 @@
+//! The vocabulary head in one pass and without a graph: log-probabilities, then the gradients of what went in.
+
+use tch::{Kind, Tensor};
+
+use super::attention::{self, Heads};
+use super::decoder;
+use super::weights::Weights;
+use crate::network::Network;
+use crate::{PackedBatch, TokenStats};
+
+/// Log-probabilities and entropies of the completion tokens of a packed batch.
+pub(crate) fn logprobs(
+    network: &Network,
+    weights: &Weights,
+    batch: &PackedBatch,
+    temperature: f64,
+    chunk: i64,
+) -> TokenStats {
+    tch::no_grad(|| {
+        let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(network.device);
+        let rotation = network.rope.at(&tensor(&batch.positions), network.kind);
+        let mask = attention::causal_mask(&batch.segments, network.kind, network.device);
+        let mut attend = |_: usize, heads: Heads| attention::packed(&heads, &batch.segments, &mask);
+        let hidden = decoder::hidden_states(&network.config, weights, &tensor(&batch.tokens), &rotation, &mut attend)
+            .index_select(0, &tensor(&batch.predictors));
+        let mut start = 0;
+        let of_chunk = |targets: &[i64]| {
+            let hidden = hidden.narrow(0, start, targets.len() as i64);
+            start += targets.len() as i64;
+            Chunk::forward(hidden, &weights.head, &tensor(targets), temperature).1
+        };
+        let stats: Vec<TokenStats> = batch.targets.chunks(chunk.max(1) as usize).map(of_chunk).collect();
+        let cat = |pick: fn(&TokenStats) -> &Tensor| Tensor::cat(&stats.iter().map(pick).collect::<Vec<_>>(), 0);
+        TokenStats { logprobs: cat(|s| &s.logprobs), entropy: cat(|s| &s.entropy) }
+    })
+}
+
+/// A chunk of tokens whose logits are kept until the gradient of the loss is known.
+pub(crate) struct Chunk<'a> {
+    /// `[tokens, hidden]`, in compute kind.
+    hidden: Tensor,
+    /// `[vocab, hidden]`, in compute kind.
+    head: &'a Tensor,
+    /// `[tokens, 1]`, int64.
+    targets: Tensor,
+    temperature: f64,
+    /// `[tokens, vocab]`, float32: log softmax(logits / temperature).
+    distribution: Tensor,
+}
+
+impl<'a> Chunk<'a> {
+    /// - `hidden`: `[tokens, hidden]`; `head`: `[vocab, hidden]`; `targets`: `[tokens]`, int64
+    /// - `temperature`: divides the logits; positive
+    pub(crate) fn forward(hidden: Tensor, head: &'a Tensor, targets: &Tensor, temperature: f64) -> (Self, TokenStats) {
+        tch::no_grad(|| {
+            // In float32 from the logits on: bfloat16 rounds a log-prob near -10 to steps of 1/16, and the ratio
+            // exponentiates it.
+            let logits = hidden.linear(head, None::<Tensor>).to_kind(Kind::Float);
+            let logits = if temperature == 1.0 { logits } else { logits / temperature };
+            let distribution = logits.log_softmax(-1, Kind::Float);
+            let targets = targets.unsqueeze(1);
+            let logprobs = distribution.gather(1, &targets, false).squeeze_dim(1);
+            // A token with probability 0 has log-probability minus infinity, and adds nothing.
+            let finite = distribution.clamp_min(f64::from(f32::MIN));
+            let entropy = -(distribution.exp() * finite).sum_dim_intlist(-1, false, Kind::Float);
+            (Self { hidden, head, targets, temperature, distribution }, TokenStats { logprobs, entropy })
+        })
+    }
+
+    /// The gradients of the hidden states, in compute kind, and of the head, added to `d_head` (float32), from that of each
+    /// log-probability g: d logits = g (onehot - softmax) / temperature.
+    pub(crate) fn backward(self, d_logprobs: &Tensor, d_head: &mut Tensor) -> Tensor {
+        tch::no_grad(|| {
+            let slope = (d_logprobs / self.temperature).unsqueeze(1);
+            let mut d_logits = self.distribution.exp();
+            let _ = d_logits.g_mul_(&-&slope);
+            let d_logits = d_logits.scatter_add_(1, &self.targets, &slope).to_kind(self.hidden.kind());
+            *d_head += d_logits.transpose(0, 1).matmul(&self.hidden).to_kind(Kind::Float);
+            d_logits.matmul(self.head)
+        })
+    }
+}

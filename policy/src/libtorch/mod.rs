@@ -1,0 +1,10 @@
+//! The decoder by libtorch's operations, for every device it has kernels for: what GPUs run, and what the kernels of
+//! [`crate::cpu`] are compared with.
+
+pub(crate) mod attention;
+pub(crate) mod cache;
+pub(crate) mod decoder;
+pub(crate) mod head;
+pub(crate) mod sampling;
+pub(crate) mod tape;
+pub(crate) mod weights;

@@ -1,11 +1,14 @@
-//! What can go wrong when a model folder is read or written. Every error carries the facts a user needs to act.
+//! What can go wrong when a model folder is read or written, or a GPU is too small. Every error carries the facts a user
+//! needs to act.
 
 use std::path::PathBuf;
+
+use tch::Device;
 
 /// A [`std::result::Result`] whose error is this crate's [`enum@Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error of reading, checking or writing a model.
+/// An error of reading, checking or writing a model, or of finding room for it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -112,6 +115,23 @@ pub enum Error {
         path: PathBuf,
         /// The tensor's name.
         name: String,
+    },
+    /// A GPU has no memory for the keys and values of a single sequence.
+    #[error(
+        "{device:?}: a sequence of {n_positions} tokens takes {needed_mib} MiB in the key-value cache, and {free_mib} MiB are \
+         free for it: lower max_tokens, or free memory of the GPU",
+        needed_mib = needed.div_ceil(1 << 20),
+        free_mib = free >> 20
+    )]
+    NoRoomForCache {
+        /// The GPU.
+        device: Device,
+        /// Prompt and completion together.
+        n_positions: usize,
+        /// Bytes for one sequence.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
     },
 }
 

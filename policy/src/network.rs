@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::rope::Rope;
-use crate::{Dtype, ModelConfig, cpu};
+use crate::{Dtype, ModelConfig, cpu, libtorch};
 use tch::{Device, Kind};
 
 /// What every forward pass needs beside weights and tokens.
@@ -15,6 +15,7 @@ pub(crate) struct Network {
     pub(crate) kind: Kind,
     pub(crate) device: Device,
     pub(crate) engine: Engine,
+    pub(crate) kernels: Kernels,
 }
 
 /// What computes.
@@ -26,6 +27,15 @@ pub(crate) enum Engine {
     Libtorch,
 }
 
+/// Which of libtorch's operations: the one switch between what every device can and what only some can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kernels {
+    /// Plain ones, for every device.
+    Portable,
+    /// Flash attention at each sequence's own length, and decoding steps recorded as CUDA graphs: NVIDIA GPUs, bfloat16.
+    Flash,
+}
+
 impl Network {
     pub(crate) fn new(config: ModelConfig, dtype: Dtype, device: Device) -> Self {
         let rope = Rope::new(&config, device);
@@ -33,7 +43,8 @@ impl Network {
             Device::Cpu => Engine::Cpu(Arc::new(cpu::layer::Shape::new(&config, &rope, dtype))),
             _ => Engine::Libtorch,
         };
-        Self { config, rope, dtype, kind: dtype.kind(), device, engine }
+        let kernels = libtorch::gpu::kernels(&config, dtype.kind(), device);
+        Self { config, rope, dtype, kind: dtype.kind(), device, engine, kernels }
     }
 
     /// Another handle to the same tables.

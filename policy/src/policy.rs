@@ -1,7 +1,7 @@
 //! The policy: trainable float32 master weights, the decoder that reads them, and a frozen copy of itself as reference.
 
 use crate::cpu::weights::PackedWeights;
-use crate::network::{Engine, Network};
+use crate::network::{Engine, Kernels, Network};
 use crate::weights::Form;
 use crate::{
     Checkpointing, Error, ModelConfig, PackedBatch, Result, Sampler, Tape, Weights, cpu, libtorch, safetensors_io, tape,
@@ -105,10 +105,12 @@ impl Policy {
         Self { network: Network::new(config, dtype, device), parameters }
     }
 
-    /// The same policy, computed on the CPU by libtorch's operations too: to be compared with.
+    /// The same policy, computed by libtorch's plain operations: to be compared with. On the CPU without kernels of our
+    /// own, on a GPU without flash attention and CUDA graphs.
     #[must_use]
     pub fn by_libtorch(mut self) -> Self {
         self.network.engine = Engine::Libtorch;
+        self.network.kernels = Kernels::Portable;
         self
     }
 

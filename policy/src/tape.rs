@@ -116,10 +116,10 @@ impl Chunks<'_> {
         let (hidden, head) = (tape.hidden(), tape.weights().head.detach());
         let mut d_head = Tensor::zeros(head.size(), (Kind::Float, device));
         let mut d_hidden = Vec::new();
-        for (index, targets) in self.targets.chunks(self.size).enumerate() {
+        // Copied to the device once: a copy waits for what the device was given before.
+        let targets = Tensor::from_slice(self.targets).to_device(device).split(self.size as i64, 0);
+        for (index, (hidden, targets)) in hidden.split(self.size as i64, 0).into_iter().zip(targets).enumerate() {
             let start = (index * self.size) as i64;
-            let hidden = hidden.narrow(0, start, targets.len() as i64);
-            let targets = Tensor::from_slice(targets).to_device(device);
             let (chunk, mut stats) = libtorch::head::Chunk::forward(hidden, &head, &targets, self.temperature);
             stats.logprobs = stats.logprobs.set_requires_grad(true);
             let d_logprobs = gradient(&loss(start, &stats)?, &stats.logprobs);

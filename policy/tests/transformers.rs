@@ -55,7 +55,7 @@ fn text_logprobs(policy: &Policy, ids: &[i64]) -> Vec<f32> {
 /// Log-probabilities by prefill of the first token and decoding of the rest, beside eleven other rows.
 fn decoded_logprobs(policy: &Policy, ids: &[i64]) -> Vec<f32> {
     let sampler = policy.sampler();
-    let mut cache = sampler.kv_cache(12);
+    let mut cache = sampler.kv_cache(12, ids.len());
     let prompt = sampler.prefill(&ids[..1]);
     // The others are longer, as far as the context lets them grow beside the row that is watched.
     let room = policy.config().max_position_embeddings as usize - ids.len();
@@ -101,7 +101,7 @@ fn greedy_tokens_are_those_of_transformers() {
     each_model("greedy", |name, policy, line| {
         let (prompt, expected) = (ids(&line["prompt_ids"]), ids(&line["greedy_ids"]));
         let sampler = policy.sampler();
-        let mut cache = sampler.kv_cache(1);
+        let mut cache = sampler.kv_cache(1, prompt.len() + expected.len());
         let encoded = sampler.prefill(&prompt);
         cache.admit(0, &encoded);
         let mut greedy = vec![encoded.logits.argmax(-1, false).int64_value(&[])];

@@ -2,7 +2,7 @@
 
 use crate::generate::{Progress, SamplingSeconds};
 use crate::random::Stream;
-use crate::sampling::draw;
+use crate::sampling::Draws;
 use crate::{Completion, Prompt, SamplingParams, StopReason, Tokenizer};
 use policy::{KvCache, PromptKv, Sampler};
 use std::collections::VecDeque;
@@ -42,8 +42,9 @@ struct Batch {
     /// The rows of the cache in use are always its first ones, in this order.
     active: Vec<Sequence>,
     waiting: VecDeque<Sequence>,
-    /// Sequences wait in the order of their groups, so one encoded prompt at a time is enough.
-    encoded: Option<(usize, PromptKv)>,
+    /// Encoded prompts with their groups, the next first. Sequences wait in the order of their groups, so a prompt is
+    /// not needed once a later one is.
+    encoded: VecDeque<(usize, PromptKv)>,
     /// By group and row.
     done: Vec<Vec<Option<Completion>>>,
     /// Groups that have ended since this was last looked at.
@@ -72,10 +73,11 @@ impl Engine<'_> {
             let mut progress = Progress::default();
             if !batch.active.is_empty() {
                 let last: Vec<i64> = batch.active.iter().map(|sequence| sequence.ids[sequence.ids.len() - 1]).collect();
+                let draws = self.draws(&batch.active);
                 let clock = Instant::now();
                 let logits = self.sampler.decode(&last, &mut batch.cache);
                 batch.seconds.network += clock.elapsed().as_secs_f64();
-                self.extend(&logits, &mut batch, 0);
+                Self::extend(&logits, &draws, &mut batch, 0);
                 progress.n_tokens += last.len();
                 progress.n_completions += self.retire(&mut batch);
             }
@@ -92,10 +94,12 @@ impl Engine<'_> {
         let addresses =
             (0..prompts.len()).flat_map(|group_idx| (0..group_size).map(move |row_idx| (group_idx, row_idx)));
         Batch {
-            cache: self.sampler.kv_cache(self.max_batch.min(prompts.len() * group_size)),
+            cache: self
+                .sampler
+                .kv_cache(self.max_batch.min(prompts.len() * group_size), self.params.n_positions(prompts)),
             active: Vec::new(),
             waiting: addresses.map(|(group, row)| Sequence::new(group, row, stream(group, row))).collect(),
-            encoded: None,
+            encoded: VecDeque::new(),
             done: prompts.iter().map(|_| (0..group_size).map(|_| None).collect()).collect(),
             // Groups of nothing have ended before they begin.
             ended: (0..prompts.len()).filter(|_| group_size == 0).collect(),
@@ -110,31 +114,56 @@ impl Engine<'_> {
         let mut logits = Vec::new();
         while batch.active.len() < self.max_batch {
             let Some(sequence) = batch.waiting.pop_front() else { break };
-            let group_idx = sequence.group_idx;
-            if batch.encoded.as_ref().is_none_or(|(idx, _)| *idx != group_idx) {
-                batch.encoded = Some((group_idx, self.sampler.prefill(&prompts[group_idx].ids)));
+            while batch.encoded.front().is_some_and(|(idx, _)| *idx != sequence.group_idx) {
+                batch.encoded.pop_front();
             }
-            let (_, prompt) = batch.encoded.as_ref().expect("just encoded");
+            if batch.encoded.is_empty() {
+                batch.encoded = self.encode(prompts, sequence.group_idx, batch);
+            }
+            let (_, prompt) = batch.encoded.front().expect("just encoded");
             batch.cache.admit(batch.active.len(), prompt);
             logits.push(prompt.logits.shallow_clone());
             batch.active.push(sequence);
         }
         let logits = Tensor::stack(&logits, 0);
         batch.seconds.prefill += clock.elapsed().as_secs_f64();
-        self.extend(&logits, batch, first_new);
+        let draws = self.draws(&batch.active[first_new..]);
+        Self::extend(&logits, &draws, batch, first_new);
         batch.active.len() - first_new
+    }
+
+    /// Encodes the prompt of a group and, where that is faster, of those whose sequences find a row too.
+    fn encode(&self, prompts: &[Prompt], group_idx: usize, batch: &Batch) -> VecDeque<(usize, PromptKv)> {
+        let n_free = self.max_batch - batch.active.len();
+        let mut groups = vec![group_idx];
+        let mut n_tokens = prompts[group_idx].ids.len();
+        for next in batch.waiting.iter().take(n_free - 1).map(|sequence| sequence.group_idx) {
+            if groups.last() != Some(&next) {
+                n_tokens += prompts[next].ids.len();
+                if n_tokens > self.sampler.prefill_tokens() {
+                    break;
+                }
+                groups.push(next);
+            }
+        }
+        let ids: Vec<&[i64]> = groups.iter().map(|&idx| prompts[idx].ids.as_slice()).collect();
+        groups.into_iter().zip(self.sampler.prefill_all(&ids)).collect()
+    }
+
+    /// What it takes to draw the next token of each sequence.
+    fn draws(&self, sequences: &[Sequence]) -> Draws<'_> {
+        let uniforms = sequences.iter().map(|s| s.stream.uniform(s.ids.len() as u64)).collect();
+        let suppress = sequences.iter().map(|s| s.ids.len() + 1 < self.params.min_tokens).collect();
+        Draws::new(uniforms, suppress, self.params, self.sampler.device())
     }
 
     /// Draws the next token of each active sequence from `first` on.
     ///
-    /// - `logits`: `[sequences, vocab]`
-    fn extend(&self, logits: &Tensor, batch: &mut Batch, first: usize) {
+    /// - `logits`: `[sequences, vocab]`; `draws`: from [`Self::draws`] of these sequences
+    fn extend(logits: &Tensor, draws: &Draws, batch: &mut Batch, first: usize) {
         let clock = Instant::now();
-        let sequences = &mut batch.active[first..];
-        let uniforms: Vec<f64> = sequences.iter().map(|s| s.stream.uniform(s.ids.len() as u64)).collect();
-        let suppress: Vec<bool> = sequences.iter().map(|s| s.ids.len() + 1 < self.params.min_tokens).collect();
-        let drawn = draw(logits, &uniforms, &suppress, self.params);
-        for (idx, sequence) in sequences.iter_mut().enumerate() {
+        let drawn = draws.draw(logits);
+        for (idx, sequence) in batch.active[first..].iter_mut().enumerate() {
             sequence.ids.push(drawn.ids[idx]);
             sequence.logprobs.push(drawn.logprobs[idx]);
             sequence.untempered_logprobs.push(drawn.untempered_logprobs[idx]);

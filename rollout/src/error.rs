@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// A [`std::result::Result`] whose error is this crate's [`enum@Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error of tokenizing or of asking for the impossible. Sampling itself cannot fail.
+/// An error of tokenizing or of asking for the impossible. Sampling itself cannot fail once it has begun.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -70,4 +70,7 @@ pub enum Error {
         /// `max_position_embeddings` of the model's config.json.
         context: i64,
     },
+    /// A GPU is too small to sample on.
+    #[error(transparent)]
+    Policy(#[from] policy::Error),
 }

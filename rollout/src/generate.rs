@@ -4,7 +4,7 @@ use crate::engine::{Engine, News};
 use crate::random::Stream;
 use crate::{Completion, Error, Group, Prompt, Result, SamplingParams, Tokenizer};
 use policy::Policy;
-use std::sync::mpsc;
+use std::sync::{Once, mpsc};
 use tch::Device;
 
 /// Rows for which a second engine is worth its own copy of the small costs.
@@ -56,7 +56,8 @@ impl Generator<'_> {
     /// - `on_progress`: called as decoding goes on
     ///
     /// # Errors
-    /// If a prompt is empty, holds an unknown id, or leaves no room for `max_tokens`. Nothing is sampled then.
+    /// If a prompt is empty, holds an unknown id, or leaves no room for `max_tokens`, or a GPU has no memory for a single
+    /// sequence. Nothing is sampled then.
     pub fn generate(
         &self,
         prompts: Vec<Prompt>,
@@ -84,12 +85,14 @@ impl Generator<'_> {
     ) -> Result<SamplingSeconds> {
         self.check(prompts)?;
         let n_threads = tch::get_num_threads().max(1) as usize;
-        let n_engines = self.n_engines(prompts.len(), group_size, n_threads);
         if prompts.is_empty() {
             return Ok(SamplingSeconds::default());
         }
-        let share_size = prompts.len().div_ceil(n_engines);
         let mut sampler = self.policy.sampler();
+        let max_batch = self.max_batch.min(sampler.most_rows(self.params.n_positions(prompts))?);
+        self.tell_if_bounded(max_batch, prompts.len() * group_size);
+        let n_engines = self.n_engines(prompts.len(), group_size, n_threads);
+        let share_size = prompts.len().div_ceil(n_engines);
         if n_engines == 1 {
             sampler = sampler.on_all_threads();
         }
@@ -101,7 +104,7 @@ impl Generator<'_> {
                     sampler: sampler.share(),
                     tokenizer: self.tokenizer,
                     params: self.params,
-                    max_batch: self.max_batch.div_ceil(n_engines).max(1),
+                    max_batch: max_batch.div_ceil(n_engines).max(1),
                 };
                 let (stream, sender, first_group) = (&stream, sender.clone(), share_idx * share_size);
                 engines.push(scope.spawn(move || {
@@ -143,6 +146,21 @@ impl Generator<'_> {
         }
         let n_rows = self.max_batch.min(n_prompts * group_size);
         n_threads.min(n_prompts).min(n_rows / ROWS_PER_ENGINE).max(1)
+    }
+
+    /// Says, once for a process, that memory holds fewer rows than were asked for and would be used.
+    fn tell_if_bounded(&self, max_batch: usize, n_completions: usize) {
+        static ONCE: Once = Once::new();
+        let asked = self.max_batch.min(n_completions);
+        if max_batch < asked {
+            ONCE.call_once(|| {
+                eprintln!(
+                    "warning: {:?} has memory for {max_batch} sequences at once, not for {asked}: sampling takes longer. \
+                     A lower max_tokens makes room for more",
+                    self.policy.device()
+                );
+            });
+        }
     }
 
     fn check(&self, prompts: &[Prompt]) -> Result<()> {

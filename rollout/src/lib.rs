@@ -15,6 +15,6 @@ mod tokenizer;
 pub use error::{Error, Result};
 pub use generate::{Generator, Progress, SamplingSeconds};
 pub use group::{Completion, Group, Prompt, StopReason};
-pub use sampling::{Drawn, SamplingParams, draw};
+pub use sampling::{Drawn, Draws, SamplingParams};
 pub use template::Template;
 pub use tokenizer::Tokenizer;

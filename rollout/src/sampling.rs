@@ -1,5 +1,6 @@
 //! One draw from the policy's distribution per row: temperature, truncation, inverse of the distribution function.
 
+use crate::Prompt;
 use policy::Distribution;
 use tch::{Device, Kind, Tensor};
 
@@ -39,6 +40,13 @@ impl Default for SamplingParams {
     }
 }
 
+impl SamplingParams {
+    /// The most tokens that a sequence comes to, prompt included.
+    pub(crate) fn n_positions(&self, prompts: &[Prompt]) -> usize {
+        prompts.iter().map(|prompt| prompt.ids.len()).max().unwrap_or(0) + self.max_tokens
+    }
+}
+
 /// The outcome of one draw per row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drawn {
@@ -50,19 +58,46 @@ pub struct Drawn {
     pub untempered_logprobs: Vec<f32>,
 }
 
-/// Draws one token per row.
+/// One draw per row, made ready before the logits are computed. What a GPU needs for it is copied there in one piece and at
+/// once: a copy that comes behind the network would wait for it.
 ///
 /// A row's token depends on its own logits and its own uniform number, and on no other row. On a GPU the work stays on the
-/// device; only ids and log-probabilities come back.
-///
-/// - `logits`: `[rows, vocab]`, float32
-/// - `uniforms`: one number in (0, 1) per row
-/// - `suppress`: rows that must not draw a stop token yet
-pub fn draw(logits: &Tensor, uniforms: &[f64], suppress: &[bool], params: &SamplingParams) -> Drawn {
-    tch::no_grad(|| match logits.device() {
-        Device::Cpu => row_by_row(logits, uniforms, suppress, params),
-        _ => on_device(logits, uniforms, suppress, params),
-    })
+/// device; only ids and log-probabilities come back, in one piece.
+#[derive(Debug)]
+pub struct Draws<'a> {
+    uniforms: Vec<f64>,
+    suppress: Vec<bool>,
+    params: &'a SamplingParams,
+    /// None on the CPU.
+    on_device: Option<OnDevice>,
+}
+
+/// What the draws need beside the logits, where these are.
+#[derive(Debug)]
+struct OnDevice {
+    /// `[rows, 1]`, float64.
+    uniforms: Tensor,
+    /// Rows that must not draw a stop token, `[rows, 1]`, booleans, and the stop tokens, `[stops]`, int64; none where every
+    /// row may.
+    suppressed: Option<(Tensor, Tensor)>,
+}
+
+impl<'a> Draws<'a> {
+    /// - `uniforms`: one number in (0, 1) per row
+    /// - `suppress`: rows that must not draw a stop token yet
+    /// - `device`: where the logits will be
+    pub fn new(uniforms: Vec<f64>, suppress: Vec<bool>, params: &'a SamplingParams, device: Device) -> Self {
+        let on_device = (device != Device::Cpu).then(|| OnDevice::new(&uniforms, &suppress, params, device));
+        Self { uniforms, suppress, params, on_device }
+    }
+
+    /// - `logits`: `[rows, vocab]`, float32, on the device that was named
+    pub fn draw(&self, logits: &Tensor) -> Drawn {
+        tch::no_grad(|| match &self.on_device {
+            None => row_by_row(logits, &self.uniforms, &self.suppress, self.params),
+            Some(draws) => draws.draw(logits, self.params),
+        })
+    }
 }
 
 /// On the CPU: one pass for the distribution, one for the draw.
@@ -70,7 +105,8 @@ fn row_by_row(logits: &Tensor, uniforms: &[f64], suppress: &[bool], params: &Sam
     let greedy = params.temperature == 0.0;
     let temperature = if greedy { 1.0 } else { params.temperature };
     let allowed = truncates(params).then(|| {
-        let allowed = without_stop_tokens(&(logits / temperature), suppress, &params.stop_token_ids);
+        let allowed =
+            OnDevice::new(uniforms, suppress, params, Device::Cpu).without_stop_tokens(&(logits / temperature));
         truncate(&allowed, params).isfinite().contiguous()
     });
     let allowed: Option<Vec<bool>> = allowed.map(|allowed| allowed.flatten(0, -1).try_into().expect("booleans"));
@@ -155,40 +191,57 @@ fn values(tensor: &Tensor) -> &[f32] {
 }
 
 /// By libtorch's operations, wherever the logits are.
-fn on_device(logits: &Tensor, uniforms: &[f64], suppress: &[bool], params: &SamplingParams) -> Drawn {
-    let greedy = params.temperature == 0.0;
-    let tempered =
-        if greedy || params.temperature == 1.0 { logits.shallow_clone() } else { logits / params.temperature };
-    let allowed = without_stop_tokens(&tempered, suppress, &params.stop_token_ids);
-    let ids = if greedy { allowed.argmax(-1, false) } else { invert(&truncate(&allowed, params), uniforms) };
-    let logprobs = |logits: &Tensor| -> Vec<f32> {
-        let chosen = logits.log_softmax(-1, Kind::Float).gather(1, &ids.unsqueeze(1), false).squeeze_dim(1);
-        chosen.try_into().expect("a vector of float32")
-    };
-    let tempered_logprobs = logprobs(&tempered);
-    let untempered_logprobs =
-        if greedy || params.temperature == 1.0 { tempered_logprobs.clone() } else { logprobs(logits) };
-    let ids = Vec::<i64>::try_from(&ids).expect("a vector of int64");
-    Drawn { ids, logprobs: tempered_logprobs, untempered_logprobs }
+impl OnDevice {
+    fn new(uniforms: &[f64], suppress: &[bool], params: &SamplingParams, device: Device) -> Self {
+        let n_rows = uniforms.len() as i64;
+        // All of it as float64, which holds token ids exactly, so that one copy does.
+        let flags = suppress.iter().map(|&suppressed| f64::from(u8::from(suppressed)));
+        let stops = params.stop_token_ids.iter().map(|&id| id as f64);
+        let all: Vec<f64> = uniforms.iter().copied().chain(flags).chain(stops).collect();
+        let all = Tensor::from_slice(&all).to_device(device);
+        let part = |start: i64, n: i64| all.narrow(0, start, n);
+        let n_stops = params.stop_token_ids.len() as i64;
+        let suppressed = (suppress.contains(&true) && n_stops > 0)
+            .then(|| (part(n_rows, n_rows).gt(0.5).unsqueeze(1), part(2 * n_rows, n_stops).to_kind(Kind::Int64)));
+        Self { uniforms: part(0, n_rows).unsqueeze(1), suppressed }
+    }
+
+    fn draw(&self, logits: &Tensor, params: &SamplingParams) -> Drawn {
+        let greedy = params.temperature == 0.0;
+        let untempered = greedy || params.temperature == 1.0;
+        let tempered = if untempered { logits.shallow_clone() } else { logits / params.temperature };
+        let allowed = self.without_stop_tokens(&tempered);
+        let ids = if greedy { allowed.argmax(-1, false) } else { invert(&truncate(&allowed, params), &self.uniforms) };
+        let logprobs = |logits: &Tensor| {
+            logits.log_softmax(-1, Kind::Float).gather(1, &ids.unsqueeze(1), false).squeeze_dim(1).to_kind(Kind::Double)
+        };
+        let mut drawn = vec![ids.to_kind(Kind::Double), logprobs(&tempered)];
+        if !untempered {
+            drawn.push(logprobs(logits));
+        }
+        // The one time that the processor waits for the device.
+        let values: Vec<f64> = Tensor::cat(&drawn, 0).try_into().expect("a vector of float64");
+        let (ids, rest) = values.split_at(logits.size()[0] as usize);
+        let (logprobs, untempered_logprobs) = rest.split_at(ids.len());
+        let floats = |values: &[f64]| values.iter().map(|&value| value as f32).collect::<Vec<_>>();
+        Drawn {
+            ids: ids.iter().map(|&id| id as i64).collect(),
+            logprobs: floats(logprobs),
+            untempered_logprobs: floats(if untempered { logprobs } else { untempered_logprobs }),
+        }
+    }
+
+    /// Logits in which suppressed rows cannot draw a stop token.
+    fn without_stop_tokens(&self, logits: &Tensor) -> Tensor {
+        let Some((rows, stops)) = &self.suppressed else { return logits.shallow_clone() };
+        let stops = Tensor::zeros([1, logits.size()[1]], (Kind::Bool, logits.device())).index_fill_(1, stops, 1);
+        logits.masked_fill(&rows.logical_and(&stops), f64::NEG_INFINITY)
+    }
 }
 
 /// Whether some tokens are left out.
 fn truncates(params: &SamplingParams) -> bool {
     params.top_k > 0 || params.top_p < 1.0 || params.min_p > 0.0
-}
-
-/// Logits in which suppressed rows cannot draw a stop token.
-fn without_stop_tokens(logits: &Tensor, suppress: &[bool], stop_token_ids: &[i64]) -> Tensor {
-    if stop_token_ids.is_empty() || !suppress.contains(&true) {
-        return logits.shallow_clone();
-    }
-    let rows = Tensor::from_slice(suppress).to_device(logits.device()).unsqueeze(1);
-    let stops = Tensor::zeros([1, logits.size()[1]], (Kind::Bool, logits.device())).index_fill_(
-        1,
-        &Tensor::from_slice(stop_token_ids).to_device(logits.device()),
-        1,
-    );
-    logits.masked_fill(&rows.logical_and(&stops), f64::NEG_INFINITY)
 }
 
 /// Logits with what top-k, top-p and min-p leave out at minus infinity; applied in this order, as transformers does.
@@ -216,12 +269,12 @@ fn truncate(logits: &Tensor, params: &SamplingParams) -> Tensor {
     logits
 }
 
-/// The token at which the distribution function passes the uniform number.
-fn invert(logits: &Tensor, uniforms: &[f64]) -> Tensor {
+/// The token at which the distribution function passes the uniform number; `uniforms`: `[rows, 1]`, float64.
+fn invert(logits: &Tensor, uniforms: &Tensor) -> Tensor {
     // Summed in float64, so that the tail of a large vocabulary is not lost to rounding.
     let cumulative = logits.softmax(-1, Kind::Float).cumsum(-1, Kind::Double);
     let total = cumulative.narrow(1, cumulative.size()[1] - 1, 1);
-    let threshold = Tensor::from_slice(uniforms).to_device(logits.device()).unsqueeze(1) * total;
+    let threshold = uniforms * total;
     let last = cumulative.size()[1] - 1;
     // Logits that are not numbers would point behind the last token: the loss names them, a panic here could not.
     threshold.searchsorted(&cumulative, false, true, "right", None::<Tensor>).squeeze_dim(1).clamp_max(last)
@@ -235,6 +288,10 @@ mod tests {
     fn logits(rows: i64, vocab: i64) -> Tensor {
         let values: Vec<f32> = (0..rows * vocab).map(|i| Stream::new(3, &[9]).normal(i as u64) as f32 * 2.0).collect();
         Tensor::from_slice(&values).reshape([rows, vocab])
+    }
+
+    fn draw(logits: &Tensor, uniforms: &[f64], suppress: &[bool], params: &SamplingParams) -> Drawn {
+        Draws::new(uniforms.to_vec(), suppress.to_vec(), params, Device::Cpu).draw(logits)
     }
 
     fn draw_all(logits: &Tensor, uniforms: &[f64], params: &SamplingParams) -> Vec<i64> {
@@ -330,7 +387,7 @@ mod tests {
             SamplingParams { temperature: 0.0, ..base },
         ] {
             let rows = row_by_row(&batch, &uniforms, &suppress, &params);
-            let device = on_device(&batch, &uniforms, &suppress, &params);
+            let device = OnDevice::new(&uniforms, &suppress, &params, Device::Cpu).draw(&batch, &params);
             assert_eq!(rows.ids, device.ids, "{params:?}");
             let pairs = rows.logprobs.iter().zip(&device.logprobs);
             let all = pairs.chain(rows.untempered_logprobs.iter().zip(&device.untempered_logprobs));

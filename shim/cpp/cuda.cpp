@@ -13,7 +13,9 @@
 #include <dlfcn.h>
 
 #include <cstddef>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "common.h"
@@ -86,10 +88,22 @@ c10::Device device(int index) {
 
 c10::DeviceAllocator& allocator() { return *c10::getDeviceAllocator(at::kCUDA); }
 
+// The stream that recordings on a device are made on: one for all of them, because cuBLAS keeps memory for every stream it
+// has worked on. Two recordings at once are an error, which CUDA reports.
+c10::Stream recording_stream(c10::Device device) {
+  static std::mutex mutex;
+  static std::map<c10::DeviceIndex, c10::Stream> streams;
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto known = streams.find(device.index());
+  if (known != streams.end()) return known->second;
+  const auto stream = c10::impl::VirtualGuardImpl(at::kCUDA).getStreamFromGlobalPool(device);
+  return streams.emplace(device.index(), stream).first->second;
+}
+
 // A graph, and while it is being captured the stream it is captured on.
 struct Graph {
   explicit Graph(c10::Device on) : device(on) {
-    side.emplace(c10::impl::VirtualGuardImpl(at::kCUDA).getStreamFromGlobalPool(device));
+    side.emplace(recording_stream(device));
     library().graph.construct(memory, false);
   }
   ~Graph() { library().graph.destroy(memory); }

@@ -120,7 +120,7 @@ unsafe impl Send for Graph {}
 impl Graph {
     /// Records what `work` does on `device`; nothing of it is computed until [`Graph::replay`].
     ///
-    /// `work` runs on this thread, on a stream of its own. It must have run once before, so that kernels are loaded; must
+    /// `work` runs on this thread, on a stream for recordings, one at a time. It must have run once before, so that kernels are loaded; must
     /// not wait for the GPU, as reading a value does; and must not work with numbers that change from run to run.
     /// `share` is a graph whose memory this one uses too. The two must then be replayed in the order in which they were
     /// recorded, and the first one's outputs be read before the second runs.

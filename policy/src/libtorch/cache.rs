@@ -1,7 +1,9 @@
 //! Keys and values of the sequences being sampled: one row each, rows of different lengths side by side.
 
-use super::attention::{self, Heads};
+use super::attention::{Heads, Span};
+use super::graphs::Graphs;
 use crate::ModelConfig;
+use crate::network::Network;
 use tch::{Device, Kind, Tensor};
 
 /// Positions are added in steps of this many, so that growing is rare.
@@ -10,26 +12,109 @@ const GROWTH: i64 = 64;
 /// Keys and values of an encoded prompt.
 #[derive(Debug)]
 pub(crate) struct Prompt {
-    /// Per layer: key and value, `[n_kv_heads, prompt_tokens, head_dim]`.
-    pub(crate) layers: Vec<(Tensor, Tensor)>,
+    /// `[layers, 2, prompt_tokens, n_kv_heads, head_dim]`: keys and values of each layer.
+    pub(crate) layers: Tensor,
     pub(crate) n_tokens: i64,
+}
+
+/// What a decoding step reads and writes. It lies where the network is, in the same places from step to step, and a step
+/// works on nothing else, so that a recorded step can be run again.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// `[layers, 2, rows, capacity, n_kv_heads, head_dim]`: keys and values of each layer.
+    memory: Tensor,
+    /// `[rows]`, int64: the token that each row goes on with.
+    tokens: Tensor,
+    /// `[rows]`, int64: how many tokens each row holds.
+    lengths: Tensor,
+    /// `[rows, vocab]`, float32: what a step says comes next.
+    logits: Tensor,
 }
 
 /// The cache of a batch of rows.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    /// Per layer: key and value, `[rows, n_kv_heads, capacity, head_dim]`.
-    layers: Vec<(Tensor, Tensor)>,
-    /// Tokens held by each row.
+    pub(crate) rows: Rows,
+    /// What `rows.lengths` holds of rows in use, known without asking the device; 0 of others.
     lengths: Vec<i64>,
-    capacity: i64,
+    pub(crate) graphs: Graphs,
+}
+
+impl Rows {
+    /// Empty rows with room for `capacity` positions.
+    pub(crate) fn new(config: &ModelConfig, n_rows: usize, capacity: i64, kind: Kind, device: Device) -> Self {
+        let n_rows = n_rows as i64;
+        let shape = [config.n_layers, 2, n_rows, capacity, config.n_kv_heads, config.head_dim];
+        let numbers = || Tensor::zeros([n_rows], (Kind::Int64, device));
+        Self {
+            // Zeros, because a masked place still counts where it holds no number.
+            memory: Tensor::zeros(shape, (kind, device)),
+            tokens: numbers(),
+            lengths: numbers(),
+            logits: Tensor::zeros([n_rows, config.vocab_size], (Kind::Float, device)),
+        }
+    }
+
+    fn n_rows(&self) -> i64 {
+        self.memory.size()[2]
+    }
+
+    pub(crate) fn capacity(&self) -> i64 {
+        self.memory.size()[3]
+    }
+
+    /// The first `n_rows` tokens, `[n_rows]`, int64.
+    pub(crate) fn tokens(&self, n_rows: i64) -> Tensor {
+        self.tokens.narrow(0, 0, n_rows)
+    }
+
+    /// Where these tokens stand, `[n_rows]`, int64.
+    pub(crate) fn positions(&self, n_rows: i64) -> Tensor {
+        // A copy, because the lengths go on changing.
+        self.lengths.narrow(0, 0, n_rows).copy()
+    }
+
+    /// `[n_rows]`, int64: for each row, the place of its new token among all places of a layer.
+    pub(crate) fn places(&self, positions: &Tensor) -> Tensor {
+        let n_rows = positions.size()[0];
+        Tensor::arange_start_step(0, n_rows * self.capacity(), self.capacity(), (Kind::Int64, positions.device()))
+            + positions
+    }
+
+    /// Appends the new tokens' keys and values to the first rows and attends over them.
+    ///
+    /// - `heads`: `[rows, heads, head_dim]`; `places`: from [`Self::places`]; result: `[rows, hidden]`
+    pub(crate) fn attend(&self, layer_idx: usize, heads: &Heads, places: &Tensor, span: &Span) -> Tensor {
+        let layer = self.memory.get(layer_idx as i64);
+        let [key, value] = [(0, &heads.key), (1, &heads.value)].map(|(index, new)| {
+            let memory = layer.get(index);
+            // A view by its name: what is written has to arrive in the cache.
+            let _ = memory.view([-1, memory.size()[2], memory.size()[3]]).index_copy_(0, places, new);
+            memory.narrow(0, 0, places.size()[0])
+        });
+        span.attend(&heads.query, &key, &value)
+    }
+
+    /// Ends a step of the first `n_rows` sequences: each is one token longer.
+    ///
+    /// - `logits`: `[n_rows, vocab]`, of any kind
+    pub(crate) fn advance(&self, logits: &Tensor) {
+        let n_rows = logits.size()[0];
+        let _ = self.lengths.narrow(0, 0, n_rows).g_add_scalar_(1);
+        self.logits(n_rows).copy_(logits);
+    }
+
+    /// `[n_rows, vocab]`, float32: the logits of the last step, until the next.
+    pub(crate) fn logits(&self, n_rows: i64) -> Tensor {
+        self.logits.narrow(0, 0, n_rows)
+    }
 }
 
 impl Cache {
-    pub(crate) fn new(config: &ModelConfig, n_rows: usize, kind: Kind, device: Device) -> Self {
-        let empty = || Tensor::zeros([n_rows as i64, config.n_kv_heads, GROWTH, config.head_dim], (kind, device));
-        let layers = (0..config.n_layers).map(|_| (empty(), empty())).collect();
-        Self { layers, lengths: vec![0; n_rows], capacity: GROWTH }
+    /// An empty cache with room for `n_positions`; it grows if more are asked for.
+    pub(crate) fn new(network: &Network, n_rows: usize, n_positions: usize) -> Self {
+        let rows = Rows::new(&network.config, n_rows, (n_positions as i64).max(1), network.kind, network.device);
+        Self { rows, lengths: vec![0; n_rows], graphs: Graphs::new(network) }
     }
 
     /// Number of rows.
@@ -37,35 +122,50 @@ impl Cache {
         self.lengths.len()
     }
 
-    /// Tokens held by each row.
-    pub(crate) fn lengths(&self) -> &[i64] {
-        &self.lengths
-    }
-
     /// Starts a new sequence in `row` with an encoded prompt; what the row held is forgotten.
     pub(crate) fn admit(&mut self, row: usize, prompt: &Prompt) {
         self.reserve(prompt.n_tokens);
-        for ((key, value), (prompt_key, prompt_value)) in self.layers.iter().zip(&prompt.layers) {
-            let of_row = |tensor: &Tensor| tensor.get(row as i64).narrow(1, 0, prompt.n_tokens);
-            of_row(key).copy_(prompt_key);
-            of_row(value).copy_(prompt_value);
-        }
-        self.lengths[row] = prompt.n_tokens;
+        self.positions_of(row, prompt.n_tokens).copy_(&prompt.layers);
+        self.set_length(row, prompt.n_tokens);
     }
 
     /// Moves the sequence in row `from` to row `to`, so that the rows in use stay the first ones.
     pub(crate) fn move_row(&mut self, from: usize, to: usize) {
-        let n_positions = self.lengths[from];
-        for tensor in self.layers.iter().flat_map(|(key, value)| [key, value]) {
-            let source = tensor.get(from as i64).narrow(1, 0, n_positions);
-            tensor.get(to as i64).narrow(1, 0, n_positions).copy_(&source);
-        }
-        self.lengths[to] = self.lengths[from];
+        let n_tokens = self.lengths[from];
+        self.positions_of(to, n_tokens).copy_(&self.positions_of(from, n_tokens));
+        self.set_length(to, n_tokens);
     }
 
-    /// Begins a decoding step of the first `n_rows` rows; makes room for a position each.
-    pub(crate) fn begin_step(&mut self, n_rows: usize) {
-        self.reserve(self.lengths[..n_rows].iter().max().expect("a step has rows") + 1);
+    /// `[layers, 2, n_tokens, n_kv_heads, head_dim]`: what a row holds.
+    fn positions_of(&self, row: usize, n_tokens: i64) -> Tensor {
+        self.rows.memory.select(2, row as i64).narrow(2, 0, n_tokens)
+    }
+
+    fn set_length(&mut self, row: usize, n_tokens: i64) {
+        self.lengths[row] = n_tokens;
+        let _ = self.rows.lengths.narrow(0, row as i64, 1).fill_(n_tokens);
+    }
+
+    /// Begins a decoding step of the first rows, each with its token: makes room for them. Gives back how many rows to
+    /// compute and how many keys the longest sees.
+    ///
+    /// Rows to compute are a few more than there are tokens, so that few different steps are recorded. The surplus is kept
+    /// at its first position, where it costs little; so what those rows held is gone, and so it is for all behind.
+    ///
+    /// # Panics
+    /// If one of the rows holds nothing.
+    pub(crate) fn begin_step(&mut self, tokens: &[i64]) -> (i64, i64) {
+        let n_used = tokens.len();
+        self.lengths[n_used..].fill(0);
+        assert!(self.lengths[..n_used].iter().all(|&length| length > 0), "a row begins with a prompt");
+        let n_keys = self.lengths.iter().max().expect("a step has rows") + 1;
+        self.reserve(n_keys);
+        let (n_used, n_rows) = (n_used as i64, bucket(n_used).min(self.rows.n_rows()));
+        self.rows.tokens(n_used).copy_(&Tensor::from_slice(tokens));
+        if n_rows > n_used {
+            let _ = self.rows.lengths.narrow(0, n_used, n_rows - n_used).zero_();
+        }
+        (n_rows, n_keys)
     }
 
     /// Ends it: the sequences are one token longer.
@@ -73,51 +173,23 @@ impl Cache {
         self.lengths[..n_rows].iter_mut().for_each(|length| *length += 1);
     }
 
-    /// Appends the new tokens' keys and values to the first rows and attends over them.
-    ///
-    /// - `heads`: `[rows, heads, head_dim]`; `mask`: from [`Self::mask`]; result: `[rows, hidden]`
-    pub(crate) fn attend(&mut self, layer_idx: usize, heads: &Heads, mask: &Tensor) -> Tensor {
-        let n_rows = heads.query.size()[0];
-        let n_keys = mask.size()[3];
-        let positions = Tensor::from_slice(&self.lengths[..n_rows as usize]).to_device(mask.device());
-        let (key, value) = &self.layers[layer_idx];
-        let [key, value] = [(key, &heads.key), (value, &heads.value)].map(|(cache, new)| {
-            let cache = cache.narrow(0, 0, n_rows);
-            append(&cache, new, &positions);
-            cache.narrow(2, 0, n_keys)
-        });
-        attention::cached(&heads.query, &key, &value, mask)
-    }
-
-    /// `[rows, 1, 1, n_keys]`, additive: a row sees its own keys, the new one included, and nothing of what lies behind.
-    pub(crate) fn mask(positions: &Tensor, kind: Kind) -> Tensor {
-        let keys = Tensor::arange(positions.max().int64_value(&[]) + 1, (Kind::Int64, positions.device()));
-        let hidden = keys.unsqueeze(0).gt_tensor(&positions.unsqueeze(1));
-        let mask = Tensor::zeros(hidden.size(), (kind, positions.device())).masked_fill_(&hidden, f64::NEG_INFINITY);
-        mask.unsqueeze(1).unsqueeze(1)
-    }
-
     /// Makes room for sequences of `n_tokens`.
     fn reserve(&mut self, n_tokens: i64) {
-        if n_tokens <= self.capacity {
+        let capacity = self.rows.capacity();
+        if n_tokens <= capacity {
             return;
         }
-        let capacity = (n_tokens as u64).next_multiple_of(GROWTH as u64) as i64;
-        let added = capacity - self.capacity;
-        for (key, value) in &mut self.layers {
-            for tensor in [key, value] {
-                let mut shape = tensor.size();
-                shape[2] = added;
-                *tensor = Tensor::cat(&[&*tensor, &Tensor::zeros(&shape, (tensor.kind(), tensor.device()))], 2);
-            }
-        }
-        self.capacity = capacity;
+        // Recorded steps know the old memory.
+        self.graphs.clear();
+        let mut shape = self.rows.memory.size();
+        shape[3] = (n_tokens as u64).next_multiple_of(GROWTH as u64) as i64;
+        let larger = Tensor::zeros(&shape, (self.rows.memory.kind(), self.rows.memory.device()));
+        larger.narrow(3, 0, capacity).copy_(&self.rows.memory);
+        self.rows.memory = larger;
     }
 }
 
-/// Writes each row's new head vectors `[rows, n_kv_heads, head_dim]` at its position in the cache.
-fn append(cache: &Tensor, heads: &Tensor, positions: &Tensor) {
-    let (n_rows, n_kv_heads, head_dim) = heads.size3().expect("heads have three axes");
-    let index = positions.reshape([n_rows, 1, 1, 1]).expand([n_rows, n_kv_heads, 1, head_dim], false);
-    let _ = cache.shallow_clone().scatter_(2, &index, &heads.unsqueeze(2));
+/// Rows that a step computes for so many in use.
+fn bucket(n_used: usize) -> i64 {
+    n_used.next_multiple_of(if n_used <= 64 { 8 } else { 32 }) as i64
 }

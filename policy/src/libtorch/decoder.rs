@@ -4,7 +4,7 @@ use super::attention::Heads;
 use super::weights::{LayerWeights, Weights};
 use crate::ModelConfig;
 use crate::rope::Rotation;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 const NO_BIAS: Option<Tensor> = None;
 
@@ -74,10 +74,8 @@ fn feed_forward(layer: &LayerWeights, x: &Tensor) -> Tensor {
     (gate_up[0].silu() * &gate_up[1]).linear(&layer.down, NO_BIAS)
 }
 
-/// Root mean square norm (Zhang, Sennrich 2019, arXiv 1910.07467) over the last axis, computed in float32.
+/// Root mean square norm (Zhang, Sennrich 2019, arXiv 1910.07467) over the last axis, computed in float32: one kernel on a
+/// GPU.
 fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Tensor {
-    let kind = x.kind();
-    let x = x.to_kind(Kind::Float);
-    let scale = (x.square().mean_dim(-1, true, Kind::Float) + eps).rsqrt();
-    (x * scale).to_kind(kind) * weight
+    x.rms_norm(weight.size(), Some(weight), eps)
 }

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::attention::{self, Heads};
+use super::attention::{Heads, Packing};
 use super::decoder;
 use super::weights::Weights;
 use crate::network::Network;
@@ -19,17 +19,16 @@ pub(crate) fn logprobs(
     tch::no_grad(|| {
         let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(network.device);
         let rotation = network.rope.at(&tensor(&batch.positions), network.kind);
-        let mask = attention::causal_mask(&batch.segments, network.kind, network.device);
-        let mut attend = |_: usize, heads: Heads| attention::packed(&heads, &batch.segments, &mask);
+        let packing = Packing::new(&batch.segments, network.kernels, network.kind, network.device);
+        // Copied to the device before it has work, for which a copy would wait.
+        let (predictors, targets) = (tensor(&batch.predictors), tensor(&batch.targets));
+        let mut attend = |_: usize, heads: Heads| packing.attend(&heads);
         let hidden = decoder::hidden_states(&network.config, weights, &tensor(&batch.tokens), &rotation, &mut attend)
-            .index_select(0, &tensor(&batch.predictors));
-        let mut start = 0;
-        let of_chunk = |targets: &[i64]| {
-            let hidden = hidden.narrow(0, start, targets.len() as i64);
-            start += targets.len() as i64;
-            Chunk::forward(hidden, &weights.head, &tensor(targets), temperature).1
-        };
-        let stats: Vec<TokenStats> = batch.targets.chunks(chunk.max(1) as usize).map(of_chunk).collect();
+            .index_select(0, &predictors);
+        let of_chunk =
+            |(hidden, targets): (Tensor, &Tensor)| Chunk::forward(hidden, &weights.head, targets, temperature).1;
+        let chunks = hidden.split(chunk.max(1), 0).into_iter();
+        let stats: Vec<TokenStats> = chunks.zip(&targets.split(chunk.max(1), 0)).map(of_chunk).collect();
         let cat = |pick: fn(&TokenStats) -> &Tensor| Tensor::cat(&stats.iter().map(pick).collect::<Vec<_>>(), 0);
         TokenStats { logprobs: cat(|s| &s.logprobs), entropy: cat(|s| &s.entropy) }
     })

@@ -6,7 +6,7 @@
 use shim::autograd::Graph;
 use tch::Tensor;
 
-use super::attention::{Heads, causal_mask, packed};
+use super::attention::{Heads, Packing};
 use super::decoder;
 use super::weights::{LayerWeights, Weights};
 use crate::network::Network;
@@ -29,9 +29,8 @@ pub(crate) struct Tape<'a> {
 /// What every block needs beside its weights.
 struct Pass<'a> {
     network: &'a Network,
-    batch: &'a PackedBatch,
     rotation: Rotation,
-    mask: Tensor,
+    packing: Packing<'a>,
 }
 
 /// One block: what entered it, a leaf, and what left it with the graph between; none where it is made again.
@@ -44,8 +43,7 @@ impl Pass<'_> {
     fn block(&self, layer: &LayerWeights, input: &Tensor) -> Tensor {
         let config = &self.network.config;
         let heads: Heads = decoder::heads(config, layer, input, &self.rotation);
-        let attended = packed(&heads, &self.batch.segments, &self.mask);
-        decoder::behind_attention(config, layer, input, &attended)
+        decoder::behind_attention(config, layer, input, &self.packing.attend(&heads))
     }
 }
 
@@ -59,8 +57,10 @@ impl<'a> Tape<'a> {
     ) -> Self {
         let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(network.device);
         let rotation = network.rope.at(&tensor(&batch.positions), network.kind);
-        let mask = causal_mask(&batch.segments, network.kind, network.device);
-        let pass = Pass { network, batch, rotation, mask };
+        let packing = Packing::new(&batch.segments, network.kernels, network.kind, network.device);
+        // Copied to the device before it has work, for which a copy would wait.
+        let predictors = tensor(&batch.predictors);
+        let pass = Pass { network, rotation, packing };
         let embedded = decoder::embed(weights, &tensor(&batch.tokens));
         let mut blocks = Vec::with_capacity(weights.layers.len());
         let mut x = leaf(&embedded);
@@ -76,7 +76,7 @@ impl<'a> Tape<'a> {
             blocks.push(Block { input: x, output });
             x = next;
         }
-        let predictors = decoder::final_norm(&network.config, weights, &x).index_select(0, &tensor(&batch.predictors));
+        let predictors = decoder::final_norm(&network.config, weights, &x).index_select(0, &predictors);
         Self { pass, weights, embedded, blocks, last: x, predictors }
     }
 

@@ -37,6 +37,8 @@ class Point:
     against: str
     """`batch` or `length`."""
     x: int
+    checkpointing: str = "none"
+    """What the forward pass of an update keeps: everything, or what enters each of the `blocks`."""
     seconds: Optional[float] = None
     tokens_per_second: Optional[float] = None
     share_of_peak: Optional[float] = None
@@ -120,7 +122,9 @@ def measure(options: argparse.Namespace, point: Point) -> float:
     began = time.monotonic()
     report = child(options, [
         "--shape", point.shape, "--phases", point.phase, "--prompts", str(rows // GROUP), "--group-size", str(GROUP),
-        "--tokens", str(length), "--prompt-tokens", str(PROMPT_TOKENS), "--repetitions", "3", "--seconds",
+        "--tokens", str(length), "--prompt-tokens", str(PROMPT_TOKENS), "--checkpointing", point.checkpointing,
+        # Against length in one pass, so that memory shows what a pass of that length keeps.
+        *(["--micro-batch-tokens", str(rows * (length + PROMPT_TOKENS))] if point.against == "length" else []), "--repetitions", "3", "--seconds",
         str(options.point_seconds / 4), "--limits", str(options.output / "limits.json")], options.point_seconds)
     phase = report["phases"][0]
     point.seconds, point.tokens_per_second = phase["seconds"], phase["tokens_per_second"]
@@ -130,11 +134,13 @@ def measure(options: argparse.Namespace, point: Point) -> float:
     return time.monotonic() - began
 
 
-def curve(options: argparse.Namespace, deadline: float, phase: str, shape: str, against: str) -> List[Point]:
+def curve(options: argparse.Namespace, deadline: float, phase: str, shape: str, against: str,
+          checkpointing: str = "none") -> List[Point]:
     """The points of one curve, from small to large; behind the first that cannot be measured the rest is left out too."""
     points, why = [], None
+    name = f"{phase} {shape} {against}" + (", blocks computed again" if checkpointing == "blocks" else "")
     for x in options.batches if against == "batch" else options.lengths:
-        point = Point(phase, shape, against, x)
+        point = Point(phase, shape, against, x, checkpointing)
         measured = [p for p in points if p.seconds]
         if measured and not why and measured[-1].seconds * x / measured[-1].x > options.point_seconds:
             why = f"would take more than {options.point_seconds:.0f} s, by the point before"
@@ -144,12 +150,12 @@ def curve(options: argparse.Namespace, deadline: float, phase: str, shape: str, 
             if why:
                 raise LeftOut(why)
             measure(options, point)
-            print(f"{phase} {shape} {against} {x}: {point.seconds:.4f} s, {point.tokens_per_second:.0f} tokens/s, "
+            print(f"{name} {x}: {point.seconds:.4f} s, {point.tokens_per_second:.0f} tokens/s, "
                   f"{point.above_weights_bytes / 1e6:.0f} MB above the weights, others used {point.others_fraction:.0%}",
                   flush=True)
         except LeftOut as reason:
             point.left_out, why = str(reason), why or "a smaller one was left out"
-            print(f"{phase} {shape} {against} {x}: left out, {reason}", flush=True)
+            print(f"{name} {x}: left out, {reason}", flush=True)
         points.append(point)
     return points
 
@@ -185,6 +191,7 @@ def main() -> None:
         for phase in ("sampling", "update"):
             for against in ("batch", "length"):
                 points += curve(options, deadline, phase, shape, against)
+        points += curve(options, deadline, "update", shape, "length", "blocks")
     result = {key: first[key] for key in ("program", "processor", "threads", "dtype", "limits")}
     result.update(prompt_tokens=PROMPT_TOKENS, group_size=GROUP, vocabulary=head, points=[asdict(point) for point in points])
     (options.output / "bench_growth.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -75,8 +75,9 @@ class Panel:
                   text((self.left + self.right) / 2, self.bottom + 36, x_name, anchor="middle"), *self.slope()]
         for name, curve in self.curves.items():
             places = [self.at(x, y) for x, y in curve]
-            colour = COLOURS.get(name, INK)
-            parts.append(line(places, colour, 2))
+            shape, _, computed_again = name.partition(" ")
+            colour = COLOURS.get(shape, INK)
+            parts.append(line(places, colour, 2, 'stroke-dasharray="7 4"' if computed_again else ""))
             parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{WHITE}" stroke="{colour}" stroke-width="1.6"/>'
                       for x, y in places]
         return parts
@@ -89,13 +90,16 @@ class Panel:
 
 
 def curves_of(result: dict, phase: str, against: str, key: str, unit: str) -> dict:
-    """By model: (x, y) of every point that was measured."""
+    """By model: (x, y) of every point that was measured. Of memory also where blocks are computed again, as `MODEL blocks`."""
     scale = 1e-6 if unit == "MB" else 1.0
     curves = {}
     for point in result["points"]:
+        again = point["checkpointing"] == "blocks"
+        if again and unit != "MB":
+            continue
         # Less than a megabyte above the weights is below what resident memory can show.
         if point["phase"] == phase and point["against"] == against and (point[key] or 0) * scale > (1 if unit == "MB" else 0):
-            curves.setdefault(point["shape"], []).append((point["x"], point[key] * scale))
+            curves.setdefault(point["shape"] + " blocks" * again, []).append((point["x"], point[key] * scale))
     return curves
 
 
@@ -104,7 +108,8 @@ def picture(result: dict) -> str:
     height = HEADER + 2 * PANEL_HEIGHT
     left_out = sum(point["left_out"] is not None for point in result["points"])
     subtitle = (f"{result['dtype']}, {result['threads']} threads of {result['processor']}; prompts of "
-                f"{result['prompt_tokens']} tokens in groups of {result['group_size']}; dashed: as fast as the axis; "
+                f"{result['prompt_tokens']} tokens in groups of {result['group_size']}; thin dashes: as fast as the axis; "
+                f"thick dashes: blocks computed again; "
                 f"{left_out} points left out")
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
              'font-family="sans-serif">', f'<rect width="{WIDTH}" height="{height}" fill="{WHITE}"/>',

@@ -211,6 +211,7 @@ def main() -> int:
     found = check.part("the device is found", lambda: same.device_works(check))
     if found["status"] == "passed":
         # What says whether the numbers are right comes first; then ours before theirs, the smaller model before the larger.
+        check.part("tests of kernels", lambda: same.unit_tests(check))
         check.part("log-probabilities", lambda: same.logprobs(check))
         check.part("greedy tokens", lambda: same.greedy(check))
         check.part("two runs in the same curves", lambda: same.training(check))

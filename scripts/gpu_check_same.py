@@ -45,6 +45,19 @@ def device_works(check) -> dict:
     return {}
 
 
+def unit_tests(check) -> dict:
+    """The test programs that do more where there is a GPU, as cargo left them."""
+    found = {}
+    for crate, name in (("shim", "shim"), ("policy", "decoding")):
+        built = [path for path in (REPOSITORY / "target/release/deps").glob(f"{name}-*") if not path.suffix]
+        if not built:
+            raise Failed(f"no tests of {crate}: build them with `cargo test --release --no-run -p shim -p policy`", found)
+        newest = max(built, key=lambda path: path.stat().st_mtime)
+        output = check.run([newest, "--test-threads", "1"], 120, check.options.folder / f"tests_{crate}.log")
+        found[crate] = next(line for line in output.splitlines() if line.startswith("test result"))
+    return found
+
+
 def logprobs(check) -> dict:
     """Log-probabilities on the device against those on the CPU and those of transformers."""
     worst = {}

@@ -40,7 +40,9 @@ impl Network {
     pub(crate) fn new(config: ModelConfig, dtype: Dtype, device: Device) -> Self {
         let rope = Rope::new(&config, device);
         let engine = match device {
-            Device::Cpu => Engine::Cpu(Arc::new(cpu::layer::Shape::new(&config, &rope, dtype))),
+            Device::Cpu if cpu::is_made_for_this_processor() => {
+                Engine::Cpu(Arc::new(cpu::layer::Shape::new(&config, &rope, dtype)))
+            }
             _ => Engine::Libtorch,
         };
         let kernels = libtorch::gpu::kernels(&config, dtype.kind(), device);

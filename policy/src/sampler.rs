@@ -6,9 +6,6 @@ use crate::network::{Engine, Network};
 use crate::weights::Form;
 use crate::{Error, KvCache, ModelConfig, PromptKv, Result, Weights, cpu, libtorch};
 use tch::{Device, Kind, Tensor};
-
-/// Positions that a new cache has room for on the CPU, where growing costs little and memory more.
-const POSITIONS: usize = 64;
 /// Few enough that encoded prompts take little memory beside the cache.
 const PREFILL_TOKENS: usize = 8192;
 /// The part of a GPU's free memory that is left to what computes.
@@ -81,7 +78,7 @@ impl Sampler {
         KvCache(match &network.engine {
             Engine::Cpu(shape) => {
                 let n_layers = network.config.n_layers as usize;
-                CacheForm::Cpu(shape.cache(n_layers, n_rows, POSITIONS.min(n_positions)))
+                CacheForm::Cpu(shape.cache(n_layers, n_rows, n_positions))
             }
             Engine::Libtorch => CacheForm::Libtorch(libtorch::cache::Cache::new(network, n_rows, n_positions)),
         })

@@ -84,7 +84,7 @@ impl Generator<'_> {
         mut on_group: impl FnMut(usize, Vec<Completion>),
     ) -> Result<SamplingSeconds> {
         self.check(prompts)?;
-        let n_threads = tch::get_num_threads().max(1) as usize;
+        let n_threads = rayon::current_num_threads();
         if prompts.is_empty() {
             return Ok(SamplingSeconds::default());
         }
@@ -93,7 +93,7 @@ impl Generator<'_> {
         self.tell_if_bounded(max_batch, prompts.len() * group_size);
         let n_engines = self.n_engines(prompts.len(), group_size, n_threads);
         let share_size = prompts.len().div_ceil(n_engines);
-        if n_engines == 1 {
+        if n_engines < n_threads {
             sampler = sampler.on_all_threads();
         }
         let (sender, receiver) = mpsc::channel();
@@ -108,7 +108,6 @@ impl Generator<'_> {
                 };
                 let (stream, sender, first_group) = (&stream, sender.clone(), share_idx * share_size);
                 engines.push(scope.spawn(move || {
-                    tch::set_num_threads((n_threads / n_engines).max(1) as i32);
                     let stream = |group_idx, row_idx| stream(first_group + group_idx, row_idx);
                     // The receiver lives as long as this scope; if it were gone, nobody would want the news.
                     engine.run(prompts, group_size, stream, |news| {
@@ -133,8 +132,6 @@ impl Generator<'_> {
             };
             SamplingSeconds::mean(&engines.into_iter().map(join).collect::<Vec<_>>())
         });
-        // libtorch remembers the last number set by any thread for threads to come.
-        tch::set_num_threads(n_threads as i32);
         Ok(seconds)
     }
 

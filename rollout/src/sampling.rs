@@ -112,18 +112,31 @@ fn row_by_row(logits: &Tensor, uniforms: &[f64], suppress: &[bool], params: &Sam
     let allowed: Option<Vec<bool>> = allowed.map(|allowed| allowed.flatten(0, -1).try_into().expect("booleans"));
     let (vocab, logits) = (logits.size()[1] as usize, logits.contiguous());
     let mut drawn = Drawn { ids: Vec::new(), logprobs: Vec::new(), untempered_logprobs: Vec::new() };
-    let mut weights = vec![0.0; vocab];
+    let (mut weights, mut bounded) = (vec![0.0; vocab], Vec::new());
     for (row, logits) in values(&logits).chunks_exact(vocab).enumerate() {
         let distribution = Distribution::new(logits, temperature, &mut weights);
-        if let Some(allowed) = &allowed {
-            let left_out = allowed[row * vocab..].iter().zip(&mut weights).filter(|(allowed, _)| !**allowed);
+        bounded.clear();
+        if allowed.is_some() || suppress[row] {
+            bounded.extend_from_slice(logits);
+            if let Some(allowed) = &allowed {
+                let all = bounded.iter_mut().zip(&allowed[row * vocab..]);
+                all.filter(|(_, allowed)| !**allowed).for_each(|(logit, _)| *logit = f32::NEG_INFINITY);
+            }
+            let stops = params.stop_token_ids.iter().filter(|_| suppress[row]);
+            for id in stops.filter_map(|&id| usize::try_from(id).ok()) {
+                if let Some(logit) = bounded.get_mut(id) {
+                    *logit = f32::NEG_INFINITY;
+                }
+            }
+            // Anew, because weights are small beside the greatest, which may be among those left out.
+            Distribution::new(&bounded, temperature, &mut weights);
+            let left_out = bounded.iter().zip(&mut weights).filter(|(logit, _)| **logit == f32::NEG_INFINITY);
             left_out.for_each(|(_, weight)| *weight = 0.0);
         }
-        if suppress[row] {
-            let stops = params.stop_token_ids.iter().filter_map(|&id| usize::try_from(id).ok());
-            stops.for_each(|id| weights[id] = 0.0);
-        }
-        let id = if greedy { greatest(&weights) } else { invert_row(&weights, uniforms[row]) };
+        let id = match greedy {
+            true => greatest(if bounded.is_empty() { logits } else { &bounded }),
+            false => invert_row(&weights, uniforms[row]),
+        };
         drawn.ids.push(id as i64);
         let logprob = distribution.logprob(logits[id]);
         drawn.logprobs.push(logprob);
@@ -136,10 +149,10 @@ fn row_by_row(logits: &Tensor, uniforms: &[f64], suppress: &[bool], params: &Sam
 }
 
 /// The first of the greatest.
-fn greatest(weights: &[f32]) -> usize {
+fn greatest(logits: &[f32]) -> usize {
     let mut best = 0;
-    for (id, weight) in weights.iter().enumerate() {
-        if *weight > weights[best] {
+    for (id, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
             best = id;
         }
     }
@@ -393,6 +406,20 @@ mod tests {
             let all = pairs.chain(rows.untempered_logprobs.iter().zip(&device.untempered_logprobs));
             all.for_each(|(a, b)| assert!((a - b).abs() < 2e-6, "{a} {b}"));
         }
+    }
+
+    /// A stop token far ahead of all others leaves a distribution behind when it is suppressed.
+    #[test]
+    fn what_is_left_of_a_suppressed_row_is_its_own_distribution() {
+        let row = Tensor::from_slice(&[150.0f32, 1.0, 0.0, -1.0]).unsqueeze(0).expand([4000, 4], false);
+        let uniforms: Vec<f64> = (0..4000).map(|i| Stream::new(8, &[]).uniform(i)).collect();
+        let params = SamplingParams { stop_token_ids: vec![0, 9], ..SamplingParams::default() };
+        let drawn = row_by_row(&row, &uniforms, &[true; 4000], &params);
+        let ones = drawn.ids.iter().filter(|&&id| id == 1).count() as f64 / 4000.0;
+        let expected = 1.0 / (1.0 + (-1f64).exp() + (-2f64).exp());
+        assert!((ones - expected).abs() < 0.03, "{ones} for {expected}");
+        let greedy = SamplingParams { temperature: 0.0, ..params };
+        assert_eq!(row_by_row(&row, &uniforms[..4000], &[true; 4000], &greedy).ids[7], 1);
     }
 
     #[test]

@@ -23,7 +23,7 @@ fn every_group_is_handed_over_once_and_whole() {
         stop_strings: Vec::new(),
     };
     // Two threads and two engines' worth of rows, so that groups come from both sides.
-    tch::set_num_threads(2);
+    rayon::ThreadPoolBuilder::new().num_threads(2).build_global().expect("the first of this process");
     let generator = Generator { policy: &policy, tokenizer: &tokenizer, params: &params, max_batch: 64 };
     let prompts: Vec<Prompt> = (0..21).map(|n| Prompt { ids: vec![50 + n, 60, 70], text: n.to_string() }).collect();
     let stream = |group: usize, row: usize| Stream::new(1, &[group as u64, row as u64]);

@@ -25,16 +25,26 @@ pub(crate) struct Cache {
     lengths: Vec<usize>,
     /// Positions that a row has room for; whole blocks.
     capacity: usize,
+    /// Positions that a row is expected to need.
+    planned: usize,
     shape: HeadShape,
     /// Whether numbers are pairs of bfloat16 ([`Pairs`]).
     in_pairs: bool,
 }
 
 impl Cache {
-    pub(crate) fn new(n_layers: usize, n_rows: usize, capacity: usize, shape: HeadShape, dtype: Dtype) -> Self {
+    /// Room for `planned` positions a row; they are taken as they are needed, and more are no error.
+    pub(crate) fn new(n_layers: usize, n_rows: usize, planned: usize, shape: HeadShape, dtype: Dtype) -> Self {
         let in_pairs = dtype == Dtype::BFloat16 && shape.head_dim.is_multiple_of(2 * LANES);
-        let mut cache = Self { layers: Vec::new(), lengths: vec![0; n_rows], capacity: 0, shape, in_pairs };
-        cache.capacity = capacity.next_multiple_of(BLOCK);
+        let planned = planned.max(1).next_multiple_of(BLOCK);
+        let mut cache = Self {
+            layers: Vec::new(),
+            lengths: vec![0; n_rows],
+            capacity: planned.min(GROWTH),
+            planned,
+            shape,
+            in_pairs,
+        };
         let n = n_rows * shape.n_kv_heads * cache.per_head();
         cache.layers = (0..n_layers).map(|_| Layer { keys: vec![0; n], values: vec![0; n] }).collect();
         cache
@@ -95,9 +105,11 @@ impl Cache {
         if n_tokens <= self.capacity {
             return;
         }
-        let added = GROWTH.max(self.capacity / 2).max(n_tokens - self.capacity);
+        // By half, because what is held is copied; but not beyond the plan.
+        let grown = self.capacity + GROWTH.max(self.capacity / 2);
+        let grown = if n_tokens <= self.planned { grown.min(self.planned) } else { grown };
         let from = self.per_head();
-        self.capacity = (self.capacity + added).next_multiple_of(BLOCK);
+        self.capacity = grown.max(n_tokens).next_multiple_of(BLOCK);
         let into = self.per_head();
         for memory in self.layers.iter_mut().flat_map(|layer| [&mut layer.keys, &mut layer.values]) {
             let mut grown = vec![0; memory.len() / from * into];
@@ -113,11 +125,27 @@ impl Cache {
         self.lengths[..n_rows].iter_mut().for_each(|length| *length += n_tokens);
     }
 
-    /// Appends a token's key and value to a row, at `position`, and attends over all up to it.
+    /// Puts a token's key and value at `position` of a row.
+    ///
+    /// - `heads`: the token's `[heads.stride]`
+    pub(super) fn append(&mut self, layer: usize, (row, position): (usize, usize), heads: &[f32]) {
+        let HeadShape { n_heads, n_kv_heads, head_dim, .. } = self.shape;
+        let (per_head, in_pairs) = (self.per_head(), self.in_pairs);
+        let layer = &mut self.layers[layer];
+        for head in 0..n_kv_heads {
+            let at = (row * n_kv_heads + head) * per_head..(row * n_kv_heads + head + 1) * per_head;
+            let (keys, values) = (&mut layer.keys[at.clone()], &mut layer.values[at]);
+            let new = |of: usize| &heads[(of + head) * head_dim..][..head_dim];
+            let write = if in_pairs { Pairs::write } else { Singles::write };
+            write(keys, values, position, new(n_heads), new(n_heads + n_kv_heads));
+        }
+    }
+
+    /// Attention of the token at `position` of a row over all up to it.
     ///
     /// - `heads`: the token's `[heads.stride]`; `output`: `[heads.out_stride]`; `scores`: working memory
-    pub(super) fn append_and_attend(
-        &mut self,
+    pub(super) fn attend(
+        &self,
         layer: usize,
         row: (usize, usize),
         heads: &[f32],
@@ -125,14 +153,14 @@ impl Cache {
         output: &mut [f32],
     ) {
         if self.in_pairs {
-            self.append_and_attend_as::<Pairs>(layer, row, heads, scores, output);
+            self.attend_as::<Pairs>(layer, row, heads, scores, output);
         } else {
-            self.append_and_attend_as::<Singles>(layer, row, heads, scores, output);
+            self.attend_as::<Singles>(layer, row, heads, scores, output);
         }
     }
 
-    fn append_and_attend_as<S: Attend>(
-        &mut self,
+    fn attend_as<S: Attend>(
+        &self,
         layer: usize,
         (row, position): (usize, usize),
         heads: &[f32],
@@ -141,13 +169,10 @@ impl Cache {
     ) {
         let HeadShape { n_heads, n_kv_heads, head_dim, .. } = self.shape;
         let (n_shared, per_head) = (n_heads / n_kv_heads * head_dim, self.per_head());
-        let layer = &mut self.layers[layer];
+        let layer = &self.layers[layer];
         for head in 0..n_kv_heads {
-            let at = (row * n_kv_heads + head) * per_head;
-            let keys = &mut layer.keys[at..at + per_head];
-            let values = &mut layer.values[at..at + per_head];
-            let new = |of: usize| &heads[(of + head) * head_dim..][..head_dim];
-            S::write(keys, values, position, new(n_heads), new(n_heads + n_kv_heads));
+            let at = (row * n_kv_heads + head) * per_head..(row * n_kv_heads + head + 1) * per_head;
+            let (keys, values) = (&layer.keys[at.clone()], &layer.values[at]);
             let shared = head * n_shared..(head + 1) * n_shared;
             let cache = HeadCache { keys, values, len: position + 1, stored: PhantomData };
             S::attend(&heads[shared.clone()], head_dim, &cache, scores, &mut output[shared]);

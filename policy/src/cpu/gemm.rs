@@ -78,6 +78,9 @@ impl<'a> Whole<'a> {
 
     /// One run of one panel.
     fn panel(&self, index: usize, first: usize) {
+        if self.n_rows == 0 {
+            return;
+        }
         let (panel, n_columns) = self.b.panel(index);
         product_of(&Product {
             dtype: self.b.dtype,

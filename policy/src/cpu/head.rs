@@ -23,7 +23,7 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// Of the logits of one row; `numerators`, of as many numbers, becomes exp(logit / temperature - greatest).
+    /// Of the logits of one row at a positive temperature; `numerators`, of as many numbers, becomes exp(logit / temperature - greatest).
     pub fn new(logits: &[f32], temperature: f64, numerators: &mut [f32]) -> Self {
         let mut distribution = Self { scale: (1.0 / temperature) as f32, log_sum: 0.0, entropy: 0.0 };
         distribute(logits, &mut distribution, numerators);

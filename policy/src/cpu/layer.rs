@@ -57,9 +57,9 @@ impl Shape {
         }
     }
 
-    /// An empty cache of `n_rows`, each with room for `capacity` tokens to begin with.
-    pub(crate) fn cache(&self, n_layers: usize, n_rows: usize, capacity: usize) -> Cache {
-        Cache::new(n_layers, n_rows, capacity, self.heads, self.dtype)
+    /// An empty cache of `n_rows`, each of up to `planned` tokens.
+    pub(crate) fn cache(&self, n_layers: usize, n_rows: usize, planned: usize) -> Cache {
+        Cache::new(n_layers, n_rows, planned, self.heads, self.dtype)
     }
 
     pub(super) fn norm<'a>(&self, weight: &'a [f32]) -> Norm<'a> {

@@ -68,6 +68,15 @@ macro_rules! for_this_processor {
 }
 use for_this_processor;
 
+/// Whether the kernels are made for this processor: not on x86-64 without AVX2 and fused multiply-add, where every one of
+/// those would be a call of the C library.
+pub(crate) fn is_made_for_this_processor() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    true
+}
+
 /// Numbers that a row of `n` has in memory: whole pairs of registers, zeros behind its end.
 pub(crate) fn width(n: usize) -> usize {
     n.next_multiple_of(2 * vector::LANES)

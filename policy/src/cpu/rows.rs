@@ -228,31 +228,40 @@ fn rotate_by<V: Vector>(
     }
 }
 
-/// The norm of each head of a query or key (Qwen3), of any width: `n_heads` heads from `first` on, in place.
-pub(super) fn norm_heads(weight: &[f32], eps: f32, row: &mut [f32]) {
-    for head in row.chunks_exact_mut(weight.len()) {
-        let inverse = inverse_rms_of_head(head, eps);
+for_this_processor! {
+    /// The norm of each head of a query or key (Qwen3), of any width, in place.
+    pub(super) fn norm_heads = norm_heads_by(weight: &[f32], eps: f32, heads: &mut [f32])
+}
+
+#[inline(always)]
+fn norm_heads_by<V: Vector>(weight: &[f32], eps: f32, heads: &mut [f32]) {
+    for head in heads.chunks_exact_mut(weight.len()) {
+        let inverse = 1.0 / (dot::<V>(head, head) / head.len() as f32 + eps).sqrt();
         head.iter_mut().zip(weight).for_each(|(x, w)| *x = *x * inverse * w);
     }
 }
 
-/// As [`norm_backward`] for heads: `gradient` becomes that of `x`.
-pub(super) fn norm_heads_backward(weight: &[f32], eps: f32, x: &[f32], gradient: &mut [f32], d_weight: &mut [f32]) {
-    let n = weight.len();
-    for (x, gradient) in x.chunks_exact(n).zip(gradient.chunks_exact_mut(n)) {
-        let inverse = inverse_rms_of_head(x, eps);
-        let products = gradient.iter().zip(weight).zip(x).map(|((g, w), x)| g * w * x);
-        let mean = products.sum::<f32>() * inverse / n as f32;
-        for (((g, w), x), d_weight) in gradient.iter_mut().zip(weight).zip(x).zip(d_weight.iter_mut()) {
-            let y = x * inverse;
-            *d_weight += *g * y;
-            *g = (*g * w - y * mean) * inverse;
-        }
-    }
+for_this_processor! {
+    /// As [`norm_backward`] for heads: `gradient` becomes that of `x`.
+    pub(super) fn norm_heads_backward = norm_heads_backward_by(
+        weight: &[f32], eps: f32, x: &[f32], gradient: &mut [f32], d_weight: &mut [f32],
+    )
 }
 
-fn inverse_rms_of_head(x: &[f32], eps: f32) -> f32 {
-    1.0 / (x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32 + eps).sqrt()
+#[inline(always)]
+fn norm_heads_backward_by<V: Vector>(weight: &[f32], eps: f32, x: &[f32], gradient: &mut [f32], d_weight: &mut [f32]) {
+    let n = weight.len();
+    for (x, gradient) in x.chunks_exact(n).zip(gradient.chunks_exact_mut(n)) {
+        let inverse = 1.0 / (dot::<V>(x, x) / n as f32 + eps).sqrt();
+        for ((g, w), (x, d_weight)) in gradient.iter_mut().zip(weight).zip(x.iter().zip(d_weight.iter_mut())) {
+            *d_weight += *g * x * inverse;
+            *g *= w;
+        }
+        let mean = dot::<V>(gradient, x) * inverse / n as f32;
+        for (g, x) in gradient.iter_mut().zip(x) {
+            *g = (*g - x * inverse * mean) * inverse;
+        }
+    }
 }
 
 #[cfg(test)]

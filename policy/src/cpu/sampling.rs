@@ -1,5 +1,8 @@
 //! Encoding a prompt and decoding step by step.
 
+use rayon::prelude::*;
+
+use super::attention::packed::HeadShape;
 use super::cache::Cache;
 use super::layer::{ROWS, Scratch, Shape, sized};
 use super::rows;
@@ -25,6 +28,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn prefill(&mut self, prompt: &[i64], logits: &mut [f32]) -> Cache {
         let mut cache = self.shape.cache(self.weights.layers.len(), 1, prompt.len());
         let positions: Vec<i64> = (0..prompt.len() as i64).collect();
+        cache.reserve(prompt.len());
         let mut last = Vec::new();
         for (tokens, positions) in prompt.chunks(ROWS).zip(positions.chunks(ROWS)) {
             let rows: Vec<(usize, usize)> = positions.iter().map(|&position| (0, position as usize)).collect();
@@ -41,6 +45,9 @@ impl<'a> Reader<'a> {
     /// - `logits`: `[tokens.len()][width(vocab)]`, written
     pub(crate) fn decode(&mut self, tokens: &[i64], cache: &mut Cache, logits: &mut [f32]) {
         let n_rows = tokens.len();
+        if n_rows == 0 {
+            return;
+        }
         cache.reserve(cache.lengths()[..n_rows].iter().max().map_or(0, |longest| longest + 1));
         let rows: Vec<(usize, usize)> = cache.lengths()[..n_rows].iter().copied().enumerate().collect();
         let positions: Vec<i64> = rows.iter().map(|&(_, position)| position as i64).collect();
@@ -72,9 +79,21 @@ impl<'a> Reader<'a> {
         for (index, layer) in weights.layers.iter().enumerate() {
             layer.project(shape, &x, &mut heads, scratch);
             layer.turn(shape, &mut heads, positions);
-            let outputs = attended.chunks_exact_mut(shape.heads.out_stride);
-            for ((heads, output), &row) in heads.chunks_exact(shape.heads.stride).zip(outputs).zip(rows) {
-                cache.append_and_attend(index, row, heads, &mut scores, output);
+            let HeadShape { stride, out_stride, .. } = shape.heads;
+            heads.chunks_exact(stride).zip(rows).for_each(|(heads, &row)| cache.append(index, row, heads));
+            if scratch.products.on_all_threads {
+                let outputs = attended.par_chunks_exact_mut(out_stride);
+                outputs.zip(heads.par_chunks_exact(stride)).zip(rows).for_each_init(
+                    Vec::new,
+                    |scores, ((output, heads), &row)| {
+                        cache.attend(index, row, heads, scores, output);
+                    },
+                );
+            } else {
+                let outputs = attended.chunks_exact_mut(out_stride);
+                for ((output, heads), &row) in outputs.zip(heads.chunks_exact(stride)).zip(rows) {
+                    cache.attend(index, row, heads, &mut scores, output);
+                }
             }
             layer.behind_attention(shape, &attended, &mut x, None, scratch);
         }

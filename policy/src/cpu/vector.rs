@@ -155,7 +155,7 @@ impl Vector for Portable {
 
     #[inline(always)]
     fn pair(low: Self, high: Self) -> Self {
-        // To the nearest, ties to the even one.
+        // To the nearest, ties to the even one. What is no number stays so: arithmetic makes none with all of its low bits set.
         let round = |x: f32| x.to_bits().wrapping_add(0x7fff + (x.to_bits() >> 16 & 1));
         low.zip(high, |low, high| f32::from_bits(round(low) >> 16 | round(high) & 0xffff_0000))
     }

@@ -49,7 +49,7 @@ pub fn clip_grad_norm(parameters: &[(String, Tensor)], max_norm: f64) -> Result<
     }
     let factor = max_norm / (norm + 1e-6);
     if factor < 1.0 {
-        shim::optim::scale(&tensors, factor).expect("a gradient has memory of its own");
+        super::with_threads_for(n, || shim::optim::scale(&tensors, factor)).expect("a gradient has memory of its own");
     }
     Ok(norm)
 }

@@ -14,8 +14,14 @@ pub use state::StateError;
 const WORTH_THREADS: usize = 1 << 22;
 
 /// Lets libtorch go over `n` numbers on as many threads as pay. Its threads spin while they wait for one another: beside
-/// other work on the machine, a pass of microseconds becomes one of time slices.
+/// other work on the machine, a pass of microseconds becomes one of time slices. So it is left with one
+/// ([`crate::machine::set_threads`]) but for this.
 fn with_threads_for<T>(n: usize, run: impl FnOnce() -> T) -> T {
-    tch::set_num_threads(if n < WORTH_THREADS { 1 } else { rayon::current_num_threads() as i32 });
-    run()
+    if n < WORTH_THREADS {
+        return run();
+    }
+    tch::set_num_threads(rayon::current_num_threads() as i32);
+    let result = run();
+    tch::set_num_threads(1);
+    result
 }

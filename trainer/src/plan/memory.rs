@@ -4,7 +4,7 @@
 
 use policy::{Family, ModelConfig};
 
-use crate::config::{Architecture, Checkpointing, Device, Dtype, GrpoStage, PretrainStage, Run, Stage};
+use crate::config::{Architecture, Checkpointing, Device, Dtype, GrpoStage, Run, Stage};
 
 /// The numbers of a decoder that decide how large it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,23 +85,47 @@ impl ModelShape {
         sum(&[embeddings, product(&[self.n_layers, block]), hidden])
     }
 
-    /// Bytes of keys and values of one token: 2 · layers · kv heads · head width.
-    fn kv_bytes_per_token(&self, dtype: Dtype) -> u64 {
-        product(&[2, self.n_layers, self.n_kv_heads, self.head_dim, dtype.n_bytes()])
+    /// Bytes of keys and values of one token: 2 · layers · kv heads · head width. The CPU's kernels hold them in bfloat16 for
+    /// heads of whole pairs of registers alone.
+    fn kv_bytes_per_token(&self, dtype: Dtype, on_cpu: bool) -> u64 {
+        let n_bytes = if on_cpu && !self.head_dim.is_multiple_of(32) { 4 } else { dtype.n_bytes() };
+        product(&[2, self.n_layers, self.n_kv_heads, self.head_dim, n_bytes])
     }
 
-    /// Bytes that a block keeps of one token for the backward pass. Eight values of the residual's width (around the two
-    /// norms and sums), four passes over the heads, the attention's output, and five values of the feed-forward network's
+    /// Values as wide as query, key and value of one token, and as its query alone.
+    fn heads(&self) -> (u64, u64) {
+        let queries = product(&[self.head_dim, self.n_heads]);
+        (sum(&[queries, product(&[2, self.head_dim, self.n_kv_heads])]), queries)
+    }
+
+    /// Bytes of one token in an update on the CPU: what the blocks keep (`Kept` and `Inner` of policy/src/cpu/tape.rs), all
+    /// in float32, and what the block that goes backward takes beside it (`Behind`).
+    fn update_bytes_per_token_on_cpu(&self, dtype: Dtype, checkpointing: Checkpointing) -> u64 {
+        let (hidden, inner, (heads, queries)) = (self.hidden_size, self.intermediate_size, self.heads());
+        let raw = if self.qk_norm { heads } else { 0 };
+        let block = product(&[4, sum(&[2 * hidden, heads, raw, queries, product(&[2, inner])])]);
+        let stream = product(&[4, hidden]);
+        let kept = match checkpointing {
+            Checkpointing::None => product(&[self.n_layers, block]),
+            Checkpointing::Blocks => sum(&[product(&[self.n_layers, stream]), block]),
+        };
+        let gradients = product(&[4, sum(&[hidden, queries, heads])]);
+        let panels = product(&[dtype.n_bytes(), sum(&[product(&[3, hidden]), product(&[3, inner]), queries])]);
+        sum(&[kept, gradients, panels, product(&[2, stream])])
+    }
+
+    /// Bytes that a block keeps of one token for libtorch's backward pass. Eight values of the residual's width (around the
+    /// two norms and sums), four passes over the heads, the attention's output, and five values of the feed-forward network's
     /// width.
     fn block_bytes_per_token(&self, dtype: Dtype) -> u64 {
-        let heads = product(&[self.head_dim, sum(&[self.n_heads, 2 * self.n_kv_heads])]);
-        let attention = sum(&[product(&[4, heads]), product(&[self.head_dim, self.n_heads])]);
+        let (heads, queries) = self.heads();
+        let attention = sum(&[product(&[4, heads]), queries]);
         let values = sum(&[product(&[8, self.hidden_size]), attention, product(&[5, self.intermediate_size])]);
         product(&[values, dtype.n_bytes()])
     }
 
-    /// Bytes of one token in an update: what the blocks keep, the gradients of the block that goes backward, as wide as what
-    /// it keeps, and the head's input with its gradient, before and behind the choice of predicting rows.
+    /// Bytes of one token in an update by libtorch: what the blocks keep, the gradients of the block that goes backward, as
+    /// wide as what it keeps, and the head's input with its gradient, before and behind the choice of predicting rows.
     fn update_bytes_per_token(&self, dtype: Dtype, checkpointing: Checkpointing) -> u64 {
         let block = self.block_bytes_per_token(dtype);
         let width = product(&[self.hidden_size, dtype.n_bytes()]);
@@ -126,29 +150,31 @@ fn sum(terms: &[u64]) -> u64 {
 /// libtorch and the program itself, with nothing loaded: 155 MiB resident on the CPU.
 const PROGRAM: u64 = 160 << 20;
 
-/// Positions that the key-value cache grows by.
-const CACHE_GROWTH: u64 = 64;
+/// Positions that lie together in a cache: of one block on the CPU, of one step of growth elsewhere.
+const POSITIONS: u64 = 64;
+
+/// Bytes of logits that the CPU's head holds at once at most.
+const LOGITS_ON_CPU: u64 = 256 << 20;
 
 /// The parts of a stage's memory, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// The program and its libraries.
     pub program: u64,
-    /// float32 master weights, and the copy in `run.dtype` that a pass computes with: 4 + 4 or 4 + 2 per weight.
+    /// float32 master weights, and the copies in `run.dtype` that passes compute with: on the CPU two, one for each direction.
     pub weights: u64,
     /// float32 gradients: 4 per weight.
     pub gradients: u64,
     /// Adam's two means in float32: 8 per weight.
     pub optimizer: u64,
-    /// The reference policy, stored and computed with as the policy is; 0 where `kl_beta` is 0.
+    /// The reference policy, stored in float32 and once in `run.dtype`; 0 where `kl_beta` is 0.
     pub reference: u64,
-    /// Keys and values while sampling: `max_batch` rows of a prompt and `max_tokens`, and one layer's keys a second time
-    /// while they move to a larger place.
+    /// Keys and values while sampling: `max_batch` rows of a prompt and `max_tokens`.
     pub kv_cache: u64,
-    /// What forward and backward pass of one micro-batch need, and the mask of its attention.
+    /// What forward and backward pass of one micro-batch need.
     pub activations: u64,
-    /// Five values in float32 per token of a chunk and of the vocabulary: logits, log-probabilities, and what their entropy
-    /// or their gradient takes for a moment.
+    /// Of a chunk of tokens: on the CPU the logits in float32 and their gradient in `run.dtype`, elsewhere five values in
+    /// float32 (logits, log-probabilities, and what their entropy or their gradient takes for a moment).
     pub logits: u64,
     /// What the allocator keeps of freed memory, on the CPU: as much again as all that comes and goes in a step. Sampling and
     /// updating take turns, but on threads of their own, whose freed memory is not one pool; and the sizes of micro-batches
@@ -159,23 +185,36 @@ pub struct Memory {
 impl Memory {
     /// The estimate for `stage` with a network of `shape`; `prompt_tokens` is the length of a prompt.
     pub fn of(stage: &Stage, shape: &ModelShape, run: &Run, prompt_tokens: u64) -> Self {
+        let on_cpu = !matches!(run.device, Device::Cuda(_));
+        let sizes = Sizes { shape, dtype: run.dtype, on_cpu };
         let memory = match stage {
-            Stage::Pretrain(stage) => Self::of_pretrain(stage, shape, run.dtype),
-            Stage::Grpo(stage) => Self::of_grpo(stage, shape, run.dtype, prompt_tokens),
+            Stage::Pretrain(stage) => {
+                let tokens = stage.micro_batch_tokens.min(stage.batch_tokens);
+                sizes.of_update(Checkpointing::None, tokens, stage.logits_chunk_tokens)
+            }
+            Stage::Grpo(stage) => sizes.of_grpo(stage, prompt_tokens),
         };
-        let kept = match run.device {
-            Device::Cuda(_) => 0,
-            Device::Cpu | Device::Auto => sum(&[memory.kv_cache, memory.activations, memory.logits]),
-        };
+        let kept = if on_cpu { sum(&[memory.kv_cache, memory.activations, memory.logits]) } else { 0 };
         Self { kept, ..memory }
     }
 
-    fn of_pretrain(stage: &PretrainStage, shape: &ModelShape, dtype: Dtype) -> Self {
-        let tokens = stage.micro_batch_tokens.min(stage.batch_tokens);
-        Self::of_update(shape, dtype, Checkpointing::None, tokens, stage.logits_chunk_tokens)
+    /// The most that is held at once: sampling and updating take turns, so of their own parts the larger counts.
+    pub fn peak(&self) -> u64 {
+        let update = sum(&[self.gradients, self.activations, self.logits]);
+        let always = sum(&[self.program, self.weights, self.optimizer, self.reference, self.kept]);
+        sum(&[always, self.kv_cache.max(update)])
     }
+}
 
-    fn of_grpo(stage: &GrpoStage, shape: &ModelShape, dtype: Dtype, prompt_tokens: u64) -> Self {
+/// What the parts are counted from.
+struct Sizes<'a> {
+    shape: &'a ModelShape,
+    dtype: Dtype,
+    on_cpu: bool,
+}
+
+impl Sizes<'_> {
+    fn of_grpo(&self, stage: &GrpoStage, prompt_tokens: u64) -> Memory {
         let rollout = &stage.rollout;
         let completions = rollout.completions_per_step();
         let tokens_of =
@@ -184,46 +223,38 @@ impl Memory {
         // A micro-batch holds at least one completion with its prompt, however small it is asked to be.
         let tokens = stage.grpo.micro_batch_tokens.max(tokens_of(1, 1)).min(in_step);
         let rows = rollout.max_batch.min(completions);
-        let capacity = sum(&[rollout.max_tokens, prompt_tokens]).div_ceil(CACHE_GROWTH).saturating_mul(CACHE_GROWTH);
-        let keys = product(&[rows, capacity, shape.kv_bytes_per_token(dtype)]);
-        let checkpointing = stage.grpo.checkpointing;
-        let update = Self::of_update(shape, dtype, checkpointing, tokens, stage.grpo.logits_chunk_tokens);
-        let longest = tokens_of(1, 1);
-        let mask = product(&[longest, longest, dtype.n_bytes()]);
-        Self {
-            reference: if stage.grpo.kl_beta > 0.0 { update.weights } else { 0 },
-            kv_cache: sum(&[keys, keys / (2 * shape.n_layers).max(1)]),
-            activations: sum(&[update.activations, mask]),
-            ..update
+        let capacity = sum(&[rollout.max_tokens, prompt_tokens]).div_ceil(POSITIONS).saturating_mul(POSITIONS);
+        let n_parameters = self.shape.n_parameters();
+        Memory {
+            reference: match stage.grpo.kl_beta > 0.0 {
+                true => product(&[n_parameters, 4 + self.dtype.n_bytes()]),
+                false => 0,
+            },
+            kv_cache: product(&[rows, capacity, self.shape.kv_bytes_per_token(self.dtype, self.on_cpu)]),
+            ..self.of_update(stage.grpo.checkpointing, tokens, stage.grpo.logits_chunk_tokens)
         }
     }
 
-    fn of_update(
-        shape: &ModelShape,
-        dtype: Dtype,
-        checkpointing: Checkpointing,
-        tokens: u64,
-        logits_chunk_tokens: u64,
-    ) -> Self {
-        let n = shape.n_parameters();
-        Self {
+    fn of_update(&self, checkpointing: Checkpointing, tokens: u64, logits_chunk_tokens: u64) -> Memory {
+        let Self { shape, dtype, on_cpu } = *self;
+        let (n, chunk) = (shape.n_parameters(), tokens.min(logits_chunk_tokens));
+        let (copies, per_token, logits) = if on_cpu {
+            let logits = product(&[4, shape.vocab_size, chunk]).min(LOGITS_ON_CPU);
+            (2, shape.update_bytes_per_token_on_cpu(dtype, checkpointing), logits + logits / 4 * dtype.n_bytes())
+        } else {
+            (1, shape.update_bytes_per_token(dtype, checkpointing), product(&[20, shape.vocab_size, chunk]))
+        };
+        Memory {
             program: PROGRAM,
-            weights: product(&[n, 4 + dtype.n_bytes()]),
+            weights: product(&[n, 4 + copies * dtype.n_bytes()]),
             gradients: product(&[n, 4]),
             optimizer: product(&[n, 8]),
             reference: 0,
             kv_cache: 0,
-            activations: product(&[tokens, shape.update_bytes_per_token(dtype, checkpointing)]),
-            logits: product(&[20, shape.vocab_size, tokens.min(logits_chunk_tokens)]),
+            activations: product(&[tokens, per_token]),
+            logits,
             kept: 0,
         }
-    }
-
-    /// The most that is held at once: sampling and updating take turns, so of their own parts the larger counts.
-    pub fn peak(&self) -> u64 {
-        let update = sum(&[self.gradients, self.activations, self.logits]);
-        let always = sum(&[self.program, self.weights, self.optimizer, self.reference, self.kept]);
-        sum(&[always, self.kv_cache.max(update)])
     }
 }
 

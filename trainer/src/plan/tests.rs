@@ -86,24 +86,33 @@ fn memory_follows_from_sizes() {
     let memory = of(&file);
     let n = 512 * 128 + 4 * (2 * 128 * 128 + 2 * 128 * 64 + 128 + 2 * 64 + 3 * 128 * 352 + 2 * 128) + 128;
     assert_eq!(MODEL.n_parameters(), n);
-    assert_eq!((memory.weights, memory.gradients, memory.optimizer, memory.reference), (8 * n, 4 * n, 8 * n, 8 * n));
-    // 150 positions in steps of 64, and one of the eight tensors a second time.
-    let keys = 32 * 192 * 2 * 4 * 2 * 32 * 4;
-    assert_eq!(memory.kv_cache, keys + keys / 8);
-    let block = 4 * (8 * 128 + 4 * 32 * (4 + 2 * 2) + 4 * 32 + 5 * 352);
-    let (mask, head) = (150 * 150 * 4, 4 * 128 * 4);
-    assert_eq!(memory.activations, 3400 * (4 * block + block + head) + mask);
-    assert_eq!(memory.logits, 20 * 512 * 3400);
+    assert_eq!((memory.weights, memory.gradients, memory.optimizer, memory.reference), (12 * n, 4 * n, 8 * n, 8 * n));
+    // 150 positions in steps of 64.
+    assert_eq!(memory.kv_cache, 32 * 192 * 2 * 4 * 2 * 32 * 4);
+    // A block keeps the stream twice, heads, what attention gave, gate and up; its gradients and both sides of products.
+    let (heads, queries) = (32 * (4 + 2 * 2), 4 * 32);
+    let block = 4 * (2 * 128 + heads + queries + 2 * 352);
+    let backward = 4 * (128 + queries + heads) + 4 * (3 * 128 + 3 * 352 + queries) + 2 * 4 * 128;
+    assert_eq!(memory.activations, 3400 * (4 * block + backward));
+    assert_eq!(memory.logits, 2 * 4 * 512 * 3400);
     assert_eq!(memory.kept, memory.kv_cache + memory.activations + memory.logits);
     let blocks = of(&load(RUN, &["stage.grpo.checkpointing=blocks"]));
-    assert_eq!(blocks.activations, 3400 * (4 * 128 * 4 + block + block + head) + mask);
-    let file = load(
-        RUN,
-        &["run.dtype=bfloat16", "run.device=cuda", "stage.grpo.kl_beta=0", "stage.grpo.micro_batch_tokens=1"],
-    );
-    let half = of(&file);
-    assert_eq!((half.weights, half.reference, half.kv_cache), (6 * n, 0, memory.kv_cache / 2));
-    assert_eq!((half.logits, half.kept), (20 * 512 * 150, 0));
+    assert_eq!(blocks.activations, 3400 * (4 * 4 * 128 + block + backward));
+    let halved = of(&load(RUN, &["run.dtype=bfloat16"]));
+    assert_eq!((halved.weights, halved.reference, halved.kv_cache), (8 * n, 6 * n, memory.kv_cache / 2));
+}
+
+/// libtorch's graph keeps more of a block, has one copy of the weights, and an allocator that is one pool.
+#[test]
+fn memory_on_a_gpu_follows_from_sizes() {
+    let settings = ["run.dtype=bfloat16", "run.device=cuda", "stage.grpo.kl_beta=0", "stage.grpo.micro_batch_tokens=1"];
+    let file = load(RUN, &settings);
+    let memory = Memory::of(&file.resolved.stages[0], &MODEL, &file.resolved.run, 50);
+    let n = MODEL.n_parameters();
+    assert_eq!((memory.weights, memory.reference, memory.kv_cache), (6 * n, 0, 32 * 192 * 2 * 4 * 2 * 32 * 2));
+    let block = 2 * (8 * 128 + 4 * 32 * (4 + 2 * 2) + 4 * 32 + 5 * 352);
+    assert_eq!(memory.activations, 150 * (4 * block + block + 4 * 128 * 2));
+    assert_eq!((memory.logits, memory.kept), (20 * 512 * 150, 0));
 }
 
 #[test]

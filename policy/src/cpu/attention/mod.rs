@@ -1,10 +1,11 @@
-//! Attention in float32, for decoding over a cache and for training on a packed stream.
+//! Attention, computed in float32, for decoding over a cache and for training on a packed stream.
 //!
 //! libtorch's kernels make a matrix product of a few rows for every head of every sequence. These read each sequence's
 //! own keys and no others, and do the same arithmetic in the same order in sampling and in training ([`core`]): a token
 //! has the same bits in both, in any company.
 //!
-//! The `unsafe` here is the shared outputs of [`packed`].
+//! The `unsafe` here is unchecked places in the inner loops, whose lengths are checked before, and the shared outputs of
+//! [`packed`].
 
 mod core;
 pub(crate) mod packed;

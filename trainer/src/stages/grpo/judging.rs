@@ -60,7 +60,8 @@ impl Panel<'_> {
         let is_sampling = AtomicBool::new(true);
         let (sender, receiver) = mpsc::channel();
         let (sampled, (mut judged, seconds), times) = std::thread::scope(|scope| {
-            let judge = scope.spawn(|| self.judge_each(receiver, &is_sampling));
+            let is_sampling = &is_sampling;
+            let judge = scope.spawn(move || self.judge_each(&receiver, is_sampling));
             // The judge listens until the sender is gone; if it panics, joining it says so.
             let sampled = sample(&mut |number, group| drop(sender.send((number, group))));
             let ended = Instant::now();
@@ -75,10 +76,10 @@ impl Panel<'_> {
         Ok((sampled?, judged, Times { beside: (seconds - times.waited).max(0.0), ..times }))
     }
 
-    /// Judges groups as they come; gives them back with the seconds that judging took.
+    /// Judges groups as they come, those that wait together; gives them back with the seconds that judging took.
     fn judge_each(
         &self,
-        groups: mpsc::Receiver<Numbered<Group>>,
+        groups: &mpsc::Receiver<Numbered<Group>>,
         is_sampling: &AtomicBool,
     ) -> (Vec<Numbered<Judged>>, f64) {
         let one_thread = if self.judges.rubric().compares_groups() { None } else { one_thread() };
@@ -88,12 +89,14 @@ impl Panel<'_> {
             judged.extend(judge(groups));
             seconds += clock.elapsed().as_secs_f64();
         };
-        for group in groups {
+        while let Ok(group) = groups.recv() {
+            // With all that ended while the last was judged: a judge outside may take them side by side.
+            let waiting: Vec<_> = std::iter::once(group).chain(groups.try_iter()).collect();
             match &one_thread {
                 Some(pool) if is_sampling.load(Ordering::Relaxed) => {
-                    timed(&|groups| pool.install(|| self.judge(groups)), vec![group]);
+                    timed(&|groups| pool.install(|| self.judge(groups)), waiting);
                 }
-                _ => rest.push(group),
+                _ => rest.extend(waiting),
             }
         }
         timed(&|groups| self.judge(groups), rest);

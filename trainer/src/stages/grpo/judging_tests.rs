@@ -107,7 +107,7 @@ fn all_at_hand(panel: &Panel<'_>, groups: &[Group], order: &[usize], is_sampling
     let (sender, receiver) = mpsc::channel();
     order.iter().for_each(|&number| sender.send((number, groups[number].clone())).unwrap());
     drop(sender);
-    let (mut judged, seconds) = panel.judge_each(receiver, &AtomicBool::new(is_sampling));
+    let (mut judged, seconds) = panel.judge_each(&receiver, &AtomicBool::new(is_sampling));
     assert!(seconds > 0.0);
     judged.sort_by_key(|(number, _)| *number);
     judged.into_iter().map(|(_, judged)| judged).collect()

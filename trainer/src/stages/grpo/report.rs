@@ -158,7 +158,7 @@ impl StepRecord {
         if self.kl_beta != 0.0 {
             metrics.set(names::KL, stats.kl_mean());
         }
-        if self.importance_cap.is_some() {
+        if self.importance_cap.is_some() && stats.n_tokens > 0 {
             metrics.set("importance/mean", stats.importance_mean());
             metrics.set("importance/max", stats.importance_max);
             metrics.set("importance/clipped_ratio", stats.importance_clipped_ratio());

@@ -7,8 +7,12 @@ use policy::Policy;
 use std::sync::{Once, mpsc};
 use tch::Device;
 
-/// Rows for which a second engine is worth its own copy of the small costs.
+/// Rows for which a second engine is worth reading the weights a second time.
 const ROWS_PER_ENGINE: usize = 32;
+/// The same where the weights stay in the processor's caches.
+const ROWS_PER_ENGINE_IF_SMALL: usize = 8;
+/// Weights that do.
+const SMALL: i64 = 8 << 20;
 
 /// Where sampling stands, after each decoding step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,7 +146,9 @@ impl Generator<'_> {
             return 1;
         }
         let n_rows = self.max_batch.min(n_prompts * group_size);
-        n_threads.min(n_prompts).min(n_rows / ROWS_PER_ENGINE).max(1)
+        let is_small = self.policy.config().n_parameters() <= SMALL;
+        let rows_per_engine = if is_small { ROWS_PER_ENGINE_IF_SMALL } else { ROWS_PER_ENGINE };
+        n_threads.min(n_prompts).min(n_rows / rows_per_engine).max(1)
     }
 
     /// Says, once for a process, that memory holds fewer rows than were asked for and would be used.

@@ -29,7 +29,8 @@ impl Products {
     ///
     /// - `a`: rows of as many numbers as B has steps of; `c`: as many rows of `c_stride`, of which B's columns are written
     pub(super) fn multiply(&mut self, a: &[f32], b: &Panels, c: &mut [f32], c_stride: usize) {
-        let by = if self.on_all_threads { multiply_on_all_threads } else { multiply };
+        let shares = self.on_all_threads && b.n_steps * b.n_columns >= SHARED;
+        let by = if shares { multiply_on_all_threads } else { multiply };
         by(operand(b.dtype, a, &mut self.units), c.len() / c_stride, b, c, c_stride);
     }
 }
@@ -45,13 +46,10 @@ fn multiply(a: &[u32], n_rows: usize, b: &Panels, c: &mut [f32], c_stride: usize
 }
 
 /// Units of a matrix from which on its panels are worth being shared out among threads.
-const SHARED: usize = 1 << 16;
+const SHARED: usize = 1 << 19;
 
 /// As [`multiply`], to the bit, on all threads: for a few rows and a large matrix.
 fn multiply_on_all_threads(a: &[u32], n_rows: usize, b: &Panels, c: &mut [f32], c_stride: usize) {
-    if b.n_steps * b.n_columns < SHARED {
-        return multiply(a, n_rows, b, c, c_stride);
-    }
     let product = Whole::new(a, n_rows, b, c, c_stride);
     (0..b.n_panels()).into_par_iter().for_each(|index| {
         (0..b.n_steps).step_by(RUN).for_each(|first| product.panel(index, first));

@@ -8,6 +8,9 @@ use super::layer::{ROWS, Scratch, Shape, sized};
 use super::rows;
 use super::weights::PackedWeights;
 
+/// Products of a key's and a query's number from which on the rows of a layer's attention are worth being shared out.
+const SHARED: usize = 1 << 20;
+
 /// The network in the calling thread; matrix products of large weights may call on the others.
 pub(crate) struct Reader<'a> {
     shape: &'a Shape,
@@ -76,12 +79,15 @@ impl<'a> Reader<'a> {
         let mut attended = vec![0.0; tokens.len() * shape.heads.out_stride];
         let mut scores = Vec::new();
         shape.embed(weights.embed.values(), tokens, &mut x);
+        let n_keys: usize = rows.iter().map(|(_, position)| position + 1).sum();
+        let shares_attention =
+            scratch.products.on_all_threads && n_keys * shape.heads.n_heads * shape.heads.head_dim >= SHARED;
         for (index, layer) in weights.layers.iter().enumerate() {
             layer.project(shape, &x, &mut heads, scratch);
             layer.turn(shape, &mut heads, positions);
             let HeadShape { stride, out_stride, .. } = shape.heads;
             heads.chunks_exact(stride).zip(rows).for_each(|(heads, &row)| cache.append(index, row, heads));
-            if scratch.products.on_all_threads {
+            if shares_attention {
                 let outputs = attended.par_chunks_exact_mut(out_stride);
                 outputs.zip(heads.par_chunks_exact(stride)).zip(rows).for_each_init(
                     Vec::new,

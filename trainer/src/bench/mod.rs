@@ -1,6 +1,6 @@
 //! `grpo-train bench`: what the machine can do, and how much of it each phase of a step gets.
 //!
-//! [`machine`] measures limits: multiply-adds, matrix products, memory. [`work`] counts what a phase has to do, from the
+//! [`machine`] measures limits: multiply-adds, matrix products, memory. [`crate::flops`] counts what a phase has to do, from the
 //! model's shape and the tokens computed. `sampling` and `update` run the phases of a step on a [`Subject`], through the
 //! same functions as training does. [`report`] holds the one against the other.
 

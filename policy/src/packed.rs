@@ -73,16 +73,6 @@ impl PackedBatch {
         batch
     }
 
-    /// Number of predicted tokens: the length of everything computed per token, in the order of the completions.
-    pub fn n_completion_tokens(&self) -> usize {
-        self.targets.len()
-    }
-
-    /// Tokens of the stream: what the decoder computes.
-    pub fn n_tokens(&self) -> usize {
-        self.tokens.len()
-    }
-
     /// Appends tokens that stand at `first_position` and behind it.
     fn extend(&mut self, tokens: &[i64], first_position: usize) {
         self.tokens.extend_from_slice(tokens);

@@ -33,9 +33,11 @@ pub(super) struct HeadCache<'a, S> {
 }
 
 /// Writes one position's key into its block.
-pub(crate) fn write_key(keys: &mut [f32], key: &[f32], position: usize) {
-    let block = &mut keys[position / BLOCK * BLOCK * key.len()..][..BLOCK * key.len()];
-    for (places, &value) in block.chunks_exact_mut(BLOCK).zip(key) {
+#[inline]
+pub(super) fn write_key<T>(keys: &mut [T], key: impl ExactSizeIterator<Item = T>, position: usize) {
+    let size = BLOCK * key.len();
+    let block = &mut keys[position / BLOCK * size..][..size];
+    for (places, value) in block.chunks_exact_mut(BLOCK).zip(key) {
         places[position % BLOCK] = value;
     }
 }

@@ -205,7 +205,7 @@ fn forward_by<V: Vector>(inputs: &ForwardTask<'_>, outputs: &Shared, softmax: &S
     let mut work = Work { scores: vec![0.0; QUERIES * capacity], mixed: vec![0.0; QUERIES * head_dim] };
     for part in task.parts() {
         for i in 0..part.n_rows {
-            write_key(&mut keys, shape.key(heads, part.row + i, task.kv_head), part.position + i);
+            write_key(&mut keys, shape.key(heads, part.row + i, task.kv_head).iter().copied(), part.position + i);
             values[(part.position + i) * head_dim..][..head_dim].copy_from_slice(shape.value(
                 heads,
                 part.row + i,
@@ -335,8 +335,8 @@ fn backward_by<V: Vector>(inputs: &BackwardTask<'_>, d_heads: &Shared) {
                 AHEAD * shape.stride,
                 head_dim,
             );
-            write_key(&mut memory.blocked_keys, key, position + i);
-            write_key(&mut memory.blocked_values, value, position + i);
+            write_key(&mut memory.blocked_keys, key.iter().copied(), position + i);
+            write_key(&mut memory.blocked_values, value.iter().copied(), position + i);
             memory.keys[(position + i) * head_dim..][..head_dim].copy_from_slice(key);
         }
         memory.d_keys[position * head_dim..][..n_rows * head_dim].fill(0.0);

@@ -2,7 +2,7 @@
 //!
 //! Both are read as float32. What has been rounded to bfloat16 before is the same number in both.
 
-use super::BLOCK;
+use super::{BLOCK, write_key};
 use crate::cpu::vector::{LANES, Vector};
 
 /// Keys in blocks of sixteen positions, values position by position, both in units of 32 bits.
@@ -51,10 +51,7 @@ impl Stored for Singles {
     }
 
     fn write(keys: &mut [u32], values: &mut [u32], position: usize, key: &[f32], value: &[f32]) {
-        let block = &mut keys[position / BLOCK * BLOCK * key.len()..][..BLOCK * key.len()];
-        for (places, number) in block.chunks_exact_mut(BLOCK).zip(key) {
-            places[position % BLOCK] = number.to_bits();
-        }
+        write_key(keys, key.iter().map(|number| number.to_bits()), position);
         let places = &mut values[position * value.len()..][..value.len()];
         places.iter_mut().zip(value).for_each(|(place, number)| *place = number.to_bits());
     }
@@ -80,10 +77,7 @@ impl Stored for Pairs {
     fn write(keys: &mut [u32], values: &mut [u32], position: usize, key: &[f32], value: &[f32]) {
         debug_assert!(key.iter().chain(value).all(|number| number.to_bits() & 0xffff == 0), "rounded before");
         let pair = |low: f32, high: f32| low.to_bits() >> 16 | high.to_bits() & 0xffff_0000;
-        let block = &mut keys[position / BLOCK * BLOCK * key.len() / 2..][..BLOCK * key.len() / 2];
-        for (places, numbers) in block.chunks_exact_mut(BLOCK).zip(key.chunks_exact(2)) {
-            places[position % BLOCK] = pair(numbers[0], numbers[1]);
-        }
+        write_key(keys, key.chunks_exact(2).map(|numbers| pair(numbers[0], numbers[1])), position);
         let places = &mut values[position * value.len() / 2..][..value.len() / 2];
         for (places, numbers) in places.chunks_exact_mut(LANES).zip(value.chunks_exact(2 * LANES)) {
             let (low, high) = numbers.split_at(LANES);

@@ -174,11 +174,25 @@ impl Policy {
 
     /// A frozen copy, pi_ref.
     pub fn reference(&self) -> ReferencePolicy {
-        let copies: Vec<(String, Tensor)> = tch::no_grad(|| {
-            self.parameters.iter().map(|(name, tensor)| (name.clone(), tensor.detach().copy())).collect()
-        });
-        let weights = tch::no_grad(|| self.weights_of(&copies, false));
-        ReferencePolicy { parameters: copies, weights }
+        self.frozen(|_, tensor| tensor.detach().copy())
+    }
+
+    /// `alpha` times this policy and 1 - `alpha` times a reference of the same model, weight by weight; with 1 a frozen copy.
+    pub fn mixed_into(&self, reference: &ReferencePolicy, alpha: f64) -> ReferencePolicy {
+        if alpha == 1.0 {
+            return self.reference();
+        }
+        self.frozen(|index, tensor| tensor.detach() * alpha + &reference.parameters[index].1 * (1.0 - alpha))
+    }
+
+    /// A reference made of each parameter by its number.
+    fn frozen(&self, make: impl Fn(usize, &Tensor) -> Tensor) -> ReferencePolicy {
+        tch::no_grad(|| {
+            let made = self.parameters.iter().enumerate().map(|(index, (name, tensor))| (name.clone(), make(index, tensor)));
+            let parameters: Vec<(String, Tensor)> = made.collect();
+            let weights = self.weights_of(&parameters, false);
+            ReferencePolicy { parameters, weights }
+        })
     }
 
     /// A forward pass over a packed batch that can be differentiated; `weights` are [`Self::trainable_weights`].

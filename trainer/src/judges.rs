@@ -173,13 +173,23 @@ fn answer_of(problems: &Problems) -> Judge {
     }
 }
 
-/// The advantages of judged groups, by the combination that the run file asks for.
-pub fn advantages_of(groups: &[Vec<&Judgement>], settings: &Algorithm) -> Vec<Vec<f32>> {
+/// The advantages of judged groups, one for each completion, by the combination that the run file asks for.
+///
+/// - `penalties`: what is taken off each reward before it is compared; none takes off nothing
+pub fn advantages_of(
+    groups: &[Vec<&Judgement>],
+    penalties: Option<&[Vec<f32>]>,
+    settings: &Algorithm,
+) -> Vec<Vec<f32>> {
+    let rule = settings.advantage_rule();
     match settings.reward_combination {
         RewardCombination::Sum => {
-            let rewards = |group: &Vec<&Judgement>| group.iter().map(|judgement| judgement.reward).collect();
-            let rewards: Vec<Vec<Option<f32>>> = groups.iter().map(rewards).collect();
-            advantages(&rewards, settings.advantage_scale)
+            let rewards = |(index, group): (usize, &Vec<&Judgement>)| -> Vec<Option<f32>> {
+                let penalty = |row: usize| penalties.map_or(0.0, |penalties| penalties[index][row]);
+                group.iter().enumerate().map(|(row, judged)| judged.reward.map(|r| r - penalty(row))).collect()
+            };
+            let rewards: Vec<Vec<Option<f32>>> = groups.iter().enumerate().map(rewards).collect();
+            advantages(&rewards, &rule)
         }
         RewardCombination::NormalizeThenSum => {
             let scores = |judgement: &&Judgement| -> Vec<WeightedScore> {
@@ -187,7 +197,7 @@ pub fn advantages_of(groups: &[Vec<&Judgement>], settings: &Algorithm) -> Vec<Ve
             };
             let groups: Vec<Vec<Vec<WeightedScore>>> =
                 groups.iter().map(|group| group.iter().map(scores).collect()).collect();
-            decoupled_advantages(&groups)
+            decoupled_advantages(&groups, &rule)
         }
     }
 }

@@ -192,7 +192,7 @@ fn judge_file(
 fn rows_of(file: &CaseFile, judged: Vec<Vec<Judged>>, algorithm: &Algorithm) -> Vec<VerdictRow> {
     let groups: Vec<Vec<&rewards::Judgement>> =
         judged.iter().map(|group| group.iter().map(|judged| &judged.judgement).collect()).collect();
-    let advantages = advantages_of(&groups, algorithm);
+    let advantages = advantages_of(&groups, None, algorithm);
     cases::verdict_rows(file, judged, &advantages)
 }
 

@@ -10,7 +10,9 @@
 //! `match` of `stage`, and its keys in configs/reference.toml, which a test holds against the types.
 
 mod algorithm;
+mod algorithm_checks;
 mod architecture;
+mod by_step;
 mod checks;
 mod data;
 mod document;
@@ -37,7 +39,10 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-pub use algorithm::{AdvantageScale, Aggregation, Algorithm, Checkpointing, OldLogprobs, RewardCombination};
+pub use algorithm::{
+    AdvantageScale, Aggregation, Algorithm, Checkpointing, KlPlace, OldLogprobs, RewardCombination, Supervision,
+    SurrogateKind,
+};
 pub use architecture::{Architecture, Tokenizer};
 pub use data::{Checkpoint, CountdownProblems, Eval, JsonlProblems, Problems};
 pub use error::ConfigError;

@@ -1,5 +1,7 @@
 //! Cuts a rollout into minibatches (one optimiser step each) and a minibatch into micro-batches (one pass each).
 
+use std::ops::Range;
+
 /// One completion with what the update needs of it: the sampler's record, its reward and its advantage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trajectory {
@@ -9,10 +11,26 @@ pub struct Trajectory {
     pub ids: Vec<i64>,
     /// `log pi_sampler` of each of `ids`, as the sampler computed it, nats, `<= 0`; as long as `ids`.
     pub sampler_logprobs: Vec<f32>,
+    /// Tokens that the program put there, which the policy did not choose: they are read and not learned from.
+    pub forced: Range<usize>,
+    /// Whether nothing is learned from it at all, as from a truncated completion if so asked (DAPO's overlong filtering).
+    pub is_masked: bool,
     /// r_i; `None` where no reward applied.
     pub reward: Option<f32>,
-    /// A_i, the same for every token (outcome supervision, DeepSeekMath section 4.1.2).
-    pub advantage: f32,
+    /// A_it of each of `ids`.
+    pub advantages: Vec<f32>,
+}
+
+impl Trajectory {
+    /// Whether token `t` takes part in the loss.
+    pub fn counts(&self, t: usize) -> bool {
+        !self.is_masked && !self.forced.contains(&t)
+    }
+
+    /// Tokens that take part in the loss.
+    pub fn n_counted(&self) -> usize {
+        if self.is_masked { 0 } else { self.ids.len() - self.forced.len() }
+    }
 }
 
 /// A rollout that cannot be split as asked.
@@ -64,51 +82,61 @@ pub fn split(order: &[usize], n_minibatches: usize) -> Result<Vec<Vec<usize>>, S
     Ok(order.chunks(n_trajectories / n_minibatches).map(<[usize]>::to_vec).collect())
 }
 
-/// Whether a trajectory moves any weight: with `A = 0` and no KL term the gradient of Eq. 3 is exactly zero, and with
-/// no token there is nothing to differentiate.
+/// Whether a trajectory moves any weight: where all `A = 0` the gradient of Eq. 3 without a KL term is exactly zero, and
+/// with no token that counts there is nothing to differentiate.
+///
+/// - `always`: the loss has a term without advantage (KL, entropy)
 ///
 /// What is left out here must still be counted by [`super::token_weights`]. A NaN advantage counts as a gradient, so
 /// that it reaches the loss and is reported.
-pub fn has_gradient(trajectory: &Trajectory, kl_beta: f64) -> bool {
-    !trajectory.ids.is_empty() && (trajectory.advantage != 0.0 || kl_beta != 0.0)
+pub fn has_gradient(trajectory: &Trajectory, always: bool) -> bool {
+    let moves = |(t, &advantage): (usize, &f32)| (always || advantage != 0.0) && trajectory.counts(t);
+    trajectory.advantages.iter().enumerate().any(moves)
 }
 
-/// Trajectories that go through the network together.
+/// How long a completion is, and behind which prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Index of the prompt within the rollout.
+    pub prompt_idx: usize,
+    /// Tokens of the completion.
+    pub n_tokens: usize,
+}
+
+/// Completions that go through the network together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MicroBatch {
-    /// Indices of trajectories, ascending by prompt and then by index: those of one prompt are neighbours.
+    /// Indices of completions, ascending by prompt and then by index: those of one prompt are neighbours.
     pub members: Vec<usize>,
     /// Tokens computed: each distinct prompt once, and every completion.
     pub n_tokens: usize,
 }
 
-/// Cuts the trajectories that have a gradient into micro-batches of at most `budget_tokens` tokens.
+/// Cuts completions into micro-batches of at most `budget_tokens` tokens.
 ///
-/// - `trajectories`: the whole rollout; `minibatch`: the indices of this minibatch, in any order.
-/// - `prompt_lengths`: tokens of every prompt, indexed by [`Trajectory::prompt_idx`].
+/// - `extents`: of the whole rollout; `chosen`: the indices of those that are computed, in any order.
+/// - `prompt_lengths`: tokens of every prompt, indexed by [`Extent::prompt_idx`].
 ///
-/// Trajectories of one prompt stay in one micro-batch if they fit the budget together, because there the prompt is
-/// computed once. A single trajectory beyond the budget gets a micro-batch of its own. The result depends on *which*
-/// trajectories the minibatch has, not on their order: sums come out in the same bits.
+/// Completions of one prompt stay in one micro-batch if they fit the budget together, because there the prompt is
+/// computed once. A single completion beyond the budget gets a micro-batch of its own. The result depends on *which*
+/// completions are chosen, not on their order: sums come out in the same bits.
 ///
 /// # Panics
 /// If an index is out of range.
 pub fn micro_batches(
-    trajectories: &[Trajectory],
-    minibatch: &[usize],
+    extents: &[Extent],
+    chosen: &[usize],
     prompt_lengths: &[usize],
     budget_tokens: usize,
-    kl_beta: f64,
 ) -> Vec<MicroBatch> {
-    let prompt_of = |index: usize| trajectories[index].prompt_idx;
-    let mut members: Vec<usize> =
-        minibatch.iter().copied().filter(|&index| has_gradient(&trajectories[index], kl_beta)).collect();
+    let prompt_of = |index: usize| extents[index].prompt_idx;
+    let mut members = chosen.to_vec();
     members.sort_unstable_by_key(|&index| (prompt_of(index), index));
 
     let mut cut: Vec<MicroBatch> = Vec::new();
     for group in members.chunk_by(|&a, &b| prompt_of(a) == prompt_of(b)) {
         let prompt_tokens = prompt_lengths[prompt_of(group[0])];
-        let completion_tokens = |index: usize| trajectories[index].ids.len();
+        let completion_tokens = |index: usize| extents[index].n_tokens;
         let group_tokens = prompt_tokens + group.iter().map(|&index| completion_tokens(index)).sum::<usize>();
         match cut.last_mut() {
             Some(last) if last.n_tokens + group_tokens <= budget_tokens => {
@@ -143,9 +171,26 @@ mod tests {
             prompt_idx,
             ids: vec![7; n_tokens],
             sampler_logprobs: vec![-1.0; n_tokens],
+            forced: 0..0,
+            is_masked: false,
             reward: None,
-            advantage,
+            advantages: vec![advantage; n_tokens],
         }
+    }
+
+    /// Micro-batches of those of a minibatch that have a gradient.
+    fn cut(
+        rollout: &[Trajectory],
+        minibatch: &[usize],
+        prompts: &[usize],
+        budget: usize,
+        always: bool,
+    ) -> Vec<MicroBatch> {
+        let extents: Vec<Extent> =
+            rollout.iter().map(|t| Extent { prompt_idx: t.prompt_idx, n_tokens: t.ids.len() }).collect();
+        let chosen: Vec<usize> =
+            minibatch.iter().copied().filter(|&index| has_gradient(&rollout[index], always)).collect();
+        micro_batches(&extents, &chosen, prompts, budget)
     }
 
     #[test]
@@ -163,17 +208,23 @@ mod tests {
 
     #[test]
     fn only_exact_zeros_are_left_out() {
-        for (n_tokens, advantage, kl_beta, expected) in [
-            (3, 0.5, 0.0, true),
-            (3, 0.0, 0.0, false),
-            (3, -0.0, 0.0, false),
-            (3, 1e-30, 0.0, true),
-            (3, 0.0, 0.001, true),
-            (0, 0.5, 0.001, false),
-            (3, f32::NAN, 0.0, true),
+        for (n_tokens, advantage, always, expected) in [
+            (3, 0.5, false, true),
+            (3, 0.0, false, false),
+            (3, -0.0, false, false),
+            (3, 1e-30, false, true),
+            (3, 0.0, true, true),
+            (0, 0.5, true, false),
+            (3, f32::NAN, false, true),
         ] {
-            assert_eq!(has_gradient(&trajectory(0, n_tokens, advantage), kl_beta), expected, "{advantage} {kl_beta}");
+            assert_eq!(has_gradient(&trajectory(0, n_tokens, advantage), always), expected, "{advantage} {always}");
         }
+        // Tokens that do not count have no gradient, whatever their advantage.
+        let forced = Trajectory { forced: 1..3, ..trajectory(0, 3, 0.5) };
+        assert!(has_gradient(&forced, false) && forced.n_counted() == 1);
+        assert!(!has_gradient(&Trajectory { advantages: vec![0.0, 0.5, 0.5], ..forced.clone() }, false));
+        let masked = Trajectory { is_masked: true, ..trajectory(0, 3, 0.5) };
+        assert!(!has_gradient(&masked, true) && masked.n_counted() == 0);
     }
 
     #[test]
@@ -181,7 +232,7 @@ mod tests {
         let rollout = [(0, 4), (0, 4), (1, 4), (1, 4), (2, 9), (2, 9), (2, 1)].map(|(p, n)| trajectory(p, n, 1.0));
         // Prompts of 2 tokens: groups of 10, 10 and 21 tokens.
         let cut = |budget| {
-            micro_batches(&rollout, &[6, 5, 4, 3, 2, 1, 0], &[2, 2, 2], budget, 0.0)
+            cut(&rollout, &[6, 5, 4, 3, 2, 1, 0], &[2, 2, 2], budget, false)
                 .into_iter()
                 .map(|micro| (micro.members, micro.n_tokens))
                 .collect::<Vec<_>>()
@@ -205,24 +256,24 @@ mod tests {
     proptest! {
         #[test]
         fn every_trajectory_exactly_once((rollout, prompts, order) in rollouts(), parts in 1usize..5,
-                                         budget in 1usize..200, kl_beta in prop::sample::select(vec![0.0, 0.1])) {
+                                         budget in 1usize..200, always in any::<bool>()) {
             prop_assume!(order.len() % parts == 0);
             let mut seen: Vec<usize> = Vec::new();
             for minibatch in split(&order, parts).unwrap() {
-                for micro in micro_batches(&rollout, &minibatch, &prompts, budget, kl_beta) {
+                for micro in cut(&rollout, &minibatch, &prompts, budget, always) {
                     prop_assert!(micro.members.iter().all(|index| minibatch.contains(index)));
                     seen.extend(micro.members);
                 }
             }
             seen.sort_unstable();
-            let expected: Vec<usize> = (0..rollout.len()).filter(|&i| has_gradient(&rollout[i], kl_beta)).collect();
+            let expected: Vec<usize> = (0..rollout.len()).filter(|&i| has_gradient(&rollout[i], always)).collect();
             prop_assert_eq!(seen, expected);
         }
 
         #[test]
         fn the_budget_holds_and_groups_that_fit_stay_whole((rollout, prompts, order) in rollouts(),
                                                            budget in 1usize..200) {
-            let cut = micro_batches(&rollout, &order, &prompts, budget, 0.1);
+            let cut = cut(&rollout, &order, &prompts, budget, true);
             for micro in &cut {
                 let distinct: BTreeSet<usize> = micro.members.iter().map(|&i| rollout[i].prompt_idx).collect();
                 let tokens = distinct.iter().map(|&p| prompts[p]).sum::<usize>()
@@ -243,8 +294,8 @@ mod tests {
         #[test]
         fn the_order_of_a_minibatch_does_not_matter((rollout, prompts, order) in rollouts(), budget in 1usize..200) {
             let sorted: Vec<usize> = (0..rollout.len()).collect();
-            prop_assert_eq!(micro_batches(&rollout, &order, &prompts, budget, 0.0),
-                            micro_batches(&rollout, &sorted, &prompts, budget, 0.0));
+            prop_assert_eq!(cut(&rollout, &order, &prompts, budget, false),
+                            cut(&rollout, &sorted, &prompts, budget, false));
         }
     }
 }

@@ -7,12 +7,26 @@
 
 mod advantage;
 mod batch;
+mod choice;
 mod loss;
+mod objective;
+mod sequences;
 mod stats;
+mod surrogate;
 mod weights;
 
-pub use advantage::{AdvantageScale, RewardCombination, STD_EPSILON, WeightedScore, advantages, decoupled_advantages};
-pub use batch::{MicroBatch, SplitError, Trajectory, has_gradient, micro_batches, split};
-pub use loss::{LossError, MAX_LOG_RATIO, Objective, TokenBatch, grpo_loss};
+pub use advantage::{
+    AdvantageRule, AdvantageScale, Baseline, RewardCombination, STD_EPSILON, StdDivisor, StepReward, WeightedScore,
+    advantages, cost_to_go, decoupled_advantages, kl_estimates, per_token, process_advantages, whiten,
+};
+pub use batch::{Extent, MicroBatch, SplitError, Trajectory, has_gradient, micro_batches, split};
+pub use choice::{
+    AdaptiveEntropy, Covariance, EntropyControl, clippable, covariances, entropy_threshold, greatest,
+};
+pub use loss::{Chosen, LossError, MAX_LOG_RATIO, TokenBatch, grpo_loss};
+pub use objective::{
+    Importance, ImportanceAction, ImportanceLevel, KlEstimator, Objective, RatioLevel, Scope, Surrogate,
+};
+pub use sequences::Sequences;
 pub use stats::LossStats;
-pub use weights::{Aggregation, token_weights};
+pub use weights::{Aggregation, Shares, token_weights};

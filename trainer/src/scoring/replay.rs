@@ -144,7 +144,7 @@ pub fn replay(
             }
             let groups_judged: Vec<Vec<&Judgement>> =
                 judged.iter().map(|group| group.iter().map(|judged| &judged.judgement).collect()).collect();
-            let advantages = advantages_of(&groups_judged, algorithm);
+            let advantages = advantages_of(&groups_judged, None, algorithm);
             for ((before, after), advantages) in groups.iter().zip(&judged).zip(&advantages) {
                 changes.add_group(name, before, after, advantages);
             }

@@ -7,6 +7,7 @@ use rewards::{Judgement, Problem};
 use rollout::{Group, Template, Tokenizer};
 
 use super::super::{Model, NonFinite, StageError};
+use super::flat::Flat;
 use super::judging::{Judged, Panel};
 use super::report::{Seconds, StepRecord};
 use super::update::{Batch, UpdateReport};
@@ -14,8 +15,8 @@ use crate::address::{self, Purpose};
 use crate::bench::machine;
 use crate::config::{self, GrpoStage};
 use crate::data::Questions;
-use crate::grpo::{Trajectory, split};
-use crate::judges::{Judges, advantages_of};
+use crate::grpo::{EntropyControl, Trajectory, split};
+use crate::judges::Judges;
 use crate::optim::{AdamW, AdamWConfig, DecayScope, Schedule};
 use crate::scoring::Needs;
 use crate::telemetry::Progress;
@@ -58,13 +59,15 @@ pub(super) struct Learner<'a> {
     pub(super) stage_idx: usize,
     /// π_θ
     pub(super) policy: Policy,
-    /// π_ref; none where nothing asks for it (`kl_beta = 0`).
+    /// π_ref; none where no step asks for it (`kl_beta = 0`).
     pub(super) reference: Option<ReferencePolicy>,
     /// The step before which the reference was taken from the policy; 0 is the start of the stage.
     pub(super) reference_step: u64,
     pub(super) tokenizer: Tokenizer,
     pub(super) optimizer: AdamW,
     pub(super) schedule: Schedule,
+    /// Where the coefficient of the entropy bonus stands.
+    pub(super) entropy_control: EntropyControl,
     pub(super) judges: Judges,
     /// Matrix operations a second that the machine can do at most, measured when the stage began; 0 where it was not.
     pub(super) peak_flops: f64,
@@ -77,10 +80,11 @@ impl<'a> Learner<'a> {
         let Model { policy, tokenizer } = model;
         Ok(Self {
             questions: Questions::open(&settings.problems, judges.rubric(), seed, stage_idx)?,
-            reference: (settings.grpo.kl_beta != 0.0).then(|| policy.reference()),
+            reference: settings.grpo.needs_reference().then(|| policy.reference()),
             reference_step: 0,
             optimizer: AdamW::new(policy.parameters(), adamw(&settings.optimizer)),
             schedule: schedule(&settings.optimizer, settings.steps),
+            entropy_control: EntropyControl::new(settings.grpo.entropy_coefficient),
             peak_flops: peak_flops(&policy),
             settings,
             seed,
@@ -108,26 +112,28 @@ impl<'a> Learner<'a> {
         (seconds.engines, seconds.judging) = (engines, times);
         refuse_non_finite(step, &questions, &judged)?;
         let scored: Vec<ScoredGroup> = questions.into_iter().zip(judged).map(ScoredGroup::new).collect();
-        let trajectories = trajectories(&scored, &settings.grpo); // Â_i, line 8
+        let flat = Flat::of(&scored);
+        let mut report = UpdateReport::default();
         if let Some(failure) = self.judges.failure() {
-            let record = self.record(scored, trajectories, UpdateReport::default(), seconds);
+            let trajectories = self.trajectories(step, &flat, None);
+            let record = self.record(step, scored, trajectories, report, seconds);
             return Err(Box::new(StepFailure { error: StageError::Judge { step, failure }, record: Some(record) }));
         }
+        let clock = Instant::now();
+        let ref_logprobs = self.ref_logprobs(step, &flat, &mut report.logprob_flops); // log π_ref
+        seconds.reference = clock.elapsed().as_secs_f64();
+        let trajectories = self.trajectories(step, &flat, ref_logprobs.as_deref()); // Â_it, line 8
         let order = self.order(step, trajectories.len());
         let minibatches = split(&order, settings.grpo.minibatches as usize).map_err(StageError::from)?;
-        let mut report = UpdateReport::default();
-        let clock = Instant::now();
-        let ref_logprobs = self.ref_logprobs(&scored, &trajectories, &mut report.logprob_flops); // log π_ref
-        seconds.reference = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         let flops = &mut report.logprob_flops;
-        let old_logprobs = self.old_logprobs(&scored, &trajectories, &minibatches, flops); // log π_old
+        let old_logprobs = self.old_logprobs(step, &flat, &trajectories, &minibatches, flops); // log π_old
         seconds.old_logprobs = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
-        let batch = Batch { scored: &scored, trajectories: &trajectories, old_logprobs, ref_logprobs };
+        let batch = Batch { flat, trajectories: &trajectories, old_logprobs, ref_logprobs };
         let updated = self.updates(step, &batch, &minibatches, progress, &mut report); // lines 9 and 10
         seconds.update = clock.elapsed().as_secs_f64();
-        let record = self.record(scored, trajectories, report, seconds);
+        let record = self.record(step, scored, trajectories, report, seconds);
         match updated {
             Ok(()) => Ok(record),
             Err(error) => Err(Box::new(StepFailure { error, record: Some(record) })),
@@ -155,6 +161,7 @@ impl<'a> Learner<'a> {
 
     fn record(
         &self,
+        step: u64,
         scored: Vec<ScoredGroup>,
         trajectories: Vec<Trajectory>,
         report: UpdateReport,
@@ -167,7 +174,7 @@ impl<'a> Learner<'a> {
             (!said.is_empty()).then(|| n_true as f64 / said.len() as f64)
         };
         let (accuracy, format) = (share(Judges::is_right), share(Judges::keeps_format));
-        let kl_beta = self.settings.grpo.kl_beta;
+        let kl_beta = self.settings.grpo.objective(step).kl_beta;
         let keeps_ids = Needs::of(&self.settings.rewards).token_ids();
         let importance_cap = self.settings.grpo.importance_cap;
         StepRecord {
@@ -178,19 +185,24 @@ impl<'a> Learner<'a> {
             config: self.policy.config().clone(),
             peak_flops: self.peak_flops,
             kl_beta,
+            has_reference: self.settings.grpo.kl_beta_at(step) != 0.0,
             importance_cap,
+            chooses_tokens: self.settings.grpo.surveys(),
+            has_entropy_bonus: self.settings.grpo.has_entropy_bonus(),
             accuracy,
             format,
             keeps_ids,
         }
     }
 
-    /// π_ref ← π_θ where the schedule says so (DeepSeek-R1: every 400 steps of its own counting).
+    /// π_ref ← α π_θ + (1 - α) π_ref where the schedule says so (DeepSeek-R1: α = 1, every 400 steps of its own counting).
     fn refresh_reference(&mut self, step: u64) {
         let every = self.settings.grpo.reference_refresh_steps;
-        if self.reference.is_some() && every > 0 && step > 1 && (step - 1).is_multiple_of(every) {
-            self.reference = Some(self.policy.reference());
-            self.reference_step = step;
+        if every > 0 && step > 1 && (step - 1).is_multiple_of(every) {
+            if let Some(reference) = self.reference.take() {
+                self.reference = Some(self.policy.mixed_into(&reference, self.settings.grpo.reference_mix));
+                self.reference_step = step;
+            }
         }
     }
 
@@ -226,27 +238,6 @@ fn refuse_non_finite(step: u64, questions: &[Problem], judged: &[Judged]) -> Res
         }
     }
     Ok(())
-}
-
-/// Group-relative advantages, spread over the completions of all groups in order.
-fn trajectories(scored: &[ScoredGroup], settings: &config::Algorithm) -> Vec<Trajectory> {
-    let groups: Vec<Vec<&Judgement>> = scored.iter().map(|group| group.judgements.iter().collect()).collect();
-    let advantages = advantages_of(&groups, settings);
-    let mut trajectories = Vec::new();
-    for (prompt_idx, (scored, advantages)) in scored.iter().zip(advantages).enumerate() {
-        for ((completion, judgement), advantage) in
-            scored.group.completions.iter().zip(&scored.judgements).zip(advantages)
-        {
-            trajectories.push(Trajectory {
-                prompt_idx,
-                ids: completion.ids.clone(),
-                sampler_logprobs: completion.logprobs.clone(),
-                reward: judgement.reward,
-                advantage,
-            });
-        }
-    }
-    trajectories
 }
 
 /// The peak of the machine in the kind that a policy computes in. Of a GPU it is not known here (`grpo-train bench`).

@@ -1,11 +1,15 @@
 //! A stage of kind `grpo`: steps, evaluations, checkpoints and logs around [`Learner::step`].
 
+mod choice;
 mod evaluation;
+mod flat;
 mod judging;
 pub(super) mod learner;
+mod logprobs;
 mod report;
 mod sampling;
 mod state;
+mod trajectories;
 mod update;
 
 use std::path::Path;

@@ -41,8 +41,13 @@ pub(super) struct StepRecord {
     pub(super) config: ModelConfig,
     /// Matrix operations a second at most; 0 where that is not known.
     pub(super) peak_flops: f64,
+    /// beta of the KL term in the loss of this step.
     pub(super) kl_beta: f64,
+    /// Whether the divergence from a reference was measured.
+    pub(super) has_reference: bool,
     pub(super) importance_cap: Option<f64>,
+    pub(super) chooses_tokens: bool,
+    pub(super) has_entropy_bonus: bool,
     /// Shares of right answers and of kept formats, where a reward says so.
     pub(super) accuracy: Option<f64>,
     pub(super) format: Option<f64>,
@@ -113,7 +118,7 @@ impl StepRecord {
                     question: scored.problem.question.clone(),
                     gold: scored.problem.gold.clone(),
                     reward: trajectory.reward,
-                    advantage: trajectory.advantage,
+                    advantage: mean_advantage(&trajectory.advantages),
                 });
             }
         }
@@ -142,7 +147,7 @@ impl StepRecord {
         let UpdateReport { stats, first, n_updates, .. } = &self.report;
         let n_updates = (*n_updates).max(1) as f64;
         let mut metrics = StepMetrics::from([
-            (names::ENTROPY, self.report.entropy_sum / stats.n_tokens.max(1) as f64),
+            (names::ENTROPY, stats.entropy_mean()),
             (names::LOSS, stats.loss(self.kl_beta) / n_updates),
             ("policy_loss", stats.policy_loss / n_updates),
             (names::GRAD_NORM, self.report.grad_norm_sum / n_updates),
@@ -155,8 +160,14 @@ impl StepRecord {
             (names::LOGPROB_GAP_MEAN, first.gap_mean()),
             (names::LOGPROB_GAP_MAX, first.gap_max),
         ]);
-        if self.kl_beta != 0.0 {
+        if self.has_reference {
             metrics.set(names::KL, stats.kl_mean());
+        }
+        if self.chooses_tokens {
+            metrics.set("tokens/unkept_ratio", stats.unkept_ratio());
+        }
+        if self.has_entropy_bonus {
+            metrics.set("entropy_coef", self.report.entropy_coefficient);
         }
         if self.importance_cap.is_some() && stats.n_tokens > 0 {
             metrics.set("importance/mean", stats.importance_mean());
@@ -221,6 +232,15 @@ impl StepRecord {
             (names::TIMING_CHECKPOINT, between.checkpoint),
         ]));
         metrics
+    }
+}
+
+/// The advantage of a completion: that of its tokens, or their mean where they differ; 0 without a token.
+fn mean_advantage(advantages: &[f32]) -> f32 {
+    match advantages.first() {
+        None => 0.0,
+        Some(&first) if advantages.iter().all(|&advantage| advantage == first) => first,
+        Some(_) => (advantages.iter().map(|&a| f64::from(a)).sum::<f64>() / advantages.len() as f64) as f32,
     }
 }
 

@@ -5,12 +5,14 @@ use serde_json::Map;
 
 use super::super::{Model, RunContext, StageError};
 use super::learner::Learner;
+use crate::grpo::EntropyControl;
 use crate::optim::AdamW;
 use crate::run::{Checkpoint, CheckpointWriter, FileError, TrainerState};
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 const REFERENCE: &str = "reference.safetensors";
 const REFERENCE_STEP: &str = "reference_step";
+const ENTROPY_CONTROL: &str = "entropy_control";
 
 impl Learner<'_> {
     /// Saves the stage after `step`: a Hugging Face folder with the optimiser's state beside it.
@@ -28,6 +30,9 @@ impl Learner<'_> {
         }
         let mut extra = Map::new();
         extra.insert(REFERENCE_STEP.into(), self.reference_step.into());
+        if self.settings.grpo.has_entropy_bonus() {
+            extra.insert(ENTROPY_CONTROL.into(), self.entropy_control.to_bits().into());
+        }
         let state = TrainerState {
             stage: self.settings.name.clone(),
             step,
@@ -49,6 +54,10 @@ impl Learner<'_> {
         self.tokenizer = tokenizer;
         self.reference_step =
             checkpoint.state.extra.get(REFERENCE_STEP).and_then(serde_json::Value::as_u64).unwrap_or(0);
+        if let Some(control) = checkpoint.state.extra.get(ENTROPY_CONTROL) {
+            let bits = control.as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64);
+            self.entropy_control = EntropyControl::from_bits(bits).unwrap_or(self.entropy_control);
+        }
         if self.reference.is_some() && self.reference_step > 0 {
             self.reference = Some(self.read_reference(checkpoint, context.dtype)?.reference());
         }

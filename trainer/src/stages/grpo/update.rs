@@ -1,14 +1,16 @@
 //! One update: micro-batches forward and backward, clipping, one step of the optimiser.
 
-use policy::{PackedBatch, SharedPrompt, TokenStats, Weights};
-use tch::{Kind, Tensor};
+use policy::{BehindHead, PackedBatch, Tape, TokenStats, Weights};
+use tch::Tensor;
 
 use super::super::{NonFinite, StageError};
-use super::learner::{Learner, ScoredGroup};
-use crate::config::OldLogprobs;
-use crate::flops::{Load, forward_flops};
+use super::choice::Choice;
+use super::flat::Flat;
+use super::learner::Learner;
+use super::logprobs::{Old, Said};
 use crate::grpo::{
-    LossError, LossStats, MicroBatch, Objective, TokenBatch, Trajectory, grpo_loss, micro_batches, token_weights,
+    Chosen, LossError, LossStats, MicroBatch, Objective, Scope, Sequences, Shares, TokenBatch, Trajectory, grpo_loss,
+    token_weights,
 };
 use crate::optim::clip_grad_norm;
 use crate::telemetry::{Stopwatch, UpdateSeconds};
@@ -24,8 +26,8 @@ pub(super) struct UpdateReport {
     pub(super) clip_low_min: f64,
     /// Greatest fraction of tokens cut from above in an update.
     pub(super) clip_high_max: f64,
-    /// Nats, summed over tokens of all updates.
-    pub(super) entropy_sum: f64,
+    /// Coefficient of the entropy bonus in the last update.
+    pub(super) entropy_coefficient: f64,
     /// Sum over updates of the norm before clipping.
     pub(super) grad_norm_sum: f64,
     pub(super) n_updates: u64,
@@ -34,28 +36,18 @@ pub(super) struct UpdateReport {
     pub(super) n_tokens_computed: u64,
     /// Matrix operations of the forward passes; those of the backward passes are [`crate::flops::BACKWARD`] times as many.
     pub(super) forward_flops: f64,
-    /// Matrix operations of the forward passes before the updates: of the reference, and of log π_old.
+    /// Matrix operations of the passes without gradient: of the reference, of log π_old, and for choosing tokens.
     pub(super) logprob_flops: f64,
     pub(super) seconds: UpdateSeconds,
 }
 
 /// What the updates of a step read.
 pub(super) struct Batch<'a> {
-    pub(super) scored: &'a [ScoredGroup],
+    pub(super) flat: Flat<'a>,
     pub(super) trajectories: &'a [Trajectory],
     pub(super) old_logprobs: Old,
-    /// log π_ref of each trajectory's tokens, nats; none without a KL term.
-    pub(super) ref_logprobs: Option<Vec<Vec<f32>>>,
-}
-
-/// Where log π_old of an update comes from.
-pub(super) enum Old {
-    /// From the sampler.
-    Sampler,
-    /// From the forward pass of the update itself, which is the only one on these weights.
-    ThisPass,
-    /// From a forward pass before the first update: of each trajectory's tokens, nats; empty where there is no gradient.
-    Recomputed(Vec<Vec<f32>>),
+    /// Of the reference; none without a divergence from it.
+    pub(super) ref_logprobs: Option<Vec<Said>>,
 }
 
 /// A micro-batch on the device: the packed tokens, and per completion token what the loss needs beside them.
@@ -68,10 +60,14 @@ struct Inputs {
     ref_logprobs: Option<Tensor>,
     advantages: Tensor,
     weights: Tensor,
+    kept: Option<Tensor>,
+    covariance_kl: Option<Tensor>,
+    entropy: Option<Tensor>,
+    sequences: Sequences,
 }
 
 impl Learner<'_> {
-    /// Steps once along the gradient of Eq. 3 over a minibatch.
+    /// Steps once along the gradient of the objective over a minibatch.
     ///
     /// # Errors
     /// If the loss or the gradient is not finite: policy and optimiser are as before.
@@ -82,19 +78,25 @@ impl Learner<'_> {
         minibatch: &[usize],
         report: &mut UpdateReport,
     ) -> Result<(), StageError> {
-        let token_weights = self.token_weights(batch.trajectories, minibatch);
-        let mut stats = LossStats { n_left_out: n_tokens(batch.trajectories, minibatch), ..LossStats::default() };
+        let choice = self.choose(step, report.n_updates, batch, minibatch, &mut report.logprob_flops);
+        let token_weights = self.token_weights(step, batch.trajectories, minibatch);
+        let of_masked = |&index: &usize| (batch.trajectories[index].ids.len() - batch.trajectories[index].n_counted()) as u64;
+        let n_masked: u64 = minibatch.iter().map(of_masked).sum();
+        let mut stats =
+            LossStats { n_left_out: batch.flat.n_tokens(minibatch) - n_masked, ..LossStats::default() };
         self.optimizer.zero_grad();
         let weights = self.policy.trainable_weights();
-        for micro in self.micro_batches(batch.scored, batch.trajectories, minibatch) {
-            stats.n_left_out -= n_tokens(batch.trajectories, &micro.members);
-            let inputs = self.inputs(batch, &micro, &token_weights);
-            self.backward(&weights, &inputs, &mut stats, report).map_err(|(token_idx, source)| {
+        let chosen = self.with_gradient(step, batch.trajectories, minibatch);
+        for micro in batch.flat.micro_batches(&chosen, self.settings.grpo.micro_batch_tokens) {
+            let n_counted = |&index: &usize| batch.trajectories[index].n_counted() as u64;
+            stats.n_left_out -= micro.members.iter().map(n_counted).sum::<u64>();
+            let inputs = self.inputs(batch, &micro, &token_weights, &choice);
+            self.backward(step, &weights, &inputs, &mut stats, report).map_err(|(token_idx, source)| {
                 let what = blame(batch, &micro, token_idx, source);
                 StageError::NonFinite { step, what }
             })?;
             report.n_tokens_computed += micro.n_tokens as u64;
-            report.forward_flops += self.forward_flops(batch.scored, batch.trajectories, &micro);
+            report.forward_flops += batch.flat.forward_flops(self.policy.config(), &micro);
         }
         drop(weights);
         let mut clock = Stopwatch::start(self.policy.device());
@@ -104,109 +106,67 @@ impl Learner<'_> {
         self.optimizer.step(learning_rate);
         report.seconds.optimizer += clock.lap();
         report.add(stats, norm, learning_rate);
+        self.observe_entropy(&choice, &stats, report);
         Ok(())
     }
 
-    /// Log-probabilities of every trajectory's tokens under the reference, if there is one. Adds to `flops` what it takes.
-    pub(super) fn ref_logprobs(
-        &self,
-        scored: &[ScoredGroup],
-        trajectories: &[Trajectory],
-        flops: &mut f64,
-    ) -> Option<Vec<Vec<f32>>> {
-        let reference = self.reference.as_ref()?;
-        let all: Vec<usize> = (0..trajectories.len()).collect();
-        Some(self.logprobs(reference.weights(), scored, trajectories, &[all], flops))
-    }
-
-    /// log π_old, as the run file asks for it; to be called before the first update of a step. Adds to `flops` what it takes.
-    pub(super) fn old_logprobs(
-        &self,
-        scored: &[ScoredGroup],
-        trajectories: &[Trajectory],
-        minibatches: &[Vec<usize>],
-        flops: &mut f64,
-    ) -> Old {
-        match self.settings.grpo.old_logprobs {
-            OldLogprobs::Sampler => Old::Sampler,
-            OldLogprobs::Recompute if self.settings.grpo.updates_per_step() == 1 => Old::ThisPass,
-            OldLogprobs::Recompute => {
-                let weights = self.policy.frozen_weights();
-                Old::Recomputed(self.logprobs(&weights, scored, trajectories, minibatches, flops))
-            }
-        }
-    }
-
-    /// Log-probabilities of the tokens of each trajectory that has a gradient, in the packing of updates on `minibatches`.
-    fn logprobs(
-        &self,
-        weights: &Weights,
-        scored: &[ScoredGroup],
-        trajectories: &[Trajectory],
-        minibatches: &[Vec<usize>],
-        flops: &mut f64,
-    ) -> Vec<Vec<f32>> {
-        let chunk = self.settings.grpo.logits_chunk_tokens as i64;
-        let temperature = self.settings.rollout.temperature;
-        let mut logprobs = vec![Vec::new(); trajectories.len()];
-        for micro in minibatches.iter().flat_map(|minibatch| self.micro_batches(scored, trajectories, minibatch)) {
-            let batch = pack(scored, trajectories, &micro);
-            let stats = self.policy.packed_logprobs(weights, &batch, temperature, chunk);
-            *flops += self.forward_flops(scored, trajectories, &micro);
-            let flat = Vec::<f32>::try_from(&stats.logprobs).expect("a vector of float32");
-            let mut rest = flat.as_slice();
-            for &member in &micro.members {
-                let (own, others) = rest.split_at(trajectories[member].ids.len());
-                logprobs[member] = own.to_vec();
-                rest = others;
-            }
-        }
-        logprobs
-    }
-
-    fn micro_batches(
-        &self,
-        scored: &[ScoredGroup],
-        trajectories: &[Trajectory],
-        minibatch: &[usize],
-    ) -> Vec<MicroBatch> {
-        let prompt_lengths: Vec<usize> = scored.iter().map(|scored| scored.group.prompt.ids.len()).collect();
+    /// Lets the coefficient of the entropy bonus follow, if it does.
+    fn observe_entropy(&mut self, choice: &Choice, stats: &LossStats, report: &mut UpdateReport) {
         let settings = &self.settings.grpo;
-        let budget = settings.micro_batch_tokens as usize;
-        micro_batches(trajectories, minibatch, &prompt_lengths, budget, settings.kl_beta)
+        if !settings.has_entropy_bonus() {
+            return;
+        }
+        let adaptive = settings.adaptive_entropy.as_ref();
+        let applied = self.entropy_control.applied(adaptive);
+        report.entropy_coefficient = applied;
+        // Of the tokens that the bonus is taken over: all, or those that were kept.
+        let is_of_all = choice.kept.is_empty();
+        let entropy = if is_of_all || applied == 0.0 { stats.entropy_mean() } else { stats.bonus / applied };
+        self.entropy_control.observe(entropy, adaptive);
     }
 
     /// The weight of each token of each trajectory, by index; normalisers are counted on the whole minibatch.
-    fn token_weights(&self, trajectories: &[Trajectory], minibatch: &[usize]) -> Vec<f64> {
-        let lengths: Vec<usize> = minibatch.iter().map(|&index| trajectories[index].ids.len()).collect();
-        let max_tokens = self.settings.rollout.max_tokens as usize;
+    fn token_weights(&self, step: u64, trajectories: &[Trajectory], minibatch: &[usize]) -> Vec<f64> {
+        let mut minibatch = minibatch.to_vec();
+        minibatch.sort_unstable();
+        let lengths: Vec<usize> = minibatch.iter().map(|&index| trajectories[index].n_counted()).collect();
+        let shares = Shares {
+            max_tokens: self.settings.rollout.max_tokens_at(step) as usize,
+            block: self.settings.grpo.local_completions.unwrap_or(1) as usize,
+        };
         let mut weights = vec![0.0; trajectories.len()];
-        let of_minibatch = token_weights(&lengths, self.settings.grpo.aggregation, max_tokens);
+        let of_minibatch = token_weights(&lengths, self.settings.grpo.aggregation, shares);
         minibatch.iter().zip(of_minibatch).for_each(|(&index, weight)| weights[index] = weight);
         weights
     }
 
-    fn inputs(&self, batch: &Batch, micro: &MicroBatch, token_weights: &[f64]) -> Inputs {
+    fn inputs(&self, batch: &Batch, micro: &MicroBatch, token_weights: &[f64], choice: &Choice) -> Inputs {
         let (device, trajectories) = (self.policy.device(), batch.trajectories);
+        let members = || micro.members.iter().copied();
         let tensor = |values: Vec<f32>| Tensor::from_slice(&values).to_device(device);
-        let spread = |value: &dyn Fn(usize) -> f32| {
-            let of = |&index: &usize| std::iter::repeat_n(value(index), trajectories[index].ids.len());
-            tensor(micro.members.iter().flat_map(of).collect())
+        let join = |of: &dyn Fn(usize) -> Vec<f32>| tensor(members().flat_map(of).collect());
+        let given = |of: &[Vec<f32>]| (!of.is_empty()).then(|| join(&|index| of[index].clone()));
+        let weight = |index: usize, t: usize| {
+            if trajectories[index].counts(t) { token_weights[index] as f32 } else { 0.0 }
         };
-        let join = |of: &dyn Fn(usize) -> Vec<f32>| tensor(micro.members.iter().flat_map(|&index| of(index)).collect());
         let sampler_logprobs = join(&|index| trajectories[index].sampler_logprobs.clone());
         let (old_logprobs, sampler_logprobs) = match &batch.old_logprobs {
             Old::Sampler => (Some(sampler_logprobs), None),
             Old::ThisPass => (None, Some(sampler_logprobs)),
-            Old::Recomputed(logprobs) => (Some(join(&|index| logprobs[index].clone())), Some(sampler_logprobs)),
+            Old::Recomputed(said) => (Some(join(&|index| said[index].logprobs.clone())), Some(sampler_logprobs)),
         };
+        let lengths: Vec<usize> = members().map(|index| trajectories[index].ids.len()).collect();
         Inputs {
-            batch: pack(batch.scored, trajectories, micro),
+            batch: batch.flat.pack(micro),
             old_logprobs,
             sampler_logprobs,
-            ref_logprobs: batch.ref_logprobs.as_ref().map(|logprobs| join(&|index| logprobs[index].clone())),
-            advantages: spread(&|index| trajectories[index].advantage),
-            weights: spread(&|index| token_weights[index] as f32),
+            ref_logprobs: batch.ref_logprobs.as_ref().map(|said| join(&|index| said[index].logprobs.clone())),
+            advantages: join(&|index| trajectories[index].advantages.clone()),
+            weights: join(&|index| (0..trajectories[index].ids.len()).map(|t| weight(index, t)).collect()),
+            kept: given(&choice.kept),
+            covariance_kl: given(&choice.covariance_kl),
+            entropy: given(&choice.entropy),
+            sequences: Sequences::of(&lengths, device),
         }
     }
 
@@ -214,59 +174,77 @@ impl Learner<'_> {
     /// micro-batch.
     fn backward(
         &self,
+        step: u64,
         weights: &Weights,
         inputs: &Inputs,
         stats: &mut LossStats,
         report: &mut UpdateReport,
     ) -> Result<(), (usize, LossError)> {
-        let objective = self.objective();
+        let objective = self.settings.grpo.objective(step);
         let mut clock = Stopwatch::start(self.policy.device());
         let tape = self.policy.forward(weights, &inputs.batch, self.settings.grpo.checkpointing.into());
         report.seconds.forward += clock.lap();
-        let loss = |start: i64, chunk: &TokenStats| {
-            let len = chunk.logprobs.size()[0];
-            let part = |tensor: &Tensor| tensor.narrow(0, start, len);
-            let ref_logprobs = inputs.ref_logprobs.as_ref().map(part);
-            let sampler_logprobs = inputs.sampler_logprobs.as_ref().map(part);
-            let tokens = TokenBatch {
-                logprobs: &chunk.logprobs,
-                old_logprobs: &inputs.old_logprobs.as_ref().map_or_else(|| chunk.logprobs.detach(), part),
-                sampler_logprobs: sampler_logprobs.as_ref(),
-                ref_logprobs: ref_logprobs.as_ref(),
-                advantages: &part(&inputs.advantages),
-                weights: &part(&inputs.weights),
-            };
-            let (loss, chunk_stats) = grpo_loss(&tokens, &objective).map_err(|error| {
-                let token_idx = if let LossError::NonFinite { token_idx, .. } = error { token_idx } else { 0 };
-                (start as usize + token_idx, error)
-            })?;
-            stats.merge(&chunk_stats);
-            report.entropy_sum += chunk.entropy.sum(Kind::Double).double_value(&[]);
-            Ok(loss)
-        };
-        let (temperature, chunk) = (self.settings.rollout.temperature, self.settings.grpo.logits_chunk_tokens as i64);
-        let behind_head = tape.loss_in_chunks(temperature, chunk, loss)?;
+        let behind_head = self.through_head(step, tape, inputs, &objective, stats)?;
         report.seconds.head += clock.lap();
         behind_head.backward();
         report.seconds.backward += clock.lap();
         Ok(())
     }
 
-    fn objective(&self) -> Objective {
-        let settings = &self.settings.grpo;
-        let (clip_epsilon_low, clip_epsilon_high) = settings.clip_range();
-        let (kl_beta, importance_cap) = (settings.kl_beta, settings.importance_cap);
-        Objective { clip_epsilon_low, clip_epsilon_high, kl_beta, kl_times_ratio: false, importance_cap }
-    }
-
-    /// Matrix operations of a micro-batch's forward pass.
-    fn forward_flops(&self, scored: &[ScoredGroup], trajectories: &[Trajectory], micro: &MicroBatch) -> f64 {
-        let of = |members: &[usize]| {
-            let prompt = scored[trajectories[members[0]].prompt_idx].group.prompt.ids.len();
-            let lengths: Vec<usize> = members.iter().map(|&index| trajectories[index].ids.len()).collect();
-            forward_flops(self.policy.config(), &Load::packed(prompt, &lengths))
+    /// The loss, chunk by chunk where that is a sum over tokens, else at once.
+    fn through_head<'a>(
+        &self,
+        step: u64,
+        tape: Tape<'a>,
+        inputs: &Inputs,
+        objective: &Objective,
+        stats: &mut LossStats,
+    ) -> Result<BehindHead<'a>, (usize, LossError)> {
+        let loss = |start: i64, said: &TokenStats| {
+            let (loss, chunk_stats) = inputs.loss(start, said, objective)?;
+            stats.merge(&chunk_stats);
+            Ok(loss)
         };
-        by_prompt(trajectories, micro).map(of).sum()
+        let temperature = self.settings.rollout.temperature_at(step);
+        let chunk = self.settings.grpo.logits_chunk_tokens as i64;
+        match objective.scope() {
+            Scope::Token => tape.loss_in_chunks(temperature, chunk, loss),
+            Scope::Sequence => {
+                let mut loss = loss;
+                tape.loss_at_once(temperature, chunk, |said| loss(0, said))
+            }
+        }
+    }
+}
+
+impl Inputs {
+    /// The loss of the tokens from `start` on. An error names the token, counted over the micro-batch.
+    fn loss(
+        &self,
+        start: i64,
+        said: &TokenStats,
+        objective: &Objective,
+    ) -> Result<(Tensor, LossStats), (usize, LossError)> {
+        let len = said.logprobs.size()[0];
+        let part = |tensor: &Tensor| tensor.narrow(0, start, len);
+        let of = |tensor: &Option<Tensor>| tensor.as_ref().map(part);
+        let (ref_logprobs, sampler_logprobs) = (of(&self.ref_logprobs), of(&self.sampler_logprobs));
+        let (kept, covariance_kl, entropy) = (of(&self.kept), of(&self.covariance_kl), of(&self.entropy));
+        let tokens = TokenBatch {
+            logprobs: &said.logprobs,
+            old_logprobs: &of(&self.old_logprobs).unwrap_or_else(|| said.logprobs.detach()),
+            sampler_logprobs: sampler_logprobs.as_ref(),
+            ref_logprobs: ref_logprobs.as_ref(),
+            entropies: Some(&said.entropy),
+            advantages: &part(&self.advantages),
+            weights: &part(&self.weights),
+            chosen: Chosen { kept: kept.as_ref(), covariance_kl: covariance_kl.as_ref(), entropy: entropy.as_ref() },
+            sequences: (objective.scope() == Scope::Sequence).then_some(&self.sequences),
+        };
+        grpo_loss(&tokens, objective).map_err(|error| {
+            let token_idx = if let LossError::NonFinite { token_idx, .. } = error { token_idx } else { 0 };
+            (start as usize + token_idx, error)
+        })
     }
 }
 
@@ -285,39 +263,9 @@ impl UpdateReport {
     }
 }
 
-/// Tokens of completions.
-fn n_tokens(trajectories: &[Trajectory], members: &[usize]) -> u64 {
-    members.iter().map(|&index| trajectories[index].ids.len() as u64).sum()
-}
-
-/// The members of a micro-batch, prompt by prompt.
-fn by_prompt<'a>(trajectories: &'a [Trajectory], micro: &'a MicroBatch) -> impl Iterator<Item = &'a [usize]> {
-    micro.members.chunk_by(|&a, &b| trajectories[a].prompt_idx == trajectories[b].prompt_idx)
-}
-
-/// Packs a micro-batch: its members lie by prompt, so each prompt comes once.
-fn pack(scored: &[ScoredGroup], trajectories: &[Trajectory], micro: &MicroBatch) -> PackedBatch {
-    let groups: Vec<SharedPrompt> = by_prompt(trajectories, micro)
-        .map(|members| SharedPrompt {
-            prompt: &scored[trajectories[members[0]].prompt_idx].group.prompt.ids,
-            completions: members.iter().map(|&index| trajectories[index].ids.as_slice()).collect(),
-        })
-        .collect();
-    PackedBatch::new(&groups)
-}
-
 /// The completion that a token of a micro-batch belongs to.
-fn blame(batch: &Batch, micro: &MicroBatch, mut token_idx: usize, source: LossError) -> NonFinite {
-    let Batch { scored, trajectories, .. } = batch;
-    let mut index = micro.members[0];
-    for &member in &micro.members {
-        index = member;
-        if token_idx < trajectories[member].ids.len() {
-            break;
-        }
-        token_idx -= trajectories[member].ids.len();
-    }
-    let group = trajectories[index].prompt_idx;
-    let first = trajectories.iter().position(|other| other.prompt_idx == group).unwrap_or(index);
-    NonFinite::Loss { group, row: index - first, problem_id: scored[group].problem.id.clone(), source }
+fn blame(batch: &Batch, micro: &MicroBatch, token_idx: usize, source: LossError) -> NonFinite {
+    let index = batch.flat.owner(micro, token_idx);
+    let (group, row) = batch.flat.place(index);
+    NonFinite::Loss { group, row, problem_id: batch.flat.group(index).problem.id.clone(), source }
 }

@@ -1,0 +1,230 @@
+//! What is chosen among all tokens of a minibatch before it is cut: entropy and covariance.
+
+use serde::{Deserialize, Serialize};
+
+/// A bound on how much single tokens take from the entropy of the policy (arXiv 2505.22617): `stage.grpo.covariance`.
+///
+/// `Cov_t = (log pi_t - mean log pi) (A_t - mean A)`, means over the tokens of the minibatch: tokens that are likely and good
+/// at once are those that make the policy surer of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Covariance {
+    /// Clip-Cov: of the tokens whose covariance is within `(low, high)` and that the clip leaves alone, a fraction of all,
+    /// drawn at random, leaves the policy loss.
+    ClipCov {
+        /// Of all tokens, in (0, 1]. Default 2e-4 (the paper).
+        #[serde(default = "clip_cov_fraction")]
+        fraction: f64,
+        /// Default 1 (the paper).
+        #[serde(default = "clip_cov_low")]
+        low: f64,
+        /// Default 5 (the paper).
+        #[serde(default = "clip_cov_high")]
+        high: f64,
+    },
+    /// KL-Cov: the tokens with the greatest covariance pay `beta |log pi_theta - log pi_old|`.
+    KlCov {
+        /// Of all tokens, in (0, 1]. Default 2e-3 (the paper, 7B).
+        #[serde(default = "kl_cov_fraction")]
+        fraction: f64,
+        /// Nats to loss. Default 1 (the paper).
+        #[serde(default = "kl_cov_beta")]
+        beta: f64,
+    },
+}
+
+fn clip_cov_fraction() -> f64 {
+    2e-4
+}
+
+fn clip_cov_low() -> f64 {
+    1.0
+}
+
+fn clip_cov_high() -> f64 {
+    5.0
+}
+
+fn kl_cov_fraction() -> f64 {
+    2e-3
+}
+
+fn kl_cov_beta() -> f64 {
+    1.0
+}
+
+impl Covariance {
+    /// Of all tokens.
+    pub fn fraction(&self) -> f64 {
+        match *self {
+            Self::ClipCov { fraction, .. } | Self::KlCov { fraction, .. } => fraction,
+        }
+    }
+}
+
+/// The entropy from which on a token is among the given fraction of the most uncertain: the `1 - fraction` quantile, linear
+/// between neighbours as `torch.quantile`'s (arXiv 2506.01939; TRL's `top_entropy_quantile`). Tokens at the threshold stay.
+///
+/// - `entropies`: of all tokens that count, nats; `fraction`: in (0, 1]
+///
+/// Minus infinity where there is no token.
+pub fn entropy_threshold(entropies: &[f32], fraction: f64) -> f32 {
+    let mut sorted = entropies.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    let Some(last) = sorted.len().checked_sub(1) else { return f32::NEG_INFINITY };
+    let rank = (1.0 - fraction) * last as f64;
+    let (below, above) = (sorted[rank.floor() as usize], sorted[rank.ceil() as usize]);
+    below + (rank - rank.floor()) as f32 * (above - below)
+}
+
+/// `Cov_t` of each token.
+pub fn covariances(logprobs: &[f32], advantages: &[f32]) -> Vec<f64> {
+    let mean = |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len().max(1) as f64;
+    let (mean_logprob, mean_advantage) = (mean(logprobs), mean(advantages));
+    let of = |(&l, &a): (&f32, &f32)| (f64::from(l) - mean_logprob) * (f64::from(a) - mean_advantage);
+    logprobs.iter().zip(advantages).map(of).collect()
+}
+
+/// How many of `n_tokens` a fraction is: at least one, as in the authors' code.
+fn share(n_tokens: usize, fraction: f64) -> usize {
+    ((n_tokens as f64 * fraction) as usize).max(1)
+}
+
+/// The tokens that KL-Cov puts a price on: those of the greatest covariance; of equal ones the first.
+pub fn greatest(covariances: &[f64], fraction: f64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..covariances.len()).collect();
+    order.sort_by(|&a, &b| covariances[b].total_cmp(&covariances[a]));
+    order.truncate(share(covariances.len(), fraction));
+    order
+}
+
+/// The tokens that Clip-Cov may take out of the loss, and how many it does take.
+///
+/// - `is_clipped`: tokens that the clip of the ratio has cut already
+pub fn clippable(covariances: &[f64], is_clipped: &[bool], fraction: f64, low: f64, high: f64) -> (Vec<usize>, usize) {
+    let fits = |&t: &usize| covariances[t] > low && covariances[t] < high && !is_clipped[t];
+    let candidates: Vec<usize> = (0..covariances.len()).filter(fits).collect();
+    let n = share(covariances.len(), fraction).min(candidates.len());
+    (candidates, n)
+}
+
+/// A coefficient of the entropy bonus that follows the entropy (Skywork-OR1, arXiv 2505.22312; TRL's
+/// `use_adaptive_entropy`): `stage.grpo.adaptive_entropy`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdaptiveEntropy {
+    /// Nats a token: the coefficient rises while the entropy is not above it. Default 0.2 (TRL).
+    #[serde(default = "entropy_target")]
+    pub target: f64,
+    /// What the coefficient rises or falls by at an update. Default 0.005 (TRL).
+    #[serde(default = "entropy_delta")]
+    pub delta: f64,
+    /// Least coefficient. Default 0 (TRL).
+    #[serde(default)]
+    pub min: f64,
+    /// Greatest coefficient. Default 1 (TRL).
+    #[serde(default = "entropy_max")]
+    pub max: f64,
+}
+
+fn entropy_target() -> f64 {
+    0.2
+}
+
+fn entropy_delta() -> f64 {
+    0.005
+}
+
+fn entropy_max() -> f64 {
+    1.0
+}
+
+/// Where the coefficient of the entropy bonus stands; part of what a checkpoint holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EntropyControl {
+    /// alpha
+    pub coefficient: f64,
+    /// Mean over the tokens of the last update, nats; none before the first.
+    pub last_entropy: Option<f64>,
+}
+
+impl EntropyControl {
+    /// Before the first update.
+    pub fn new(coefficient: f64) -> Self {
+        Self { coefficient, last_entropy: None }
+    }
+
+    /// The numbers to be saved, bit by bit: a decimal might come back as its neighbour.
+    pub fn to_bits(self) -> Vec<u64> {
+        [Some(self.coefficient), self.last_entropy].into_iter().flatten().map(f64::to_bits).collect()
+    }
+
+    /// What [`Self::to_bits`] gave; none of nothing.
+    pub fn from_bits(bits: impl Iterator<Item = u64>) -> Option<Self> {
+        let mut numbers = bits.map(f64::from_bits);
+        Some(Self { coefficient: numbers.next()?, last_entropy: numbers.next() })
+    }
+
+    /// The coefficient of the next update: with a target only where the entropy of the last update was not above it.
+    pub fn applied(&self, adaptive: Option<&AdaptiveEntropy>) -> f64 {
+        let is_low = |adaptive: &AdaptiveEntropy| self.last_entropy.is_some_and(|entropy| entropy <= adaptive.target);
+        if adaptive.is_none_or(is_low) { self.coefficient } else { 0.0 }
+    }
+
+    /// Takes in the mean entropy of an update, nats.
+    pub fn observe(&mut self, entropy: f64, adaptive: Option<&AdaptiveEntropy>) {
+        self.last_entropy = Some(entropy);
+        if let Some(&AdaptiveEntropy { target, delta, min, max }) = adaptive {
+            let step = if entropy <= target { delta } else { -delta };
+            self.coefficient = (self.coefficient + step).clamp(min, max);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// numpy.quantile's default, which is torch's.
+    #[test]
+    fn the_threshold_is_the_quantile() {
+        let entropies = [0.5, 0.1, 0.4, 0.2, 0.3];
+        for (fraction, expected) in [(1.0, 0.1), (0.75, 0.2), (0.5, 0.3), (0.2, 0.42), (0.1, 0.46), (1e-9, 0.5)] {
+            let got = entropy_threshold(&entropies, fraction);
+            assert!((got - expected).abs() < 1e-6, "{fraction}: {got}, not {expected}");
+        }
+        assert_eq!(entropy_threshold(&[], 0.2), f32::NEG_INFINITY);
+    }
+
+    #[test]
+    fn tokens_are_chosen_by_covariance() {
+        // Means -1 and 0.5.
+        let covariances = covariances(&[0.0, -2.0, -1.0, -1.0], &[2.0, -1.0, 0.5, 0.5]);
+        assert_eq!(covariances, [1.5, 1.5, 0.0, 0.0]);
+        assert_eq!(greatest(&covariances, 0.01), [0]);
+        assert_eq!(greatest(&covariances, 0.75), [0, 1, 2]);
+        assert_eq!(clippable(&covariances, &[false; 4], 0.5, 1.0, 5.0), (vec![0, 1], 2));
+        assert_eq!(clippable(&covariances, &[true, false, false, false], 0.5, 1.0, 5.0), (vec![1], 1));
+        assert_eq!(clippable(&covariances, &[false; 4], 0.01, 1.0, 1.5), (vec![], 0));
+    }
+
+    #[test]
+    fn the_coefficient_follows_the_entropy() {
+        let adaptive = AdaptiveEntropy { target: 0.2, delta: 0.005, min: 0.0, max: 0.012 };
+        let mut control = EntropyControl::new(0.01);
+        assert_eq!(control.applied(Some(&adaptive)), 0.0);
+        control.observe(0.1, Some(&adaptive));
+        assert_eq!((control.coefficient, control.applied(Some(&adaptive))), (0.012, 0.012));
+        control.observe(0.3, Some(&adaptive));
+        assert_eq!((control.coefficient, control.applied(Some(&adaptive))), (0.007, 0.0));
+        control.observe(0.3, Some(&adaptive));
+        control.observe(0.3, Some(&adaptive));
+        assert_eq!(control.coefficient, 0.0);
+        for control in [control, EntropyControl::new(0.1)] {
+            assert_eq!(EntropyControl::from_bits(control.to_bits().into_iter()), Some(control));
+        }
+        let mut fixed = EntropyControl::new(0.01);
+        fixed.observe(0.9, None);
+        assert_eq!((fixed.coefficient, fixed.applied(None)), (0.01, 0.01));
+    }
+}

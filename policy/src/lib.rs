@@ -15,6 +15,7 @@
 mod config;
 mod cpu;
 mod error;
+mod head_pass;
 mod init;
 mod kv_cache;
 mod libtorch;

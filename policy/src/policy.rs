@@ -34,8 +34,22 @@ impl Dtype {
 pub struct TokenStats {
     /// `[tokens]`, float32, nats, at most 0: log-probability of the token under softmax(logits / temperature).
     pub logprobs: Tensor,
-    /// `[tokens]`, float32, nats, no gradient: entropy of that distribution.
+    /// `[tokens]`, float32, nats: entropy of that distribution.
     pub entropy: Tensor,
+}
+
+impl TokenStats {
+    /// The same numbers as the beginning of a graph.
+    pub(crate) fn into_leaves(self) -> Self {
+        let leaf = |tensor: Tensor| tensor.set_requires_grad(true);
+        Self { logprobs: leaf(self.logprobs), entropy: leaf(self.entropy) }
+    }
+}
+
+impl From<cpu::head::Stats> for TokenStats {
+    fn from(stats: cpu::head::Stats) -> Self {
+        Self { logprobs: Tensor::from_slice(&stats.logprobs), entropy: Tensor::from_slice(&stats.entropy) }
+    }
 }
 
 /// The policy, pi_theta.
@@ -229,9 +243,7 @@ impl Policy {
             (Engine::Cpu(shape), Form::Packed(weights)) => {
                 let x = cpu::tape::hidden(shape, weights, batch);
                 let x = cpu::tape::at_rows(&x, &batch.predictors, shape);
-                let stats = cpu::head::logprobs(shape, weights, &x, &batch.targets, temperature);
-                let tensor = |values: &[f32]| Tensor::from_slice(values);
-                TokenStats { logprobs: tensor(&stats.logprobs), entropy: tensor(&stats.entropy) }
+                cpu::head::logprobs(shape, weights, &x, &batch.targets, temperature).into()
             }
             (Engine::Libtorch, Form::Tensors(weights)) => {
                 libtorch::head::logprobs(&self.network, weights, batch, temperature, chunk)

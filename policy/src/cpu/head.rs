@@ -196,14 +196,13 @@ impl<'a> Chunk<'a> {
         (Self { shape, weights, x, targets, temperature, normed, logits, distributions }, Stats { logprobs, entropy })
     }
 
-    /// From the gradient of each log-probability.
-    pub(crate) fn backward(mut self, d_logprobs: &[f32]) -> ChunkGradient {
+    /// From the gradient of each log-probability, and of each entropy if there is one.
+    pub(crate) fn backward(mut self, d_logprobs: &[f32], d_entropy: Option<&[f32]>) -> ChunkGradient {
         let (shape, weights) = (self.shape, self.weights);
         let (width, stride) = (shape.hidden_width, weights.head.forward.n_columns);
         let mut d_x = vec![0.0; self.x.len()];
         let scale = (1.0 / self.temperature) as f32;
-        let inputs =
-            self.x.par_chunks(ROWS * width).zip(self.targets.par_chunks(ROWS)).zip(d_logprobs.par_chunks(ROWS));
+        let inputs = self.x.par_chunks(ROWS * width).zip(self.targets.par_chunks(ROWS)).enumerate();
         let kept = self.logits.par_chunks_mut(ROWS * stride).zip(self.distributions.par_chunks(ROWS));
         let rest = self.normed.par_chunks(ROWS * width).zip(d_x.par_chunks_mut(ROWS * width));
         let blocks: Vec<(Panels, Panels, Vec<f32>)> = inputs
@@ -211,10 +210,11 @@ impl<'a> Chunk<'a> {
             .zip(rest)
             .map_init(
                 Products::default,
-                |products, ((((x, targets), d_logprobs), (logits, distributions)), (normed, d_x))| {
+                |products, (((block, (x, targets)), (logits, distributions)), (normed, d_x))| {
                     for (row, logits) in logits.chunks_exact_mut(stride).enumerate() {
-                        let slope = d_logprobs[row] * scale;
-                        differentiate(&mut logits[..shape.vocab], &distributions[row], slope);
+                        let of = |slopes: &[f32]| slopes[block * ROWS + row] * scale;
+                        let (slope, of_entropy) = (of(d_logprobs), d_entropy.map(of));
+                        differentiate(&mut logits[..shape.vocab], &distributions[row], slope, of_entropy);
                         logits[targets[row] as usize] += slope;
                     }
                     let mut d_normed = vec![0.0; d_x.len()];
@@ -238,20 +238,59 @@ impl<'a> Chunk<'a> {
 }
 
 for_this_processor! {
-    /// The gradient of the logits but for the token's own: -slope * softmax, in their place.
-    fn differentiate = differentiate_by(logits: &mut [f32], distribution: &Distribution, slope: f32)
+    /// The gradient of the logits but for the token's own, in their place: softmax times -slope, and times
+    /// -of_entropy (log softmax + entropy) if there is such a slope.
+    fn differentiate = differentiate_by(
+        logits: &mut [f32],
+        distribution: &Distribution,
+        slope: f32,
+        of_entropy: Option<f32>,
+    )
 }
 
 #[inline(always)]
-fn differentiate_by<V: Vector>(logits: &mut [f32], distribution: &Distribution, slope: f32) {
-    let (scale, log_sum, slope) = (V::splat(distribution.scale), V::splat(distribution.log_sum), V::splat(-slope));
+fn differentiate_by<V: Vector>(logits: &mut [f32], distribution: &Distribution, slope: f32, of_entropy: Option<f32>) {
+    let gradient = LogitGradient {
+        scale: V::splat(distribution.scale),
+        log_sum: V::splat(distribution.log_sum),
+        slope: V::splat(-slope),
+        of_entropy: of_entropy.map(|of_entropy| [V::splat(-of_entropy), V::splat(distribution.entropy)]),
+    };
     let whole = logits.len() / LANES * LANES;
     let (whole, rest) = logits.split_at_mut(whole);
     for logits in whole.chunks_exact_mut(LANES) {
-        exp(V::load(logits).mul(scale).sub(log_sum)).mul(slope).store(logits);
+        gradient.of(V::load(logits)).store(logits);
     }
     let mut tail = [0.0; LANES];
     tail[..rest.len()].copy_from_slice(rest);
-    let tail = exp(V::load(&tail).mul(scale).sub(log_sum)).mul(slope).lanes();
+    let tail = gradient.of(V::load(&tail)).lanes();
     rest.copy_from_slice(&tail[..rest.len()]);
 }
+
+/// What turns the logits of one row into their gradient.
+struct LogitGradient<V> {
+    /// 1 / temperature.
+    scale: V,
+    log_sum: V,
+    /// Minus the gradient of the log-probability.
+    slope: V,
+    /// Minus the gradient of the entropy, and the entropy.
+    of_entropy: Option<[V; 2]>,
+}
+
+impl<V: Vector> LogitGradient<V> {
+    #[inline(always)]
+    fn of(&self, logits: V) -> V {
+        let logprobs = logits.mul(self.scale).sub(self.log_sum);
+        let factor = match self.of_entropy {
+            None => self.slope,
+            // What has no probability must not become 0 times infinity: the same bound as in `exp`.
+            Some([slope, entropy]) => V::splat(-87.0).max(logprobs).add(entropy).mul_add(slope, self.slope),
+        };
+        exp(logprobs).mul(factor)
+    }
+}
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 use super::attention::{Heads, Packing};
 use super::decoder;
 use super::weights::Weights;
+use crate::head_pass::Slopes;
 use crate::network::Network;
 use crate::{PackedBatch, TokenStats};
 
@@ -25,14 +26,21 @@ pub(crate) fn logprobs(
         let mut attend = |_: usize, heads: Heads| packing.attend(&heads);
         let hidden = decoder::hidden_states(&network.config, weights, &tensor(&batch.tokens), &rotation, &mut attend)
             .index_select(0, &predictors);
-        let of_chunk =
-            |(hidden, targets): (Tensor, &Tensor)| Chunk::forward(hidden, &weights.head, targets, temperature).1;
-        let chunks = hidden.split(chunk.max(1), 0).into_iter();
-        let stats: Vec<TokenStats> = chunks.zip(&targets.split(chunk.max(1), 0)).map(of_chunk).collect();
-        let cat = |pick: fn(&TokenStats) -> &Tensor| Tensor::cat(&stats.iter().map(pick).collect::<Vec<_>>(), 0);
-        TokenStats { logprobs: cat(|s| &s.logprobs), entropy: cat(|s| &s.entropy) }
+        stats(&hidden, &weights.head, &targets, temperature, chunk)
     })
 }
+
+/// What the head says of tokens, `chunk` of them at a time, without keeping logits. Shapes are those of [`Chunk::forward`].
+pub(crate) fn stats(hidden: &Tensor, head: &Tensor, targets: &Tensor, temperature: f64, chunk: i64) -> TokenStats {
+    let of_chunk = |(hidden, targets): (Tensor, &Tensor)| Chunk::forward(hidden, head, targets, temperature).1;
+    let chunks = hidden.split(chunk.max(1), 0).into_iter();
+    let stats: Vec<TokenStats> = chunks.zip(&targets.split(chunk.max(1), 0)).map(of_chunk).collect();
+    let cat = |pick: fn(&TokenStats) -> &Tensor| Tensor::cat(&stats.iter().map(pick).collect::<Vec<_>>(), 0);
+    TokenStats { logprobs: cat(|s| &s.logprobs), entropy: cat(|s| &s.entropy) }
+}
+
+/// The least log-probability that times a probability of 0 is 0.
+const FINITE: f64 = f32::MIN as f64;
 
 /// A chunk of tokens whose logits are kept until the gradient of the loss is known.
 pub(crate) struct Chunk<'a> {
@@ -45,6 +53,8 @@ pub(crate) struct Chunk<'a> {
     temperature: f64,
     /// `[tokens, vocab]`, float32: log softmax(logits / temperature).
     distribution: Tensor,
+    /// `[tokens]`, float32, nats.
+    entropy: Tensor,
 }
 
 impl<'a> Chunk<'a> {
@@ -60,19 +70,28 @@ impl<'a> Chunk<'a> {
             let targets = targets.unsqueeze(1);
             let logprobs = distribution.gather(1, &targets, false).squeeze_dim(1);
             // A token with probability 0 has log-probability minus infinity, and adds nothing.
-            let finite = distribution.clamp_min(f64::from(f32::MIN));
+            let finite = distribution.clamp_min(FINITE);
             let entropy = -(distribution.exp() * finite).sum_dim_intlist(-1, false, Kind::Float);
-            (Self { hidden, head, targets, temperature, distribution }, TokenStats { logprobs, entropy })
+            let kept = entropy.shallow_clone();
+            (Self { hidden, head, targets, temperature, distribution, entropy: kept }, TokenStats { logprobs, entropy })
         })
     }
 
     /// The gradients of the hidden states, in compute kind, and of the head, added to `d_head` (float32), from that of each
-    /// log-probability g: d logits = g (onehot - softmax) / temperature.
-    pub(crate) fn backward(self, d_logprobs: &Tensor, d_head: &mut Tensor) -> Tensor {
+    /// log-probability g and entropy h: d logits = (g (onehot - softmax) - h softmax (log softmax + entropy)) / temperature.
+    pub(crate) fn backward(mut self, slopes: &Slopes, d_head: &mut Tensor) -> Tensor {
         tch::no_grad(|| {
-            let slope = (d_logprobs / self.temperature).unsqueeze(1);
+            let slope = (&slopes.logprobs / self.temperature).unsqueeze(1);
             let mut d_logits = self.distribution.exp();
-            let _ = d_logits.g_mul_(&-&slope);
+            let _ = match &slopes.entropy {
+                None => d_logits.g_mul_(&-&slope),
+                Some(d_entropy) => {
+                    // In the memory of the distribution, which nothing reads after this.
+                    let mut factor = self.distribution.clamp_min_(FINITE).g_add_(&self.entropy.unsqueeze(1));
+                    let factor = factor.g_mul_(&(d_entropy / -self.temperature).unsqueeze(1)).g_sub_(&slope);
+                    d_logits.g_mul_(&factor)
+                }
+            };
             let d_logits = d_logits.scatter_add_(1, &self.targets, &slope).to_kind(self.hidden.kind());
             *d_head += d_logits.transpose(0, 1).matmul(&self.hidden).to_kind(Kind::Float);
             d_logits.matmul(self.head)

@@ -202,7 +202,8 @@ impl Policy {
     /// A reference made of each parameter by its number.
     fn frozen(&self, make: impl Fn(usize, &Tensor) -> Tensor) -> ReferencePolicy {
         tch::no_grad(|| {
-            let made = self.parameters.iter().enumerate().map(|(index, (name, tensor))| (name.clone(), make(index, tensor)));
+            let made =
+                self.parameters.iter().enumerate().map(|(index, (name, tensor))| (name.clone(), make(index, tensor)));
             let parameters: Vec<(String, Tensor)> = made.collect();
             let weights = self.weights_of(&parameters, false);
             ReferencePolicy { parameters, weights }

@@ -9,7 +9,7 @@ use super::report::Phase;
 use super::subject::Subject;
 use super::timing::Stopwatch;
 use crate::flops::{BACKWARD, Load, forward_flops};
-use crate::grpo::{LossError, MicroBatch, Objective, TokenBatch, Trajectory, grpo_loss, micro_batches};
+use crate::grpo::{Chosen, Extent, LossError, MicroBatch, Objective, TokenBatch, Trajectory, grpo_loss, micro_batches};
 use crate::optim::{AdamW, AdamWConfig, clip_grad_norm};
 
 /// With a KL term every completion is computed, and the loss is that of a run with a reference.
@@ -32,13 +32,17 @@ impl Rollout {
             prompt_idx: index / step.group_size,
             ids: subject.tokens(&[2, index as u64], step.completion_tokens),
             sampler_logprobs: vec![logprob; step.completion_tokens],
+            forced: 0..0,
+            is_masked: false,
             reward: None,
-            advantage: if index.is_multiple_of(2) { 1.0 } else { -1.0 },
+            advantages: vec![if index.is_multiple_of(2) { 1.0 } else { -1.0 }; step.completion_tokens],
         };
         let trajectories: Vec<Trajectory> = (0..step.prompts * step.group_size).map(trajectory).collect();
         let all: Vec<usize> = (0..trajectories.len()).collect();
         let lengths = vec![step.prompt_tokens; step.prompts];
-        let micros = micro_batches(&trajectories, &all, &lengths, step.micro_batch_tokens, KL_BETA);
+        let extents: Vec<Extent> =
+            trajectories.iter().map(|t| Extent { prompt_idx: t.prompt_idx, n_tokens: t.ids.len() }).collect();
+        let micros = micro_batches(&extents, &all, &lengths, step.micro_batch_tokens);
         Self { prompts, trajectories, micros }
     }
 
@@ -131,16 +135,10 @@ fn backward(
     watch: &Stopwatch,
 ) -> Result<f64, LossError> {
     let device = subject.policy.device();
-    let objective = Objective {
-        clip_epsilon_low: 0.2,
-        clip_epsilon_high: 0.2,
-        kl_beta: KL_BETA,
-        kl_times_ratio: false,
-        importance_cap: None,
-    };
+    let objective = Objective { kl_beta: KL_BETA, ..Objective::grpo(0.2) };
     let batch = rollout.pack(micro);
     let old_logprobs = rollout.spread(micro, device, |trajectory| trajectory.sampler_logprobs[0]);
-    let advantages = rollout.spread(micro, device, |trajectory| trajectory.advantage);
+    let advantages = rollout.spread(micro, device, |trajectory| trajectory.advantages[0]);
     let weight = 1.0 / rollout.n_completion_tokens() as f32;
     let token_weights = rollout.spread(micro, device, |_| weight);
     let began = Instant::now();
@@ -153,8 +151,11 @@ fn backward(
             old_logprobs: &part(&old_logprobs),
             sampler_logprobs: None,
             ref_logprobs: Some(&part(&old_logprobs)),
+            entropies: None,
             advantages: &part(&advantages),
             weights: &part(&token_weights),
+            chosen: Chosen::default(),
+            sequences: None,
         };
         grpo_loss(&tokens, &objective).map(|(loss, _)| loss)
     };

@@ -72,15 +72,30 @@ impl Algorithm {
         let why = "a negative weight would reward leaving the reference policy";
         at.not_negative("kl_beta", self.kl_beta, why);
         let fine = |beta: f64| beta.is_finite() && beta >= 0.0;
-        by_step::check("kl_beta_from_step", &self.kl_beta_from_step, fine, ["expected a finite number, 0 or more", why], at);
+        by_step::check(
+            "kl_beta_from_step",
+            &self.kl_beta_from_step,
+            fine,
+            ["expected a finite number, 0 or more", why],
+            at,
+        );
         let mix = self.reference_mix;
         let why = "1 replaces the reference by the policy, 0 would never move it";
         at.holds("reference_mix", mix, mix > 0.0 && mix <= 1.0, "expected more than 0, and 1 at most", why);
         if mix != 1.0 && self.reference_refresh_steps == 0 {
             let help = "set `reference_refresh_steps` (TRL: 512), or take `reference_mix` out";
-            at.fail("reference_mix", "`reference_mix` is set, but `reference_refresh_steps` is 0", "is never read", help);
+            at.fail(
+                "reference_mix",
+                "`reference_mix` is set, but `reference_refresh_steps` is 0",
+                "is never read",
+                help,
+            );
         }
-        if self.kl_in == KlPlace::Loss && self.kl_estimator == KlEstimator::K1 && !self.kl_times_ratio && self.needs_reference() {
+        if self.kl_in == KlPlace::Loss
+            && self.kl_estimator == KlEstimator::K1
+            && !self.kl_times_ratio
+            && self.needs_reference()
+        {
             let title = "`kl_estimator` is \"k1\" and `kl_in` is \"loss\"";
             let help = "the gradient of k1 in a loss is zero on average: nothing holds the policy to the reference. Use \"k2\" or \
                         \"k3\", set `kl_times_ratio`, or put it into the reward with `kl_in = \"reward\"`";
@@ -109,7 +124,8 @@ impl Algorithm {
             ];
             for (key, _) in decided.iter().filter(|(_, is_other)| *is_other) {
                 let title = format!("`{key}` is set, but `reward_combination` is \"normalize_then_sum\"");
-                let help = format!("GDPO normalises each reward in its group and the sum over the batch: take `{key}` out");
+                let help =
+                    format!("GDPO normalises each reward in its group and the sum over the batch: take `{key}` out");
                 at.fail(key, title, "is given by GDPO", &help);
             }
             if self.kl_in == KlPlace::Reward {
@@ -121,7 +137,12 @@ impl Algorithm {
         let by_steps = self.supervision == super::Supervision::Process;
         if by_steps && self.kl_in == KlPlace::Reward {
             let help = "use `kl_in = \"loss\"` (DeepSeekMath), or \"return\"";
-            at.fail("kl_in", "`kl_in` is \"reward\", but `supervision` is \"process\"", "steps have no sum over the completion", help);
+            at.fail(
+                "kl_in",
+                "`kl_in` is \"reward\", but `supervision` is \"process\"",
+                "steps have no sum over the completion",
+                help,
+            );
         }
         if by_steps && self.advantage_baseline == Baseline::LeaveOneOut {
             let help = "DeepSeekMath 4.1.3 normalises all steps of a group together: use \"group_mean\"";
@@ -131,7 +152,8 @@ impl Algorithm {
         let differs_by_token = by_steps || self.kl_in == KlPlace::Return;
         if differs_by_token && matches!(self.ratio, RatioLevel::Sequence | RatioLevel::Product) {
             let key = if by_steps { "supervision" } else { "kl_in" };
-            let title = format!("`{key}` gives each token an advantage of its own, but `ratio` is one of whole completions");
+            let title =
+                format!("`{key}` gives each token an advantage of its own, but `ratio` is one of whole completions");
             let help = "use `ratio = \"sequence_token\"` (GSPO-token, arXiv 2507.18071 4.3) or \"token\"";
             at.fail("ratio", title, "one ratio cannot be clipped by many advantages", help);
         }
@@ -141,12 +163,22 @@ impl Algorithm {
         match (self.aggregation, self.local_completions) {
             (Aggregation::Local, None) => {
                 let help = "TRL's bnpo averages over the batch of one device: set `local_completions` to its number of completions";
-                at.fail("aggregation", "`aggregation` is \"local\", and `local_completions` is not given", "needs a block", help);
+                at.fail(
+                    "aggregation",
+                    "`aggregation` is \"local\", and `local_completions` is not given",
+                    "needs a block",
+                    help,
+                );
             }
             (Aggregation::Local, Some(n)) => at.at_least("local_completions", n, 1, "a block of completions"),
             (_, Some(_)) => {
                 let help = "set `aggregation` to \"local\", or take `local_completions` out";
-                at.fail("local_completions", "`local_completions` is given, but `aggregation` is not \"local\"", "is never read", help);
+                at.fail(
+                    "local_completions",
+                    "`local_completions` is given, but `aggregation` is not \"local\"",
+                    "is never read",
+                    help,
+                );
             }
             _ => {}
         }
@@ -170,15 +202,29 @@ impl Algorithm {
             at.positive("delta", adaptive.delta, "");
             at.not_negative("min", adaptive.min, "");
             let fine = adaptive.max.is_finite() && adaptive.max >= adaptive.min;
-            at.holds("max", adaptive.max, fine, &format!("expected {} or more", adaptive.min), "it is the greatest coefficient");
+            at.holds(
+                "max",
+                adaptive.max,
+                fine,
+                &format!("expected {} or more", adaptive.min),
+                "it is the greatest coefficient",
+            );
         }
         let Some(covariance) = &self.covariance else { return };
         {
             let mut at = at.table("covariance");
             let fraction = covariance.fraction();
-            at.holds("fraction", fraction, fraction > 0.0 && fraction <= 1.0, "expected more than 0, and 1 at most", "");
+            at.holds(
+                "fraction",
+                fraction,
+                fraction > 0.0 && fraction <= 1.0,
+                "expected more than 0, and 1 at most",
+                "",
+            );
             match *covariance {
-                Covariance::ClipCov { low, high, .. } => at.holds("high", high, high > low, &format!("expected more than `low`, {low}"), ""),
+                Covariance::ClipCov { low, high, .. } => {
+                    at.holds("high", high, high > low, &format!("expected more than `low`, {low}"), "")
+                }
                 Covariance::KlCov { beta, .. } => at.positive("beta", beta, ""),
             }
         }

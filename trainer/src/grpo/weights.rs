@@ -98,8 +98,11 @@ mod tests {
     fn a_loss_of_one_everywhere_averages_to_one() {
         let lengths = [3, 1, 7, 2];
         for aggregation in [Aggregation::PerCompletion, Aggregation::PerToken, Aggregation::Local] {
-            let total: f64 =
-                token_weights(&lengths, aggregation, SHARES).iter().zip(lengths).map(|(w, length)| w * length as f64).sum();
+            let total: f64 = token_weights(&lengths, aggregation, SHARES)
+                .iter()
+                .zip(lengths)
+                .map(|(w, length)| w * length as f64)
+                .sum();
             assert!((total - 1.0).abs() < 1e-15, "{aggregation:?}: {total}");
         }
     }

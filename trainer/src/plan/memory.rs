@@ -226,7 +226,7 @@ impl Sizes<'_> {
         let capacity = sum(&[rollout.max_tokens, prompt_tokens]).div_ceil(POSITIONS).saturating_mul(POSITIONS);
         let n_parameters = self.shape.n_parameters();
         Memory {
-            reference: match stage.grpo.kl_beta > 0.0 {
+            reference: match stage.grpo.needs_reference() {
                 true => product(&[n_parameters, 4 + self.dtype.n_bytes()]),
                 false => 0,
             },

@@ -32,8 +32,10 @@ pub fn process_advantages(
         Baseline::GroupMean | Baseline::LeaveOneOut => rule.moments(rewards.iter().copied()).mean,
     };
     let of_groups: Vec<Vec<f64>> = groups.iter().map(rewards).collect();
-    let centred: Vec<f64> =
-        of_groups.iter().flat_map(|group| group.iter().map(|reward| reward - mean_of(group)).collect::<Vec<_>>()).collect();
+    let centred: Vec<f64> = of_groups
+        .iter()
+        .flat_map(|group| group.iter().map(|reward| reward - mean_of(group)).collect::<Vec<_>>())
+        .collect();
     let all: Vec<f64> = of_groups.concat();
     let of_batch = match rule.scale {
         AdvantageScale::Batch => rule.moments(all.iter().copied()).std + rule.epsilon,

@@ -37,7 +37,8 @@ fn worked_by_hand() {
 #[test]
 fn a_reward_that_is_not_finite_is_not_hidden() {
     for bad in [f32::NAN, f32::INFINITY] {
-        let got = advantages(&[[Some(bad), Some(0.0)], [Some(1.0), Some(0.0)]], &AdvantageRule::grpo(AdvantageScale::Group));
+        let got =
+            advantages(&[[Some(bad), Some(0.0)], [Some(1.0), Some(0.0)]], &AdvantageRule::grpo(AdvantageScale::Group));
         assert!(got[0].iter().any(|a| !a.is_finite()), "{got:?}");
         assert!(got[1].iter().all(|a| a.is_finite()), "{got:?}");
     }
@@ -55,8 +56,11 @@ fn rules() -> impl Strategy<Value = AdvantageRule> {
     let scales = prop::sample::select(vec![Group, Batch, Centred, Unscaled]);
     let baselines = prop::sample::select(vec![Baseline::GroupMean, Baseline::LeaveOneOut]);
     let divisors = prop::sample::select(vec![StdDivisor::Sample, StdDivisor::Population]);
-    (scales, baselines, divisors)
-        .prop_map(|(scale, baseline, divisor)| AdvantageRule { baseline, divisor, ..AdvantageRule::grpo(scale) })
+    (scales, baselines, divisors).prop_map(|(scale, baseline, divisor)| AdvantageRule {
+        baseline,
+        divisor,
+        ..AdvantageRule::grpo(scale)
+    })
 }
 
 /// The advantages trl computes from the same rewards, made by scripts/golden/advantages.py.
@@ -68,16 +72,14 @@ fn equal_to_trl() {
     for case in cases {
         let got = match case.scale.as_str() {
             "decoupled" => {
-                let scores =
-                    |row: &Vec<Option<f64>>| case.weights.iter().copied().zip(row.iter().copied()).collect();
+                let scores = |row: &Vec<Option<f64>>| case.weights.iter().copied().zip(row.iter().copied()).collect();
                 let rows: Vec<WideScores> = case.rewards.iter().map(scores).collect();
                 let groups: Vec<_> = rows.chunks(case.group_size).map(<[_]>::to_vec).collect();
                 decoupled_in_float64(&groups, &AdvantageRule::grpo(AdvantageScale::Group)).concat()
             }
             scale => {
                 let scale = serde_json::from_value(scale.into()).unwrap();
-                let sums: Vec<Option<f64>> =
-                    case.rewards.iter().map(|row| weighted_sum(row, &case.weights)).collect();
+                let sums: Vec<Option<f64>> = case.rewards.iter().map(|row| weighted_sum(row, &case.weights)).collect();
                 let groups: Vec<_> = sums.chunks(case.group_size).map(<[_]>::to_vec).collect();
                 advantages_in_float64(&groups, &AdvantageRule::grpo(scale)).concat()
             }
@@ -86,12 +88,7 @@ fn equal_to_trl() {
         for (got, expected) in got.iter().zip(&case.advantages_float64) {
             // TRL rounds Bessel's n / (n - 1) to float32, hence no closer.
             let difference = (got - expected).abs();
-            assert!(
-                difference <= 1e-7 * expected.abs().max(1e-6),
-                "{} {:?}: {got}, {expected}",
-                case.name,
-                case.scale
-            );
+            assert!(difference <= 1e-7 * expected.abs().max(1e-6), "{} {:?}: {got}, {expected}", case.name, case.scale);
         }
     }
 }

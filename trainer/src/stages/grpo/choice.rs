@@ -91,7 +91,9 @@ impl Learner<'_> {
                 };
                 let is_clipped: Vec<bool> = places.iter().enumerate().map(is_clipped).collect();
                 let (mut candidates, n) = clippable(&covariances, &is_clipped, fraction, low, high);
-                address::stream(self.seed, self.stage_idx, Purpose::Covariance, &address).draws().shuffle(&mut candidates);
+                address::stream(self.seed, self.stage_idx, Purpose::Covariance, &address)
+                    .draws()
+                    .shuffle(&mut candidates);
                 if choice.kept.is_empty() {
                     choice.kept = filled(trajectories, 1.0);
                 }

@@ -90,8 +90,7 @@ impl Learner<'_> {
             for &member in &micro.members {
                 let own = start..start + flat.completion(member).ids.len();
                 start = own.end;
-                said[member] =
-                    Said { logprobs: logprobs[own.clone()].to_vec(), entropies: entropies[own].to_vec() };
+                said[member] = Said { logprobs: logprobs[own.clone()].to_vec(), entropies: entropies[own].to_vec() };
             }
         }
         said

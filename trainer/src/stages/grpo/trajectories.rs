@@ -24,9 +24,10 @@ impl Learner<'_> {
         let costs = reference.filter(|_| settings.kl_in != KlPlace::Loss).map(|said| self.kl_costs(step, flat, said));
         let judgement = |index: usize| -> &Judgement { &flat.group(index).judgements[flat.place(index).1] };
         let groups = by_group(flat, judgement);
-        let penalties = costs.as_ref().filter(|_| settings.kl_in == KlPlace::Reward).map(|costs| {
-            by_group(flat, |index| costs[index].iter().sum::<f64>() as f32)
-        });
+        let penalties = costs
+            .as_ref()
+            .filter(|_| settings.kl_in == KlPlace::Reward)
+            .map(|costs| by_group(flat, |index| costs[index].iter().sum::<f64>() as f32));
         let outcome = advantages_of(&groups, penalties.as_deref(), settings).concat();
         let lengths: Vec<usize> = (0..flat.len()).map(|index| flat.completion(index).ids.len()).collect();
         let mut advantages = per_token(&outcome, &lengths);
@@ -36,8 +37,11 @@ impl Learner<'_> {
                 advantages.iter_mut().zip(ahead).for_each(|(a, cost)| *a = (f64::from(*a) - cost) as f32);
             }
         }
-        let mut trajectories: Vec<Trajectory> =
-            advantages.into_iter().enumerate().map(|(index, advantages)| self.trajectory(flat, index, advantages)).collect();
+        let mut trajectories: Vec<Trajectory> = advantages
+            .into_iter()
+            .enumerate()
+            .map(|(index, advantages)| self.trajectory(flat, index, advantages))
+            .collect();
         if settings.advantage_scale == AdvantageScale::Tokens {
             let mut tokens: Vec<Vec<f32>> =
                 trajectories.iter_mut().map(|trajectory| std::mem::take(&mut trajectory.advantages)).collect();

@@ -80,10 +80,10 @@ impl Learner<'_> {
     ) -> Result<(), StageError> {
         let choice = self.choose(step, report.n_updates, batch, minibatch, &mut report.logprob_flops);
         let token_weights = self.token_weights(step, batch.trajectories, minibatch);
-        let of_masked = |&index: &usize| (batch.trajectories[index].ids.len() - batch.trajectories[index].n_counted()) as u64;
+        let of_masked =
+            |&index: &usize| (batch.trajectories[index].ids.len() - batch.trajectories[index].n_counted()) as u64;
         let n_masked: u64 = minibatch.iter().map(of_masked).sum();
-        let mut stats =
-            LossStats { n_left_out: batch.flat.n_tokens(minibatch) - n_masked, ..LossStats::default() };
+        let mut stats = LossStats { n_left_out: batch.flat.n_tokens(minibatch) - n_masked, ..LossStats::default() };
         self.optimizer.zero_grad();
         let weights = self.policy.trainable_weights();
         let chosen = self.with_gradient(step, batch.trajectories, minibatch);

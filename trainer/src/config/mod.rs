@@ -11,6 +11,7 @@
 
 mod algorithm;
 mod architecture;
+mod by_step;
 mod checks;
 mod data;
 mod document;

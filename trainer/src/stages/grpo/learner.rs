@@ -117,11 +117,11 @@ impl<'a> Learner<'a> {
         let minibatches = split(&order, settings.grpo.minibatches as usize).map_err(StageError::from)?;
         let mut report = UpdateReport::default();
         let clock = Instant::now();
-        let ref_logprobs = self.ref_logprobs(&scored, &trajectories, &mut report.logprob_flops); // log π_ref
+        let ref_logprobs = self.ref_logprobs(step, &scored, &trajectories, &mut report.logprob_flops); // log π_ref
         seconds.reference = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         let flops = &mut report.logprob_flops;
-        let old_logprobs = self.old_logprobs(&scored, &trajectories, &minibatches, flops); // log π_old
+        let old_logprobs = self.old_logprobs(step, &scored, &trajectories, &minibatches, flops); // log π_old
         seconds.old_logprobs = clock.elapsed().as_secs_f64();
         let clock = Instant::now();
         let batch = Batch { scored: &scored, trajectories: &trajectories, old_logprobs, ref_logprobs };

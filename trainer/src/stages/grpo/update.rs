@@ -82,14 +82,14 @@ impl Learner<'_> {
         minibatch: &[usize],
         report: &mut UpdateReport,
     ) -> Result<(), StageError> {
-        let token_weights = self.token_weights(batch.trajectories, minibatch);
+        let token_weights = self.token_weights(step, batch.trajectories, minibatch);
         let mut stats = LossStats { n_left_out: n_tokens(batch.trajectories, minibatch), ..LossStats::default() };
         self.optimizer.zero_grad();
         let weights = self.policy.trainable_weights();
         for micro in self.micro_batches(batch.scored, batch.trajectories, minibatch) {
             stats.n_left_out -= n_tokens(batch.trajectories, &micro.members);
             let inputs = self.inputs(batch, &micro, &token_weights);
-            self.backward(&weights, &inputs, &mut stats, report).map_err(|(token_idx, source)| {
+            self.backward(step, &weights, &inputs, &mut stats, report).map_err(|(token_idx, source)| {
                 let what = blame(batch, &micro, token_idx, source);
                 StageError::NonFinite { step, what }
             })?;
@@ -110,18 +110,20 @@ impl Learner<'_> {
     /// Log-probabilities of every trajectory's tokens under the reference, if there is one. Adds to `flops` what it takes.
     pub(super) fn ref_logprobs(
         &self,
+        step: u64,
         scored: &[ScoredGroup],
         trajectories: &[Trajectory],
         flops: &mut f64,
     ) -> Option<Vec<Vec<f32>>> {
         let reference = self.reference.as_ref()?;
         let all: Vec<usize> = (0..trajectories.len()).collect();
-        Some(self.logprobs(reference.weights(), scored, trajectories, &[all], flops))
+        Some(self.logprobs(step, reference.weights(), scored, trajectories, &[all], flops))
     }
 
     /// log π_old, as the run file asks for it; to be called before the first update of a step. Adds to `flops` what it takes.
     pub(super) fn old_logprobs(
         &self,
+        step: u64,
         scored: &[ScoredGroup],
         trajectories: &[Trajectory],
         minibatches: &[Vec<usize>],
@@ -132,7 +134,7 @@ impl Learner<'_> {
             OldLogprobs::Recompute if self.settings.grpo.updates_per_step() == 1 => Old::ThisPass,
             OldLogprobs::Recompute => {
                 let weights = self.policy.frozen_weights();
-                Old::Recomputed(self.logprobs(&weights, scored, trajectories, minibatches, flops))
+                Old::Recomputed(self.logprobs(step, &weights, scored, trajectories, minibatches, flops))
             }
         }
     }
@@ -140,6 +142,7 @@ impl Learner<'_> {
     /// Log-probabilities of the tokens of each trajectory that has a gradient, in the packing of updates on `minibatches`.
     fn logprobs(
         &self,
+        step: u64,
         weights: &Weights,
         scored: &[ScoredGroup],
         trajectories: &[Trajectory],
@@ -147,7 +150,7 @@ impl Learner<'_> {
         flops: &mut f64,
     ) -> Vec<Vec<f32>> {
         let chunk = self.settings.grpo.logits_chunk_tokens as i64;
-        let temperature = self.settings.rollout.temperature;
+        let temperature = self.settings.rollout.temperature_at(step);
         let mut logprobs = vec![Vec::new(); trajectories.len()];
         for micro in minibatches.iter().flat_map(|minibatch| self.micro_batches(scored, trajectories, minibatch)) {
             let batch = pack(scored, trajectories, &micro);
@@ -177,9 +180,9 @@ impl Learner<'_> {
     }
 
     /// The weight of each token of each trajectory, by index; normalisers are counted on the whole minibatch.
-    fn token_weights(&self, trajectories: &[Trajectory], minibatch: &[usize]) -> Vec<f64> {
+    fn token_weights(&self, step: u64, trajectories: &[Trajectory], minibatch: &[usize]) -> Vec<f64> {
         let lengths: Vec<usize> = minibatch.iter().map(|&index| trajectories[index].ids.len()).collect();
-        let max_tokens = self.settings.rollout.max_tokens as usize;
+        let max_tokens = self.settings.rollout.max_tokens_at(step) as usize;
         let mut weights = vec![0.0; trajectories.len()];
         let of_minibatch = token_weights(&lengths, self.settings.grpo.aggregation, max_tokens);
         minibatch.iter().zip(of_minibatch).for_each(|(&index, weight)| weights[index] = weight);
@@ -214,6 +217,7 @@ impl Learner<'_> {
     /// micro-batch.
     fn backward(
         &self,
+        step: u64,
         weights: &Weights,
         inputs: &Inputs,
         stats: &mut LossStats,
@@ -244,7 +248,8 @@ impl Learner<'_> {
             report.entropy_sum += chunk.entropy.sum(Kind::Double).double_value(&[]);
             Ok(loss)
         };
-        let (temperature, chunk) = (self.settings.rollout.temperature, self.settings.grpo.logits_chunk_tokens as i64);
+        let temperature = self.settings.rollout.temperature_at(step);
+        let chunk = self.settings.grpo.logits_chunk_tokens as i64;
         let behind_head = tape.loss_in_chunks(temperature, chunk, loss)?;
         report.seconds.head += clock.lap();
         behind_head.backward();

@@ -17,6 +17,8 @@ pub enum Purpose {
     Weights = 5,
     /// Text of a corpus, then step, row.
     Corpus = 6,
+    /// Which questions a curriculum draws.
+    Curriculum = 7,
 }
 
 /// The stream of one use.

@@ -1,6 +1,7 @@
 //! A stage of kind `grpo`: steps, evaluations, checkpoints and logs around [`Learner::step`].
 
 mod evaluation;
+mod gathering;
 mod judging;
 pub(super) mod learner;
 mod report;

@@ -14,9 +14,12 @@ use crate::telemetry::Progress;
 impl Learner<'_> {
     /// Samples G completions of each question from the policy as it stands, and hands over each group by its number when it
     /// has ended.
+    ///
+    /// - `first_group`: the number within the step of the first question's group; what is handed over is counted from 0
     pub(super) fn sample(
         &self,
         step: u64,
+        first_group: usize,
         questions: &[Problem],
         progress: &Progress,
         hand_over: &mut dyn FnMut(usize, Group),
@@ -30,11 +33,11 @@ impl Learner<'_> {
             params: &params,
             max_batch: settings.max_batch as usize,
         };
-        progress.begin_rollout(settings.completions_per_step());
+        progress.begin_rollout(questions.len() as u64 * settings.group_size);
         let clock = Instant::now();
         let (seed, stage_idx) = (self.seed, self.stage_idx);
         let stream = |group: usize, row: usize| {
-            address::stream(seed, stage_idx, Purpose::Sampling, &[step, group as u64, row as u64])
+            address::stream(seed, stage_idx, Purpose::Sampling, &[step, (first_group + group) as u64, row as u64])
         };
         let on_progress = |done: rollout::Progress| {
             progress.rollout(done.n_completions as u64, done.n_tokens as f64 / clock.elapsed().as_secs_f64());
@@ -47,7 +50,11 @@ impl Learner<'_> {
 
     /// Samples nothing: makes sure, before the first step, that its prompts fit the model.
     pub(super) fn check_first_prompts(&self, step: u64) -> Result<(), StageError> {
-        let prompts = prompts(&self.questions(step)?, self.template(), &self.tokenizer)?;
+        let mut course = self.course.clone();
+        course.begin_step(step);
+        let questions = course.next(&self.questions, self.settings.rollout.prompts_per_step)?;
+        let questions: Vec<Problem> = questions.into_iter().map(|question| question.problem).collect();
+        let prompts = prompts(&questions, self.template(), &self.tokenizer)?;
         let context = self.policy.config().max_position_embeddings;
         let max_tokens = self.settings.rollout.most_tokens() as usize;
         let longest = prompts.iter().enumerate().max_by_key(|(_, prompt)| prompt.ids.len());

@@ -324,5 +324,10 @@ fn blame(batch: &Batch, micro: &MicroBatch, mut token_idx: usize, source: LossEr
     }
     let group = trajectories[index].prompt_idx;
     let first = trajectories.iter().position(|other| other.prompt_idx == group).unwrap_or(index);
-    NonFinite::Loss { group, row: index - first, problem_id: scored[group].problem.id.clone(), source }
+    NonFinite::Loss {
+        group: scored[group].number,
+        row: index - first,
+        problem_id: scored[group].problem.id.clone(),
+        source,
+    }
 }

@@ -153,6 +153,21 @@ fn kill_9_at_five_moments_ends_in_the_same_bits() {
     assert!(dir.json("run/summary.json")["n_resumes"].as_u64() >= Some(5));
 }
 
+/// How many questions a step has asked depends on what was sampled, and which of them come next on what was solved.
+#[test]
+fn which_questions_come_next_is_saved() {
+    let dynamic = "stage.rollout.dynamic_sampling.max_rounds=4";
+    let pairs = "stage.rollout.group_size=2";
+    let (drop, curriculum) = ("stage.problems.drop_pass_rate=0.6", "stage.problems.curriculum=\"pass_rate\"");
+    for more in [&[pairs, dynamic][..], &[drop], &[pairs, dynamic, drop, curriculum]] {
+        let dir = Dir::new();
+        dir.train(&words("run.dir=\"whole\"", more));
+        kill_when(&dir, more, || n_steps(&dir) >= 6);
+        start(&dir, &[more, &["--resume"]].concat()).end().expect_code(0);
+        check_same(&dir);
+    }
+}
+
 #[test]
 fn ctrl_c_finishes_the_step_and_saves() {
     let dir = whole();

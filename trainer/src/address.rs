@@ -17,6 +17,8 @@ pub enum Purpose {
     Weights = 5,
     /// Text of a corpus, then step, row.
     Corpus = 6,
+    /// Which questions a curriculum draws.
+    Curriculum = 7,
     /// Tokens that Clip-Cov takes out of the loss, then step, update.
     Covariance = 8,
 }

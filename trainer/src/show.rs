@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use console::{Style, Term, measure_text_width};
 
-use crate::run::completions::{self, CompletionRow};
+use crate::run::completions::{self, CompletionRow, LeftOut};
 use crate::run::directory::completions_file;
 use crate::run::{FileError, LineError, lines};
 use crate::telemetry::{MetricsRow, TimeTable};
@@ -245,12 +245,17 @@ impl<W: Write> Printer<W> {
         };
         writeln!(
             self.out,
-            "\n{}  {}  {}  {} tokens  {}",
+            "\n{}  {}  {}  {} tokens  {}{}",
             bold.clone().cyan().apply_to(format!("group {} row {}", row.group, row.row)),
             bold.apply_to(format!("reward {}", row.reward.map_or("none".to_owned(), |reward| format!("{reward:.3}")))),
             advantage.apply_to(format!("advantage {:+.3}", row.advantage)),
             row.n_tokens,
             printable(&row.stop_reason),
+            match row.left_out {
+                None => "",
+                Some(LeftOut::NotMixed) => "  left out: not mixed",
+                Some(LeftOut::Surplus) => "  left out: surplus",
+            },
         )?;
         for (name, component) in &row.components {
             let score = component.score.map_or("n/a".to_owned(), |score| format!("{score:.3}"));

@@ -2,8 +2,12 @@
 
 pub mod bpe;
 pub mod countdown;
+mod course;
+pub mod pass_rates;
 pub mod problem_file;
 pub mod questions;
 pub mod text;
 
+pub use course::{Course, Question};
+pub use pass_rates::PassRates;
 pub use questions::{QuestionError, Questions};

@@ -6,9 +6,10 @@ use rewards::{Gold, Problem, Rubric};
 use rollout::random::Stream;
 
 use super::countdown::problems::{CountdownProblem, ProblemError, ProblemSource};
+use super::pass_rates::PassRates;
 use super::problem_file::{self, ProblemFileError};
 use crate::address::{self, Purpose};
-use crate::config::{CountdownProblems, Problems};
+use crate::config::{Choice, CountdownProblems, Problems};
 
 /// Why a stage has no questions.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,10 @@ pub enum Questions {
         problems: Vec<Problem>,
         /// Names this stage's orders.
         order: Stream,
+        /// Names this stage's draws, where a curriculum draws them.
+        draws: Stream,
+        /// Which rows are asked.
+        choice: Choice,
     },
 }
 
@@ -51,13 +56,26 @@ impl Questions {
             Problems::Countdown(settings) => {
                 Self::Countdown { source: countdown_source(settings)?, seed: stream.bits(0) }
             }
-            Problems::Jsonl(settings) => {
-                Self::File { problems: problem_file::read(&settings.path, rubric)?, order: stream }
-            }
+            Problems::Jsonl(settings) => Self::File {
+                problems: problem_file::read(&settings.path, rubric)?,
+                order: stream,
+                draws: address::stream(seed, stage_idx, Purpose::Curriculum, &[]),
+                choice: settings.choice,
+            },
         })
     }
 
-    /// Questions number `first` to `first + n - 1`.
+    /// Pass rates before the first question, where the run file asks for them.
+    pub(super) fn pass_rates(&self) -> Option<PassRates> {
+        match self {
+            Self::File { problems, order, draws, choice } if choice.needs_pass_rates() => {
+                Some(PassRates::new(*choice, problems.len(), *order, *draws))
+            }
+            Self::File { .. } | Self::Countdown { .. } => None,
+        }
+    }
+
+    /// Questions number `first` to `first + n - 1`, where it does not matter how often they have been solved.
     ///
     /// # Errors
     /// If the generator finds none.
@@ -66,12 +84,11 @@ impl Questions {
             Self::Countdown { source, seed } => {
                 (first..first + n).map(|index| Ok(problem(&source.problem(*seed, index)?))).collect()
             }
-            Self::File { problems, order } => {
+            Self::File { problems, order, .. } => {
                 let n_problems = problems.len() as u64;
                 let mut asked = Vec::with_capacity(n as usize);
                 for epoch in first / n_problems..=(first + n - 1) / n_problems {
-                    let mut epoch_order: Vec<usize> = (0..problems.len()).collect();
-                    Stream::new(order.bits(epoch), &[]).draws().shuffle(&mut epoch_order);
+                    let epoch_order = shuffled(order, epoch, problems.len());
                     let begin = epoch * n_problems;
                     let within = first.max(begin) - begin..(first + n).min(begin + n_problems) - begin;
                     asked.extend(within.map(|place| problems[epoch_order[place as usize]].clone()));
@@ -80,6 +97,13 @@ impl Questions {
             }
         }
     }
+}
+
+/// The rows of a file of `n` in the order of an epoch; `order` names the orders of a stage.
+pub(super) fn shuffled(order: &Stream, epoch: u64, n: usize) -> Vec<usize> {
+    let mut rows: Vec<usize> = (0..n).collect();
+    Stream::new(order.bits(epoch), &[]).draws().shuffle(&mut rows);
+    rows
 }
 
 /// The generator with what it must never give.

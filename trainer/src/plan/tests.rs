@@ -58,13 +58,15 @@ fn load(text: &str, overrides: &[&str]) -> RunFile {
 #[test]
 fn a_plan_says_what_will_be_done() {
     let recompute = ["stage.grpo.old_logprobs=recompute", "stage.grpo.importance_cap=2.5"];
-    let file = load(RUN, &["stage.grpo.minibatches=4", recompute[0], recompute[1]]);
+    let dynamic = "stage.rollout.dynamic_sampling.max_rounds=7";
+    let file = load(RUN, &["stage.grpo.minibatches=4", recompute[0], recompute[1], dynamic]);
     let plan = Plan::new(&file, Some(MODEL), 50).unwrap().to_string();
     for part in [
         "run folder   /runs/a",
         "stage 1 of 1: grpo (kind grpo)",
         "10; 320 completions and 40 updates in all",
         "4 prompts x 8 = 32 completions of 100 tokens at most (3200 tokens), 4 updates",
+        "groups       whose rewards are all equal are replaced, in 7 rounds at most",
         "3 numbers of 1 to 20, targets 1 to 99",
         "1 x countdown + 0.2 x format",
         "clip to [1 - 0.2, 1 + 0.2], KL weight 0.001 from the policy at the start",
@@ -96,6 +98,8 @@ fn memory_follows_from_sizes() {
     assert_eq!(memory.activations, 3400 * (4 * block + backward));
     assert_eq!(memory.logits, 2 * 4 * 512 * 3400);
     assert_eq!(memory.kept, memory.kv_cache + memory.activations + memory.logits);
+    let later = of(&load(RUN, &["stage.rollout.max_tokens_from_step=[[3, 300], [7, 20]]"]));
+    assert_eq!(later.kv_cache, 32 * 384 * 2 * 4 * 2 * 32 * 4, "the longest completion of any step");
     let blocks = of(&load(RUN, &["stage.grpo.checkpointing=blocks"]));
     assert_eq!(blocks.activations, 3400 * (4 * 4 * 128 + block + backward));
     let halved = of(&load(RUN, &["run.dtype=bfloat16"]));
@@ -134,6 +138,8 @@ fn what_the_model_cannot_do_is_refused_with_its_line() {
         }
     };
     check(&["stage.rollout.max_tokens=512"], &["--set:1:26", "expected less than 512"]);
+    let later = "stage.rollout.max_tokens_from_step=[[5, 200], [9, 512]]";
+    check(&[later], &["--set:1:36", "`max_tokens_from_step` comes to 512"]);
     check(&["stage.rollout.stop_token_ids=[3, 512]"], &["stop token 512 is not in the vocabulary", "ids below 512"]);
 }
 

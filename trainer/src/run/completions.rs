@@ -44,6 +44,9 @@ pub struct CompletionRow {
     /// What it was judged against, so that it can be judged again.
     #[serde(default)]
     pub gold: rewards::Gold,
+    /// Why the step did not learn from its group; none where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
     /// The reward components by name, in the order of the rubric.
     #[serde(with = "ordered_map")]
     pub components: Vec<(String, ComponentRow)>,
@@ -51,6 +54,16 @@ pub struct CompletionRow {
     pub reward: Option<f32>,
     /// The advantage A_i.
     pub advantage: f32,
+}
+
+/// Why a step does not learn from a group that it has sampled (dynamic sampling).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftOut {
+    /// `not_mixed`: its rewards, or whether its completions are right, do not differ.
+    NotMixed,
+    /// `surplus`: it is mixed, but groups before it are enough.
+    Surplus,
 }
 
 /// What one rule said about a completion.
@@ -183,6 +196,7 @@ mod tests {
             stop_reason: "end_token".into(),
             token_ids: None,
             n_thinking_tokens: None,
+            left_out: None,
             question: "2, 3?".into(),
             gold: rewards::Gold::countdown(vec![2, 3], 6),
             components: vec![

@@ -116,7 +116,9 @@ pub fn replay(
     let (mut changes, needs) = (Changes::default(), Needs::of(rewards));
     for name in completions::stages(run)?.iter().filter(|name| stage.is_none_or(|stage| stage == *name)) {
         for step in completions::steps(run, name)? {
-            let rows = completions::read(run, name, step)?;
+            let mut rows = completions::read(run, name, step)?;
+            // What the step did not learn from has no part in its advantages.
+            rows.retain(|row| row.left_out.is_none());
             for row in &rows {
                 let kept = (row.token_ids.is_some(), row.n_thinking_tokens.is_some());
                 needs.check(true, kept.0, kept.1).map_err(|reason| ReplayError::Gold {

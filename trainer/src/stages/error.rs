@@ -1,6 +1,7 @@
 //! What can end a run before its last step.
 
 use crate::data::countdown::corpus::CorpusError;
+use crate::data::pass_rates::PassRateError;
 use crate::data::problem_file::ProblemFileError;
 use crate::data::{QuestionError, bpe, text};
 use crate::grpo::{LossError, SplitError};
@@ -67,6 +68,14 @@ pub enum StageError {
         folder: std::path::PathBuf,
         /// What is wrong with each.
         reasons: String,
+    },
+    /// The pass rates in a checkpoint.
+    #[error("{}: {source}", path.display())]
+    PassRates {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        source: PassRateError,
     },
     /// The optimiser's state.
     #[error(transparent)]

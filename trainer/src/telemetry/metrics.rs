@@ -24,6 +24,22 @@ pub mod names {
     pub const ACCURACY: &str = "accuracy";
     /// Fraction of completions in the asked format (not in TRL).
     pub const FORMAT: &str = "format";
+    /// Rounds of sampling of a step with dynamic sampling; this and the next five are not in TRL.
+    pub const DYNAMIC_ROUNDS: &str = "dynamic_sampling/rounds";
+    /// Groups that were sampled.
+    pub const DYNAMIC_SAMPLED: &str = "dynamic_sampling/groups_sampled";
+    /// Groups that were learned from and are mixed.
+    pub const DYNAMIC_MIXED: &str = "dynamic_sampling/groups_mixed";
+    /// Prompt and completion tokens of groups that were not learned from.
+    pub const DYNAMIC_LEFT_OUT_TOKENS: &str = "dynamic_sampling/left_out_tokens";
+    /// Mean reward of all that was sampled.
+    pub const DYNAMIC_REWARD: &str = "dynamic_sampling/reward";
+    /// Fraction of right answers of all that was sampled.
+    pub const DYNAMIC_ACCURACY: &str = "dynamic_sampling/accuracy";
+    /// Problems of a file that have not been dropped (not in TRL).
+    pub const PROBLEMS_LEFT: &str = "problems/left";
+    /// Mean over the problems asked so far of the fraction of their completions that were right (not in TRL).
+    pub const PROBLEMS_PASS_RATE: &str = "problems/pass_rate";
     /// Mean entropy of the next-token distribution over completion tokens, nats.
     pub const ENTROPY: &str = "entropy";
     /// Mean over completion tokens of the k3 estimate of KL(pi_theta || pi_ref), nats.

@@ -67,12 +67,20 @@ pub fn rewards(rewards: &[Option<f32>], group_size: usize) -> StepMetrics {
     let all = present(rewards);
     let groups = rewards.chunks(group_size);
     let n_groups = groups.len() as f64;
-    let n_equal = groups.filter(|group| std(&present(group)) <= 1e-8).count() as f64;
+    let n_equal = groups.filter(|group| std(&present(group)) <= EQUAL).count() as f64;
     StepMetrics::from([
         (names::REWARD, mean(&all)),
         (names::REWARD_STD, std(&all)),
         (names::FRAC_REWARD_ZERO_STD, n_equal / n_groups),
     ])
+}
+
+/// Standard deviation up to which rewards count as equal.
+const EQUAL: f64 = 1e-8;
+
+/// Whether a group's rewards differ, as `frac_reward_zero_std` counts it; fewer than two do not.
+pub fn differ(rewards: &[Option<f32>]) -> bool {
+    std(&present(rewards)) > EQUAL
 }
 
 fn present(values: &[Option<f32>]) -> Vec<f64> {

@@ -6,15 +6,16 @@ use policy::{Policy, ReferencePolicy};
 use rewards::{Judgement, Problem};
 use rollout::{Group, Template, Tokenizer};
 
-use super::super::{Model, NonFinite, StageError};
+use super::super::{Model, StageError};
 use super::flat::Flat;
-use super::judging::{Judged, Panel};
+use super::gathering::Gathered;
+use super::judging::Judged;
 use super::report::{Seconds, StepRecord};
 use super::update::{Batch, UpdateReport};
 use crate::address::{self, Purpose};
 use crate::bench::machine;
 use crate::config::{self, GrpoStage};
-use crate::data::Questions;
+use crate::data::{Course, Questions};
 use crate::grpo::{EntropyControl, Trajectory, split};
 use crate::judges::Judges;
 use crate::optim::{AdamW, AdamWConfig, DecayScope, Schedule};
@@ -24,6 +25,8 @@ use crate::telemetry::Progress;
 /// A group whose completions have been judged.
 #[derive(Debug)]
 pub(super) struct ScoredGroup {
+    /// Its index within the step.
+    pub(super) number: usize,
     pub(super) problem: Problem,
     pub(super) group: Group,
     pub(super) judgements: Vec<Judgement>,
@@ -32,9 +35,9 @@ pub(super) struct ScoredGroup {
 }
 
 impl ScoredGroup {
-    fn new((problem, judged): (Problem, Judged)) -> Self {
+    pub(super) fn new(number: usize, problem: Problem, judged: Judged) -> Self {
         let Judged { group, judgements, thinking_tokens } = judged;
-        Self { problem, group, judgements, thinking_tokens }
+        Self { number, problem, group, judgements, thinking_tokens }
     }
 }
 
@@ -71,15 +74,19 @@ pub(super) struct Learner<'a> {
     pub(super) judges: Judges,
     /// Matrix operations a second that the machine can do at most, measured when the stage began; 0 where it was not.
     pub(super) peak_flops: f64,
-    questions: Questions,
+    pub(super) questions: Questions,
+    /// How far the stage has come with them.
+    pub(super) course: Course,
 }
 
 impl<'a> Learner<'a> {
     pub(super) fn new(settings: &'a GrpoStage, model: Model, seed: u64, stage_idx: usize) -> Result<Self, StageError> {
         let judges = Judges::new(&settings.rewards)?;
+        let questions = Questions::open(&settings.problems, judges.rubric(), seed, stage_idx)?;
         let Model { policy, tokenizer } = model;
         Ok(Self {
-            questions: Questions::open(&settings.problems, judges.rubric(), seed, stage_idx)?,
+            course: Course::new(&questions),
+            questions,
             reference: settings.grpo.needs_reference().then(|| policy.reference()),
             reference_step: 0,
             optimizer: AdamW::new(policy.parameters(), adamw(&settings.optimizer)),
@@ -104,19 +111,16 @@ impl<'a> Learner<'a> {
         let settings = self.settings;
         let mut seconds = Seconds::default();
         self.refresh_reference(step);
-        let questions = self.questions(step)?; // D_b, Algorithm 1 line 4
-        // {o_i} from π_old = π_θ, lines 5 and 6; beside it r_i, line 7
-        let panel = Panel { judges: &self.judges, tokenizer: &self.tokenizer, problems: &questions, step };
-        let (engines, judged, times) =
-            panel.judge_while(|hand_over| self.sample(step, &questions, progress, hand_over))?;
-        (seconds.engines, seconds.judging) = (engines, times);
-        refuse_non_finite(step, &questions, &judged)?;
-        let scored: Vec<ScoredGroup> = questions.into_iter().zip(judged).map(ScoredGroup::new).collect();
-        let flat = Flat::of(&scored);
+        // Taken over when the step is done: until then a checkpoint is of the step before.
+        let mut course = self.course.clone();
+        course.begin_step(step);
+        // D_b, {o_i} from π_old = π_θ, and beside it r_i: Algorithm 1 lines 4 to 7
+        let gathered = self.gather(step, &mut course, progress, &mut seconds)?;
+        let flat = Flat::of(&gathered.scored);
         let mut report = UpdateReport::default();
         if let Some(failure) = self.judges.failure() {
             let trajectories = self.trajectories(step, &flat, None);
-            let record = self.record(step, scored, trajectories, report, seconds);
+            let record = self.record(step, gathered, &course, trajectories, report, seconds);
             return Err(Box::new(StepFailure { error: StageError::Judge { step, failure }, record: Some(record) }));
         }
         let clock = Instant::now();
@@ -133,9 +137,12 @@ impl<'a> Learner<'a> {
         let batch = Batch { flat, trajectories: &trajectories, old_logprobs, ref_logprobs };
         let updated = self.updates(step, &batch, &minibatches, progress, &mut report); // lines 9 and 10
         seconds.update = clock.elapsed().as_secs_f64();
-        let record = self.record(step, scored, trajectories, report, seconds);
+        let record = self.record(step, gathered, &course, trajectories, report, seconds);
         match updated {
-            Ok(()) => Ok(record),
+            Ok(()) => {
+                self.course = course;
+                Ok(record)
+            }
             Err(error) => Err(Box::new(StepFailure { error, record: Some(record) })),
         }
     }
@@ -162,23 +169,31 @@ impl<'a> Learner<'a> {
     fn record(
         &self,
         step: u64,
-        scored: Vec<ScoredGroup>,
+        gathered: Gathered,
+        course: &Course,
         trajectories: Vec<Trajectory>,
         report: UpdateReport,
         seconds: Seconds,
     ) -> StepRecord {
-        let share = |of: fn(&Judges, &Judgement) -> Option<bool>| {
-            let judgements = scored.iter().flat_map(|group| &group.judgements);
+        let Gathered { scored, left_out, rounds } = gathered;
+        let all = || scored.iter().chain(left_out.iter().map(|(group, _)| group));
+        let share = |groups: &mut dyn Iterator<Item = &ScoredGroup>, of: fn(&Judges, &Judgement) -> Option<bool>| {
+            let judgements = groups.flat_map(|group| &group.judgements);
             let said: Vec<bool> = judgements.filter_map(|judgement| of(&self.judges, judgement)).collect();
             let n_true = said.iter().filter(|yes| **yes).count();
             (!said.is_empty()).then(|| n_true as f64 / said.len() as f64)
         };
-        let (accuracy, format) = (share(Judges::is_right), share(Judges::keeps_format));
+        let accuracy = share(&mut scored.iter(), Judges::is_right);
+        let format = share(&mut scored.iter(), Judges::keeps_format);
+        let accuracy_of_all = share(&mut all(), Judges::is_right);
         let kl_beta = self.settings.grpo.objective(step).kl_beta;
         let keeps_ids = Needs::of(&self.settings.rewards).token_ids();
         let importance_cap = self.settings.grpo.importance_cap;
         StepRecord {
             scored,
+            left_out,
+            rounds,
+            pass_rates: course.pass_rates().map(|rates| (rates.n_left(), rates.mean())),
             trajectories,
             report,
             seconds,
@@ -190,6 +205,7 @@ impl<'a> Learner<'a> {
             chooses_tokens: self.settings.grpo.surveys(),
             has_entropy_bonus: self.settings.grpo.has_entropy_bonus(),
             accuracy,
+            accuracy_of_all,
             format,
             keeps_ids,
         }
@@ -206,12 +222,6 @@ impl<'a> Learner<'a> {
         }
     }
 
-    /// The questions of a step.
-    pub(super) fn questions(&self, step: u64) -> Result<Vec<Problem>, StageError> {
-        let n = self.settings.rollout.prompts_per_step;
-        Ok(self.questions.questions((step - 1) * n, n)?)
-    }
-
     /// The order in which a rollout's trajectories fall into minibatches: random, addressed by the step.
     fn order(&self, step: u64, n_trajectories: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n_trajectories).collect();
@@ -225,19 +235,6 @@ impl<'a> Learner<'a> {
     pub(super) fn template(&self) -> Template {
         template(self.settings)
     }
-}
-
-/// Weights that are no numbers any more show first in what they sample.
-fn refuse_non_finite(step: u64, questions: &[Problem], judged: &[Judged]) -> Result<(), StageError> {
-    for (group_idx, (problem, judged)) in questions.iter().zip(judged).enumerate() {
-        for (row, completion) in judged.group.completions.iter().enumerate() {
-            if let Some(&value) = completion.logprobs.iter().find(|value| !value.is_finite()) {
-                let what = NonFinite::Sampled { group: group_idx, row, problem_id: problem.id.clone(), value };
-                return Err(StageError::NonFinite { step, what });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The peak of the machine in the kind that a policy computes in. Of a GPU it is not known here (`grpo-train bench`).

@@ -3,6 +3,7 @@
 mod choice;
 mod evaluation;
 mod flat;
+mod gathering;
 mod judging;
 pub(super) mod learner;
 mod logprobs;

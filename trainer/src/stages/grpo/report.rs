@@ -3,12 +3,13 @@
 use policy::ModelConfig;
 use rollout::{SamplingSeconds, StopReason};
 
+use super::gathering::Rounds;
 use super::judging::Times;
 use super::learner::ScoredGroup;
 use super::update::UpdateReport;
 use crate::flops::{BACKWARD, Load, forward_flops};
 use crate::grpo::Trajectory;
-use crate::run::{CompletionRow, ComponentRow};
+use crate::run::{CompletionRow, ComponentRow, LeftOut};
 use crate::telemetry::metrics::names;
 use crate::telemetry::{StepMetrics, statistics};
 
@@ -23,6 +24,19 @@ pub(super) struct Seconds {
     pub(super) update: f64,
 }
 
+impl Seconds {
+    /// Adds a round of sampling and judging.
+    pub(super) fn add_rollout(&mut self, engines: SamplingSeconds, judging: Times) {
+        self.engines.prefill += engines.prefill;
+        self.engines.network += engines.network;
+        self.engines.draw += engines.draw;
+        self.engines.text += engines.text;
+        self.judging.sampling += judging.sampling;
+        self.judging.waited += judging.waited;
+        self.judging.beside += judging.beside;
+    }
+}
+
 /// What came between the step before and this one, in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Between {
@@ -33,7 +47,14 @@ pub(super) struct Between {
 /// A finished step.
 #[derive(Debug)]
 pub(super) struct StepRecord {
+    /// The groups that the step learned from, by number.
     pub(super) scored: Vec<ScoredGroup>,
+    /// The groups that it sampled beside them, by number.
+    pub(super) left_out: Vec<(ScoredGroup, LeftOut)>,
+    /// Of dynamic sampling; none without it.
+    pub(super) rounds: Option<Rounds>,
+    /// Problems left, and the mean pass rate of those that have been asked; where pass rates are kept.
+    pub(super) pass_rates: Option<(usize, Option<f64>)>,
     pub(super) trajectories: Vec<Trajectory>,
     pub(super) report: UpdateReport,
     pub(super) seconds: Seconds,
@@ -50,6 +71,8 @@ pub(super) struct StepRecord {
     pub(super) has_entropy_bonus: bool,
     /// Shares of right answers and of kept formats, where a reward says so.
     pub(super) accuracy: Option<f64>,
+    /// The share of right answers with the groups that were left out.
+    pub(super) accuracy_of_all: Option<f64>,
     pub(super) format: Option<f64>,
     /// Whether the completions are kept with their tokens.
     pub(super) keeps_ids: bool,
@@ -58,8 +81,12 @@ pub(super) struct StepRecord {
 impl StepRecord {
     /// Prompt and completion tokens, a prompt counted for each of its completions as in TRL.
     pub(super) fn n_tokens(&self) -> u64 {
-        let prompt = |trajectory: &Trajectory| self.scored[trajectory.prompt_idx].group.prompt.ids.len();
-        self.trajectories.iter().map(|t| (prompt(t) + t.ids.len()) as u64).sum()
+        self.all().map(n_tokens).sum()
+    }
+
+    /// Every group that was sampled: those that the step learned from, then the others.
+    fn all(&self) -> impl Iterator<Item = &ScoredGroup> {
+        self.scored.iter().chain(self.left_out.iter().map(|(group, _)| group))
     }
 
     /// The step's line in metrics.jsonl.
@@ -79,6 +106,11 @@ impl StepRecord {
         for (name, share) in [(names::ACCURACY, self.accuracy), (names::FORMAT, self.format)] {
             share.into_iter().for_each(|share| metrics.set(name, share));
         }
+        metrics.extend(self.round_metrics());
+        if let Some((n_left, mean)) = self.pass_rates {
+            metrics.set(names::PROBLEMS_LEFT, n_left as f64);
+            metrics.set(names::PROBLEMS_PASS_RATE, mean.unwrap_or(f64::NAN));
+        }
         metrics.extend(self.update_metrics());
         metrics.extend(self.rates(step_time));
         metrics.extend(self.timing(step_time, between));
@@ -86,43 +118,73 @@ impl StepRecord {
         metrics
     }
 
-    /// Every completion of the step, group by group.
+    /// Every completion that was sampled, group by group.
     pub(super) fn rows(&self, step: u64) -> Vec<CompletionRow> {
-        let mut rows = Vec::with_capacity(self.trajectories.len());
-        let mut trajectories = self.trajectories.iter();
-        for (group, scored) in self.scored.iter().enumerate() {
-            for (row, (completion, judgement)) in scored.group.completions.iter().zip(&scored.judgements).enumerate() {
-                let trajectory = trajectories.next().expect("a trajectory for each completion");
-                let components = judgement.components.iter().map(|component| {
-                    let verdict = &component.verdict;
-                    let row = ComponentRow {
-                        score: verdict.score,
-                        reason: verdict.reason.to_string(),
-                        extracted: verdict.extracted.clone(),
-                        rule: verdict.rule.to_string(),
-                    };
-                    (component.name.clone(), row)
-                });
-                rows.push(CompletionRow {
-                    step,
-                    problem_id: scored.problem.id.clone(),
-                    group,
-                    row,
-                    prompt: scored.group.prompt.text.clone(),
-                    text: completion.text.clone(),
-                    n_tokens: completion.ids.len(),
-                    stop_reason: stop_reason(completion.stop_reason).to_owned(),
-                    components: components.collect(),
-                    token_ids: self.keeps_ids.then(|| completion.ids.clone()),
-                    n_thinking_tokens: scored.thinking_tokens.get(row).copied(),
-                    question: scored.problem.question.clone(),
-                    gold: scored.problem.gold.clone(),
-                    reward: trajectory.reward,
-                    advantage: mean_advantage(&trajectory.advantages),
-                });
+        let learned = self.scored.iter().map(|group| (group, None));
+        let left_out = self.left_out.iter().map(|(group, why)| (group, Some(*why)));
+        let mut groups: Vec<_> = learned.chain(left_out).collect();
+        groups.sort_by_key(|(group, _)| group.number);
+        let (mut rows, mut trajectories) = (Vec::new(), self.trajectories.iter());
+        for (scored, left_out) in groups {
+            for row in 0..scored.group.completions.len() {
+                let advantage = match left_out {
+                    None => mean_advantage(&trajectories.next().expect("a trajectory for each completion").advantages),
+                    Some(_) => 0.0,
+                };
+                rows.push(CompletionRow { left_out, advantage, ..self.row(step, scored, row) });
             }
         }
         rows
+    }
+
+    /// A completion as it was judged.
+    fn row(&self, step: u64, scored: &ScoredGroup, row: usize) -> CompletionRow {
+        let (completion, judgement) = (&scored.group.completions[row], &scored.judgements[row]);
+        let components = judgement.components.iter().map(|component| {
+            let verdict = &component.verdict;
+            let row = ComponentRow {
+                score: verdict.score,
+                reason: verdict.reason.to_string(),
+                extracted: verdict.extracted.clone(),
+                rule: verdict.rule.to_string(),
+            };
+            (component.name.clone(), row)
+        });
+        CompletionRow {
+            step,
+            problem_id: scored.problem.id.clone(),
+            group: scored.number,
+            row,
+            prompt: scored.group.prompt.text.clone(),
+            text: completion.text.clone(),
+            n_tokens: completion.ids.len(),
+            stop_reason: stop_reason(completion.stop_reason).to_owned(),
+            components: components.collect(),
+            token_ids: self.keeps_ids.then(|| completion.ids.clone()),
+            n_thinking_tokens: scored.thinking_tokens.get(row).copied(),
+            left_out: None,
+            question: scored.problem.question.clone(),
+            gold: scored.problem.gold.clone(),
+            reward: judgement.reward,
+            advantage: 0.0,
+        }
+    }
+
+    /// What dynamic sampling did, and how all that it sampled was judged: the other metrics are of what was learned from.
+    fn round_metrics(&self) -> StepMetrics {
+        let Some(Rounds { n_rounds, n_mixed }) = self.rounds else { return StepMetrics::new() };
+        let rewards = self.all().flat_map(|group| &group.judgements).filter_map(|judgement| judgement.reward);
+        let rewards: Vec<f64> = rewards.map(f64::from).collect();
+        let n_left_out: u64 = self.left_out.iter().map(|(group, _)| n_tokens(group)).sum();
+        let mut metrics = StepMetrics::from([
+            (names::DYNAMIC_ROUNDS, n_rounds as f64),
+            (names::DYNAMIC_SAMPLED, self.all().count() as f64),
+            (names::DYNAMIC_MIXED, n_mixed as f64),
+            (names::DYNAMIC_LEFT_OUT_TOKENS, n_left_out as f64),
+            (names::DYNAMIC_REWARD, statistics::mean(&rewards)),
+        ]);
+        self.accuracy_of_all.into_iter().for_each(|share| metrics.set(names::DYNAMIC_ACCURACY, share));
+        metrics
     }
 
     fn lengths(&self) -> StepMetrics {
@@ -179,12 +241,13 @@ impl StepRecord {
 
     /// What was computed in a second, of each part's own.
     fn rates(&self, step_time: f64) -> StepMetrics {
-        let n_sampled: usize = self.trajectories.iter().map(|t| t.ids.len()).sum();
+        let completions = self.all().flat_map(|scored| &scored.group.completions);
+        let n_sampled: usize = completions.map(|completion| completion.ids.len()).sum();
         let of = |scored: &ScoredGroup| {
             let lengths: Vec<usize> = scored.group.completions.iter().map(|c| c.ids.len()).collect();
             forward_flops(&self.config, &Load::sampled(scored.group.prompt.ids.len(), &lengths))
         };
-        let sampling: f64 = self.scored.iter().map(of).sum();
+        let sampling: f64 = self.all().map(of).sum();
         let update = self.report.forward_flops * (1.0 + BACKWARD);
         let all = sampling + self.report.logprob_flops + update;
         let per_second = |amount: f64, seconds: f64| amount / seconds.max(1e-9);
@@ -242,6 +305,12 @@ fn mean_advantage(advantages: &[f32]) -> f32 {
         Some(&first) if advantages.iter().all(|&advantage| advantage == first) => first,
         Some(_) => (advantages.iter().map(|&a| f64::from(a)).sum::<f64>() / advantages.len() as f64) as f32,
     }
+}
+
+/// Prompt and completion tokens of a group, the prompt counted for each completion.
+fn n_tokens(scored: &ScoredGroup) -> u64 {
+    let prompt = scored.group.prompt.ids.len();
+    scored.group.completions.iter().map(|completion| (prompt + completion.ids.len()) as u64).sum()
 }
 
 /// As in the rows on disk.

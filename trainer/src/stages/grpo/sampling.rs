@@ -14,27 +14,30 @@ use crate::telemetry::Progress;
 impl Learner<'_> {
     /// Samples G completions of each question from the policy as it stands, and hands over each group by its number when it
     /// has ended.
+    ///
+    /// - `first_group`: the number within the step of the first question's group; what is handed over is counted from 0
     pub(super) fn sample(
         &self,
         step: u64,
+        first_group: usize,
         questions: &[Problem],
         progress: &Progress,
         hand_over: &mut dyn FnMut(usize, Group),
     ) -> Result<SamplingSeconds, StageError> {
         let settings = &self.settings.rollout;
         let prompts = prompts(questions, self.template(), &self.tokenizer)?;
-        let params = self.sampling_params();
+        let params = self.sampling_params(step);
         let generator = Generator {
             policy: &self.policy,
             tokenizer: &self.tokenizer,
             params: &params,
             max_batch: settings.max_batch as usize,
         };
-        progress.begin_rollout(settings.completions_per_step());
+        progress.begin_rollout(questions.len() as u64 * settings.group_size);
         let clock = Instant::now();
         let (seed, stage_idx) = (self.seed, self.stage_idx);
         let stream = |group: usize, row: usize| {
-            address::stream(seed, stage_idx, Purpose::Sampling, &[step, group as u64, row as u64])
+            address::stream(seed, stage_idx, Purpose::Sampling, &[step, (first_group + group) as u64, row as u64])
         };
         let on_progress = |done: rollout::Progress| {
             progress.rollout(done.n_completions as u64, done.n_tokens as f64 / clock.elapsed().as_secs_f64());
@@ -47,9 +50,13 @@ impl Learner<'_> {
 
     /// Samples nothing: makes sure, before the first step, that its prompts fit the model.
     pub(super) fn check_first_prompts(&self, step: u64) -> Result<(), StageError> {
-        let prompts = prompts(&self.questions(step)?, self.template(), &self.tokenizer)?;
+        let mut course = self.course.clone();
+        course.begin_step(step);
+        let questions = course.next(&self.questions, self.settings.rollout.prompts_per_step)?;
+        let questions: Vec<Problem> = questions.into_iter().map(|question| question.problem).collect();
+        let prompts = prompts(&questions, self.template(), &self.tokenizer)?;
         let context = self.policy.config().max_position_embeddings;
-        let max_tokens = self.settings.rollout.max_tokens as usize;
+        let max_tokens = self.settings.rollout.most_tokens() as usize;
         let longest = prompts.iter().enumerate().max_by_key(|(_, prompt)| prompt.ids.len());
         match longest {
             Some((group_idx, prompt)) if (prompt.ids.len() + max_tokens) as i64 > context => {
@@ -60,18 +67,18 @@ impl Learner<'_> {
         }
     }
 
-    /// How this stage samples.
-    pub(super) fn sampling_params(&self) -> SamplingParams {
-        let Rollout { temperature, top_k, top_p, min_p, max_tokens, min_tokens, stop_strings, stop_token_ids, .. } =
-            &self.settings.rollout;
+    /// How this stage samples in `step`, counted from 1.
+    pub(super) fn sampling_params(&self, step: u64) -> SamplingParams {
+        let rollout = &self.settings.rollout;
+        let Rollout { top_k, top_p, min_p, min_tokens, stop_strings, stop_token_ids, .. } = rollout;
         let mut stops = self.policy.config().eos_token_ids.clone();
         stops.extend(stop_token_ids.iter().map(|&id| i64::from(id)));
         SamplingParams {
-            temperature: *temperature,
+            temperature: rollout.temperature_at(step),
             top_k: *top_k as usize,
             top_p: *top_p,
             min_p: *min_p,
-            max_tokens: *max_tokens as usize,
+            max_tokens: rollout.max_tokens_at(step) as usize,
             min_tokens: *min_tokens as usize,
             stop_token_ids: stops,
             stop_strings: stop_strings.clone(),

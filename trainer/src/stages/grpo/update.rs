@@ -266,6 +266,6 @@ impl UpdateReport {
 /// The completion that a token of a micro-batch belongs to.
 fn blame(batch: &Batch, micro: &MicroBatch, token_idx: usize, source: LossError) -> NonFinite {
     let index = batch.flat.owner(micro, token_idx);
-    let (group, row) = batch.flat.place(index);
-    NonFinite::Loss { group, row, problem_id: batch.flat.group(index).problem.id.clone(), source }
+    let (scored, (_, row)) = (batch.flat.group(index), batch.flat.place(index));
+    NonFinite::Loss { group: scored.number, row, problem_id: scored.problem.id.clone(), source }
 }

@@ -24,6 +24,8 @@ for line in sys.stdin:
     if text == "text": answer(row, score="1"); continue
     if text == "stranger": print('{"id": 0, "score": 1}'); continue
     if text == "none": answer(row, score=None, reason="not for me"); continue
+    if text.startswith("steps"): answer(row, steps=[{"end": len(text) - 1, "score": 0}, {"end": len(text), "score": 1}]); continue
+    if text == "far": answer(row, score=1, steps=[{"end": 4, "score": 1}]); continue
     if text == "long": print("x" * 3000000); continue
     if text == "cut": sys.stdout.write('{"id"'); sys.stdout.flush(); os._exit(0)
     answer(row, score=len(text) + 0.5, reason=row.get("gold", "no gold"))

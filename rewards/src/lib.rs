@@ -59,5 +59,5 @@ pub use shaping::{
     RepetitionOptions, SoftOverlong, SoftOverlongOptions,
 };
 pub use step_sums::StepSums;
-pub use steps::{StepScore, mean_of_steps};
+pub use steps::{StepScore, ends_in_characters, mean_of_steps};
 pub use verdict::Verdict;

@@ -19,6 +19,18 @@ pub fn mean_of_steps(steps: &[StepScore]) -> Option<f32> {
     (!steps.is_empty()).then(|| (sum / steps.len() as f64) as f32)
 }
 
+/// The ends of `steps`, those of `text`, in characters (Unicode scalar values): the unit outside of the program, where texts
+/// are not counted in bytes. One pass over the text.
+pub fn ends_in_characters(steps: &[StepScore], text: &str) -> Vec<usize> {
+    let (mut begin, mut n_characters) = (0, 0);
+    let to_end = |step: &StepScore| {
+        n_characters += text[begin..step.end].chars().count();
+        begin = step.end;
+        n_characters
+    };
+    steps.iter().map(to_end).collect()
+}
+
 /// What is wrong with `steps` as those of `text`, if anything.
 pub(crate) fn fault(steps: &[StepScore], text: &str) -> Option<String> {
     let mut begin = 0;
@@ -47,8 +59,10 @@ mod tests {
     fn means_and_faults() {
         let check = |steps: &[(usize, f32)], mean: Option<f32>, wrong: Option<&str>| {
             let steps: Vec<StepScore> = steps.iter().map(|&(end, score)| StepScore { end, score }).collect();
-            if mean.is_some() || steps.is_empty() {
+            if wrong.is_none() {
                 assert_eq!(mean_of_steps(&steps), mean);
+                let ends: Vec<usize> = steps.iter().map(|step| "aäb"[..step.end].chars().count()).collect();
+                assert_eq!(ends_in_characters(&steps, "aäb"), ends);
             }
             let found = fault(&steps, "aäb");
             assert_eq!(found.is_some(), wrong.is_some(), "{found:?}");

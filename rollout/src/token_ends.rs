@@ -84,13 +84,14 @@ fn bytes_of(tokenizer: &Tokenizer, id: i64) -> Vec<u8> {
 /// The byte that a character of a byte-level vocabulary stands for (GPT-2's `bytes_to_unicode`): printable ones stand for
 /// themselves, the others in order for the characters from U+0100 on.
 fn byte_of(c: char) -> Option<u8> {
-    let is_itself = |c: u32| matches!(c, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
-    let code = u32::from(c);
-    if is_itself(code) {
-        return u8::try_from(code).ok();
-    }
-    let nth = code.checked_sub(0x100)?;
-    (0..=u8::MAX).filter(|&byte| !is_itself(u32::from(byte))).nth(nth as usize)
+    let byte = match u32::from(c) {
+        code @ (0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff) => code,
+        code @ 0x100..=0x120 => code - 0x100,
+        code @ 0x121..=0x142 => code - 0x121 + 0x7f,
+        0x143 => 0xad,
+        _ => return None,
+    };
+    u8::try_from(byte).ok()
 }
 
 /// The ends by what more each token makes of the text, for decoders of other kinds: exact for whole characters. U+FFFD may

@@ -69,6 +69,22 @@ fn the_token_that_completes_a_character_is_found() {
     assert_eq!([0, 1, 2, 3, 4].map(|byte_end| ends.token_index_at(byte_end)), [0, 3, 3, 3, 3]);
 }
 
+/// By the decoder itself: it turns the characters of 256 bytes into a text of these bytes.
+#[test]
+fn every_byte_has_its_character() {
+    let characters: Vec<(char, u8)> =
+        (0..0x200).filter_map(char::from_u32).filter_map(|c| Some((c, super::byte_of(c)?))).collect();
+    assert_eq!(characters.iter().map(|(_, byte)| byte).collect::<std::collections::BTreeSet<_>>().len(), 256);
+    for (c, byte) in characters {
+        // Behind the first byte of a character where it is another, so that it makes valid text.
+        let (first, bytes) = if byte < 0x80 { (None, vec![byte]) } else { (Some('\u{c3}'), vec![0xc3, byte]) };
+        let Ok(expected) = String::from_utf8(bytes) else { continue };
+        let token: String = first.into_iter().chain([c]).collect();
+        let decoded = tokenizers::Decoder::decode(base().inner.get_decoder().unwrap(), vec![token]);
+        assert_eq!(decoded.unwrap(), expected);
+    }
+}
+
 /// Bytes that are no UTF-8 are one U+FFFD for each longest beginning of a character.
 #[test]
 fn replaced_bytes_belong_to_their_last_token() {

@@ -15,7 +15,7 @@ use crate::bench::machine;
 use crate::config::{self, GrpoStage};
 use crate::data::Questions;
 use crate::grpo::{Trajectory, split};
-use crate::judges::{Judges, advantages_of};
+use crate::judges::{Judges, Step, advantages_of};
 use crate::optim::{AdamW, AdamWConfig, DecayScope, Schedule};
 use crate::scoring::Needs;
 use crate::telemetry::Progress;
@@ -28,12 +28,14 @@ pub(super) struct ScoredGroup {
     pub(super) judgements: Vec<Judgement>,
     /// Of each completion, where a reward asks for it; else empty.
     pub(super) thinking_tokens: Vec<usize>,
+    /// By completion and component, where a reward has scored a step of the group; else empty.
+    pub(super) steps: Vec<Vec<Vec<Step>>>,
 }
 
 impl ScoredGroup {
     fn new((problem, judged): (Problem, Judged)) -> Self {
-        let Judged { group, judgements, thinking_tokens } = judged;
-        Self { problem, group, judgements, thinking_tokens }
+        let Judged { group, judgements, thinking_tokens, steps } = judged;
+        Self { problem, group, judgements, thinking_tokens, steps }
     }
 }
 

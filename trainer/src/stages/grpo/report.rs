@@ -8,7 +8,7 @@ use super::learner::ScoredGroup;
 use super::update::UpdateReport;
 use crate::flops::{BACKWARD, Load, forward_flops};
 use crate::grpo::Trajectory;
-use crate::run::{CompletionRow, ComponentRow};
+use crate::run::{CompletionRow, ComponentRow, StepRow};
 use crate::telemetry::metrics::names;
 use crate::telemetry::{StepMetrics, statistics};
 
@@ -88,13 +88,18 @@ impl StepRecord {
         for (group, scored) in self.scored.iter().enumerate() {
             for (row, (completion, judgement)) in scored.group.completions.iter().zip(&scored.judgements).enumerate() {
                 let trajectory = trajectories.next().expect("a trajectory for each completion");
-                let components = judgement.components.iter().map(|component| {
+                let components = judgement.components.iter().enumerate().map(|(idx, component)| {
                     let verdict = &component.verdict;
+                    let mut steps = StepRow::all(&verdict.steps, &completion.text);
+                    // Empty for all completions of a group where none has a step.
+                    let placed = scored.steps.get(row).map_or(&[][..], |by_component| by_component[idx].as_slice());
+                    steps.iter_mut().zip(placed).for_each(|(step, placed)| step.end_token = Some(placed.end_token));
                     let row = ComponentRow {
                         score: verdict.score,
                         reason: verdict.reason.to_string(),
                         extracted: verdict.extracted.clone(),
                         rule: verdict.rule.to_string(),
+                        steps,
                     };
                     (component.name.clone(), row)
                 });

@@ -1,5 +1,7 @@
 //! What a judge may see of a completion.
 
+use std::ops::Range;
+
 /// One completion as the judges see it: its text and the facts about it that no judge can count from the text.
 ///
 /// Built with [`CompletionView::new`]; further facts will come as further methods, so that rules and callers written
@@ -57,6 +59,14 @@ impl<'a> CompletionView<'a> {
     pub fn with_thinking_tokens(mut self, n_thinking_tokens: usize) -> Self {
         self.n_thinking_tokens = Some(n_thinking_tokens);
         self
+    }
+
+    /// Where the chain of thought lies in the text: from the first `<think>`, or from the start where the template has
+    /// prefilled it, to the last `</think>`, or to the end if it is never closed. A completion without these tags is one
+    /// chain of thought.
+    pub(crate) fn thinking(&self) -> Range<usize> {
+        let start = if self.think_prefilled { 0 } else { self.text.find("<think>").unwrap_or(0) };
+        start..self.text.rfind("</think>").filter(|end| *end >= start).unwrap_or(self.text.len())
     }
 
     /// The same view, of a completion that begins inside of `<think>`.

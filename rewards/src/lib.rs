@@ -34,6 +34,8 @@ mod regex_match;
 mod reward_fn;
 mod rubric;
 mod shaping;
+mod step_sums;
+mod steps;
 mod tags;
 mod verdict;
 
@@ -56,4 +58,6 @@ pub use shaping::{
     As, Cosine, CosineOptions, KimiLength, KimiLengthOptions, LengthLimits, LengthLimitsOptions, NgramUnit, Repetition,
     RepetitionOptions, SoftOverlong, SoftOverlongOptions,
 };
+pub use step_sums::StepSums;
+pub use steps::{StepScore, ends_in_characters, mean_of_steps};
 pub use verdict::Verdict;

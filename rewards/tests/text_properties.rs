@@ -6,7 +6,7 @@ use rewards::{
     ExactOptions, Gold, KimiLength, KimiLengthOptions, LanguageConsistency, LanguageConsistencyOptions, LanguageOver,
     LengthLimits, LengthLimitsOptions, MatchOver, Multiply, MultiplyOptions, NgramUnit, OpenR1Format, Problem,
     R1Format, ReasoningSteps, RegexMatch, RegexMatchOptions, Repetition, RepetitionOptions, RewardFn, SoftOverlong,
-    SoftOverlongOptions, TagCount, ThinkFormat,
+    SoftOverlongOptions, StepSums, TagCount, ThinkFormat,
 };
 use serde_json::json;
 
@@ -33,6 +33,7 @@ fn rewards() -> Vec<(Box<dyn RewardFn>, f32, f32)> {
         (Box::new(ThinkFormat::new()), 0.0, 1.0),
         (Box::new(CodeFormat::new(CodeFormatOptions::default()).unwrap()), 0.0, 1.0),
         (Box::new(ReasoningSteps::new()), 0.0, 1.0),
+        (Box::new(StepSums::new()), 0.0, 1.0),
         (exact(), 0.0, 1.0),
         (Box::new(Choice::new(ChoiceOptions::default()).unwrap()), 0.0, 1.0),
         (Box::new(Multiply::new(MultiplyOptions::default()).unwrap()), 0.0, 1.0),

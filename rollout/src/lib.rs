@@ -10,6 +10,7 @@ mod group;
 pub mod random;
 mod sampling;
 mod template;
+mod token_ends;
 mod tokenizer;
 
 pub use error::{Error, Result};
@@ -17,4 +18,5 @@ pub use generate::{Generator, Progress, SamplingSeconds};
 pub use group::{Completion, Group, Prompt, StopReason};
 pub use sampling::{Drawn, Draws, SamplingParams};
 pub use template::Template;
+pub use token_ends::TokenEnds;
 pub use tokenizer::Tokenizer;

@@ -1,12 +1,12 @@
 //! Text to token ids and back, by a Hugging Face tokenizer.json.
 
-use crate::{Error, Result};
+use crate::{Error, Result, TokenEnds};
 use std::path::Path;
 
 /// A tokenizer that fits its model.
 #[derive(Debug)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    pub(crate) inner: tokenizers::Tokenizer,
     // Kept, as the folder they came from may be a checkpoint that is removed while its run goes on.
     files: Vec<(&'static str, Vec<u8>)>,
 }
@@ -67,6 +67,11 @@ impl Tokenizer {
         // A longer beginning holds whatever a shorter one holds.
         let lengths: Vec<usize> = (0..ids.len()).collect();
         lengths.partition_point(|&n| !self.decode(&ids[..n]).contains(end))
+    }
+
+    /// Where each of `ids` ends in their text, as [`Tokenizer::decode`] gives it.
+    pub fn token_ends(&self, ids: &[i64]) -> TokenEnds {
+        TokenEnds::of(self, ids)
     }
 
     /// Writes tokenizer.json and its companions into a checkpoint, unchanged.

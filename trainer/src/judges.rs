@@ -3,7 +3,7 @@
 use rewards::{
     Accuracy, AccuracyOptions, Choice, CodeFormat, Cosine, Countdown, Exact, Expression, ExpressionError,
     InvalidOption, InvalidPartial, Judgement, KimiLength, LanguageConsistency, LengthLimits, Multiply, OpenR1Format,
-    R1Format, ReasoningSteps, RegexMatch, Repetition, RewardFn, Rubric, RubricError, SoftOverlong, TagCount,
+    R1Format, ReasoningSteps, RegexMatch, Repetition, RewardFn, Rubric, RubricError, SoftOverlong, StepSums, TagCount,
     ThinkFormat, Weight, Weighted,
 };
 use sandbox::{Code, CodeError, Process, ProcessError};
@@ -40,6 +40,15 @@ impl Outside {
             Self::Code(code) => code.failure().map(|failure| failure.to_string()),
         }
     }
+}
+
+/// A step of a completion's reasoning with its score, for process supervision (DeepSeekMath 4.1.3).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Tokens of the completion until the end of the step: the index behind its last token.
+    pub end_token: usize,
+    /// What the judge gave it, finite, before weighting.
+    pub score: f32,
 }
 
 /// Why rewards cannot judge.
@@ -232,6 +241,7 @@ fn build(
         Judge::Regex { options, .. } => Box::new(RegexMatch::new(options)?),
         Judge::Repetition { options, .. } => Box::new(Repetition::new(options)?),
         Judge::SoftOverlong { options, .. } => Box::new(SoftOverlong::new(options)?),
+        Judge::StepSums { .. } => Box::new(StepSums::new()),
         Judge::TagCount { .. } => Box::new(TagCount::new()),
         Judge::ThinkFormat { .. } => Box::new(ThinkFormat::new()),
         Judge::Process { options, .. } => {

@@ -8,8 +8,11 @@ use console::{Style, Term, measure_text_width};
 
 use crate::run::completions::{self, CompletionRow, LeftOut};
 use crate::run::directory::completions_file;
-use crate::run::{FileError, LineError, lines};
+use crate::run::{FileError, LineError, StepRow, lines};
 use crate::telemetry::{MetricsRow, TimeTable};
+
+/// How much of a step is shown, from its end, in characters.
+const STEP_CHARS: usize = 20;
 
 /// What to show.
 #[derive(Debug, Clone)]
@@ -264,6 +267,10 @@ impl<W: Write> Printer<W> {
             // What was found can be as long as the completion itself; one line of it tells which it is.
             let line = shorten(&printable(&line).replace('\n', " "), self.look.width - 4);
             writeln!(self.out, "    {}", style.clone().yellow().apply_to(line))?;
+            if !component.steps.is_empty() {
+                let line = shorten(&steps_in_words(&component.steps, &row.text), self.look.width - 6);
+                writeln!(self.out, "      {}", style.clone().dim().apply_to(line))?;
+            }
         }
         self.indented(&row.text, "  │ ", &style)
     }
@@ -281,6 +288,20 @@ impl<W: Write> Printer<W> {
         // Not left to the crate to detect: this output need not be the process's standard output.
         Style::new().force_styling(self.look.colours)
     }
+}
+
+/// The score of each step behind its last words.
+fn steps_in_words(steps: &[StepRow], text: &str) -> String {
+    let (mut rest, mut n_characters) = (text.chars(), 0);
+    let in_words = |step: &StepRow| {
+        let words: Vec<char> = rest.by_ref().take(step.end.saturating_sub(n_characters)).collect();
+        n_characters = step.end;
+        let from = words.len().saturating_sub(STEP_CHARS);
+        let cut = if from > 0 { "…" } else { "" };
+        let words: String = words[from..].iter().collect();
+        format!("{cut}{}: {:.3}", printable(words.trim()).replace('\n', " "), step.score)
+    };
+    format!("steps  {}", steps.iter().map(in_words).collect::<Vec<_>>().join("  "))
 }
 
 /// A model may write anything, control sequences for the terminal included: shown as their Unicode pictures.

@@ -9,6 +9,7 @@ fn row(group: usize, row: usize, reward: Option<f32>, n_tokens: usize) -> Comple
         reason: reason.into(),
         extracted: extracted.map(Into::into),
         rule: "exact".into(),
+        steps: Vec::new(),
     };
     CompletionRow {
         step: 12,

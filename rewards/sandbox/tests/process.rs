@@ -24,6 +24,8 @@ for line in sys.stdin:
     if text == "text": answer(row, score="1"); continue
     if text == "stranger": print('{"id": 0, "score": 1}'); continue
     if text == "none": answer(row, score=None, reason="not for me"); continue
+    if text.startswith("steps"): answer(row, steps=[{"end": len(text) - 1, "score": 0}, {"end": len(text), "score": 1}]); continue
+    if text == "far": answer(row, score=1, steps=[{"end": 4, "score": 1}]); continue
     if text == "long": print("x" * 3000000); continue
     if text == "cut": sys.stdout.write('{"id"'); sys.stdout.flush(); os._exit(0)
     answer(row, score=len(text) + 0.5, reason=row.get("gold", "no gold"))
@@ -92,6 +94,11 @@ fn commands_that_work() {
     let one = process.judge(&problem(), &CompletionView::new("abc", 1, false));
     assert_eq!((one.score, process.failure(), process.n_failures()), (Some(3.5), None, 0));
     assert!(process.check_gold(&problem()).is_ok());
+
+    // Ends in characters, as Python counts them, become ends in bytes.
+    let steps = process.judge(&problem(), &CompletionView::new("steps \u{1f600}\u{e4}", 1, false));
+    let ends: Vec<(usize, f32)> = steps.steps.iter().map(|step| (step.end, step.score)).collect();
+    assert_eq!((steps.score, ends), (Some(0.5), vec![(10, 0.0), (12, 1.0)]));
 
     let reversed = Process::new(options(REVERSED, OnError::Stop)).unwrap();
     assert_eq!(scores(&reversed, &["1", "2", "3", "4"]), [1.0, 2.0, 3.0, 4.0].map(Some));
@@ -176,6 +183,7 @@ fn commands_that_answer_garbage() {
     check("nan", "JSON has no NaN");
     check("huge", "no finite 32-bit number");
     check("text", "should be a number or null");
+    check("far", "its step 1 ends at character 4 of 3");
     check("stranger", "an answer nobody asked for, with id 0");
     check("long", "a line of more than");
 }

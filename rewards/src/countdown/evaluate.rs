@@ -8,8 +8,8 @@ use super::parse::{Binary, Step};
 /// The value of `steps`; `None` where a divisor is zero. Steps come from [`super::parse::parse`], which leaves none without
 /// its operands.
 ///
-/// No digit is wasted on a wrong answer: the numbers have been checked, so there are at most [`super::MAX_NUMBERS`] of 63
-/// bits each, and what sums, products and quotients make of them stays within a few thousand bits.
+/// No digit is wasted on a wrong answer: the numbers have been checked or their text is short, so there are at most some
+/// hundred ([`super::MAX_NUMBERS`]) of 64 bits each, and what sums, products and quotients make of them stays within a few thousand bits.
 pub(super) fn evaluate(steps: &[Step]) -> Option<BigRational> {
     let zero = BigInt::from(0);
     let mut values: Vec<BigRational> = Vec::new();

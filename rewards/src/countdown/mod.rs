@@ -8,6 +8,7 @@ mod parse;
 use std::borrow::Cow;
 
 use num_bigint::BigInt;
+use num_rational::BigRational;
 
 use crate::excerpt::excerpt;
 use crate::tags::last_answer;
@@ -127,6 +128,21 @@ impl RewardFn for Countdown {
             Err(reason) => Verdict::scored(0.0, "no_answer", reason),
         }
     }
+}
+
+/// An expression in the syntax of an answer.
+pub(crate) struct Computed {
+    /// Operations on two numbers; signs are none.
+    pub(crate) n_operations: usize,
+    /// In exact rationals; `None` where it divides by zero.
+    pub(crate) value: Option<BigRational>,
+}
+
+/// Reads and computes `expression`, of a length that the caller bounds; `None` if it is none.
+pub(crate) fn read(expression: &str) -> Option<Computed> {
+    let steps = parse::parse(&lex::lex(expression).ok()?).ok()?;
+    let n_operations = steps.iter().filter(|step| matches!(step, parse::Step::Apply(_))).count();
+    Some(Computed { n_operations, value: evaluate::evaluate(&steps) })
 }
 
 /// What is wrong with an answer.

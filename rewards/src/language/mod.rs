@@ -133,7 +133,7 @@ impl RewardFn for LanguageConsistency {
             Err(error) => return Verdict::not_applicable("gold", error.to_string()),
         };
         let text = match self.over {
-            LanguageOver::Thinking => thinking(completion),
+            LanguageOver::Thinking => &completion.text[completion.thinking()],
             LanguageOver::Completion => completion.text,
         };
         let counted = count(text, &target);
@@ -151,14 +151,6 @@ impl RewardFn for LanguageConsistency {
             None => Verdict::scored(self.no_words, "no_words", "no word whose language could be told"),
         }
     }
-}
-
-/// The chain of thought of `completion`, as [`LanguageOver::Thinking`] defines it.
-fn thinking<'a>(completion: &CompletionView<'a>) -> &'a str {
-    let text = completion.text;
-    let start = if completion.think_prefilled { 0 } else { text.find("<think>").unwrap_or(0) };
-    let end = text.rfind("</think>").filter(|end| *end >= start).unwrap_or(text.len());
-    &text[start..end]
 }
 
 #[cfg(test)]

@@ -194,8 +194,11 @@ impl Rubric {
         for component in &self.components {
             let verdicts = component.judge(groups, &judgements, step);
             let weight = component.weight.at(step);
-            for (judgement, verdict) in judgements.iter_mut().flatten().zip(verdicts.into_iter().flatten()) {
-                judgement.components.push(Component { name: component.name.clone(), weight, verdict: finite(verdict) });
+            let texts = groups.iter().flat_map(|(_, completions)| completions.iter().map(|completion| completion.text));
+            let judged = verdicts.into_iter().flatten().zip(texts);
+            for (judgement, (verdict, text)) in judgements.iter_mut().flatten().zip(judged) {
+                let verdict = verdict.sound(text);
+                judgement.components.push(Component { name: component.name.clone(), weight, verdict });
             }
         }
         for judgement in judgements.iter_mut().flatten() {
@@ -267,17 +270,6 @@ fn one_each(verdicts: Vec<Verdict>, n_completions: usize) -> Vec<Verdict> {
     }
     let reason = format!("the reward returned {} verdicts for {n_completions} completions", verdicts.len());
     vec![Verdict::not_applicable("verdict_count", reason); n_completions]
-}
-
-/// `verdict`, without a score that would poison the group's mean.
-fn finite(verdict: Verdict) -> Verdict {
-    match verdict.score {
-        Some(score) if !score.is_finite() => {
-            let reason = format!("the reward returned the score {score}: {}", verdict.reason);
-            Verdict { score: None, reason: reason.into(), rule: "non_finite_score".into(), ..verdict }
-        }
-        _ => verdict,
-    }
 }
 
 /// A component of weight 0 is only recorded: where nothing else applies, there is no reward. (TRL's sum counts it, as 0.)

@@ -58,7 +58,7 @@ impl Correctness {
     ) -> Verdict {
         let Verdict { score, reason, extracted, .. } = inner;
         let Some(score) = score.filter(|score| score.is_finite()) else {
-            return Verdict { score: None, reason, extracted, rule: "not_judged".into() };
+            return Verdict { extracted, ..Verdict::not_applicable("not_judged", reason) };
         };
         let judged = Judged { completion: *completion, correct: score >= self.correct_at };
         Verdict { extracted, ..shape(&judged) }

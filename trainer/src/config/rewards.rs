@@ -168,6 +168,8 @@ kinds! {
     Repetition "repetition" RepetitionOptions, false;
     /// `soft_overlong`: DAPO's penalty near the limit.
     SoftOverlong "soft_overlong" SoftOverlongOptions, false;
+    /// `step_sums`: each sum in the thoughts a step.
+    StepSums "step_sums" NoOptions, false;
     /// `tag_count`: open-r1's counting of tags.
     TagCount "tag_count" NoOptions, false;
     /// `think_format`: TRL's format.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
+use rewards::{StepScore, ends_in_characters};
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -77,6 +78,29 @@ pub struct ComponentRow {
     pub extracted: Option<String>,
     /// The rule that decided.
     pub rule: String,
+    /// The steps it scored, in the order of the text; none for most rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepRow>,
+}
+
+/// What one step of a completion is worth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepRow {
+    /// Where it ends in the text, in characters, exclusive.
+    pub end: usize,
+    /// Tokens of the completion until there, where its tokens are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_token: Option<usize>,
+    /// Its score.
+    pub score: f32,
+}
+
+impl StepRow {
+    /// The steps of a verdict on `text`, whose tokens are not known.
+    pub fn all(steps: &[StepScore], text: &str) -> Vec<Self> {
+        let ends = ends_in_characters(steps, text).into_iter().zip(steps);
+        ends.map(|(end, step)| Self { end, end_token: None, score: step.score }).collect()
+    }
 }
 
 /// A JSON object as a list of pairs: unlike a map it keeps the rubric's order.
@@ -184,7 +208,12 @@ mod tests {
             reason: reason.into(),
             extracted: extracted.map(Into::into),
             rule: "test".into(),
+            steps: Vec::new(),
         };
+        let mut right = component(Some(1.0), "right", Some("2*3"));
+        let steps = [StepScore { end: 4, score: 1.0 }, StepScore { end: 25, score: -0.5 }];
+        right.steps = StepRow::all(&steps, "line\nbreak \"quoted\" \u{1f600}");
+        right.steps[0].end_token = Some(2);
         CompletionRow {
             step: 3,
             problem_id: "p\u{e9}".into(),
@@ -199,10 +228,7 @@ mod tests {
             left_out: None,
             question: "2, 3?".into(),
             gold: rewards::Gold::countdown(vec![2, 3], 6),
-            components: vec![
-                ("zeta".into(), component(Some(1.0), "right", Some("2*3"))),
-                ("alpha".into(), component(None, "does not apply", None)),
-            ],
+            components: vec![("zeta".into(), right), ("alpha".into(), component(None, "does not apply", None))],
             reward: Some(1.2),
             advantage: -0.1,
         }
@@ -218,7 +244,8 @@ mod tests {
         let expected = concat!(
             r#"{"step":3,"problem_id":"pé","group":0,"row":0,"prompt":"2, 3 -> 6","text":"line\nbreak \"quoted\" 😀","#,
             r#""n_tokens":7,"stop_reason":"end_token","question":"2, 3?","gold":{"numbers":[2,3],"target":6},"components":{"#,
-            r#""zeta":{"score":1.0,"reason":"right","extracted":"2*3","rule":"test"},"#,
+            r#""zeta":{"score":1.0,"reason":"right","extracted":"2*3","rule":"test","#,
+            r#""steps":[{"end":4,"end_token":2,"score":1.0},{"end":21,"score":-0.5}]},"#,
             r#""alpha":{"score":null,"reason":"does not apply","extracted":null,"rule":"test"}},"#,
             r#""reward":1.2,"advantage":-0.1}"#,
         );

@@ -11,7 +11,7 @@ pub mod manifest;
 
 pub use atomic::{FileError, StagedFolder};
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointWriter, TrainerState};
-pub use completions::{CompletionRow, ComponentRow, LeftOut};
+pub use completions::{CompletionRow, ComponentRow, LeftOut, StepRow};
 pub use directory::{DirectoryError, OpenMode, RunDirectory};
 pub use info::{Machine, RunFacts, RunInfo};
 pub use lines::{LineError, LineLog, ResumePoint};

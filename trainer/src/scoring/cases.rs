@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Case, Judged, Needs};
 use crate::data::problem_file::{ProblemFileError, explain, read_rows};
+use crate::run::StepRow;
 
 /// A line of the input.
 #[derive(Debug, Deserialize)]
@@ -74,7 +75,7 @@ pub struct VerdictRow {
     pub id: Value,
     /// The weighted sum; null if no reward applied.
     pub reward: Option<f32>,
-    /// Score, reason, extract and rule of each reward, by name.
+    /// Score, reason, extract, rule and steps of each reward, by name.
     pub components: Map<String, Value>,
     /// Group-relative, for cases that name a group.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,12 +178,15 @@ impl CaseFile {
 
 /// The output lines, in the order of the input.
 pub fn verdict_rows(file: &CaseFile, judged: Vec<Vec<Judged>>, advantages: &[Vec<f32>]) -> Vec<VerdictRow> {
-    let flat = judged.into_iter().flatten().zip(advantages.iter().flatten()).zip(&file.facts);
+    let flat = judged.into_iter().flatten().zip(advantages.iter().flatten()).zip(file.facts.iter().zip(&file.cases));
     let mut rows: Vec<(usize, VerdictRow)> = flat
-        .map(|((judged, &advantage), facts)| {
+        .map(|((judged, &advantage), (facts, case))| {
             let component = |c: rewards::Component| {
                 let verdict = c.verdict;
-                let value = json!({"score": verdict.score, "reason": verdict.reason, "extracted": verdict.extracted, "rule": verdict.rule});
+                let mut value = json!({"score": verdict.score, "reason": verdict.reason, "extracted": verdict.extracted, "rule": verdict.rule});
+                if !verdict.steps.is_empty() {
+                    value["steps"] = json!(StepRow::all(&verdict.steps, &case.completion));
+                }
                 (c.name, value)
             };
             let row = VerdictRow {

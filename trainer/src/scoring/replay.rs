@@ -12,7 +12,7 @@ use super::{Case, Judged, Needs, judge};
 use crate::config::{Algorithm, Rewards};
 use crate::judges::{Judges, advantages_of};
 use crate::run::completions::{self, CompletionRow};
-use crate::run::{FileError, LineError};
+use crate::run::{FileError, LineError, StepRow};
 
 /// Examples that are printed.
 const EXAMPLES: usize = 10;
@@ -200,8 +200,13 @@ impl Changes {
             let change = (before.reward.unwrap_or(0.0) - after.reward.unwrap_or(0.0)).abs();
             self.keep_example(change, || example(stage, before, after.reward, &after.components));
         }
-        let component =
-            |c: &rewards::Component| (c.name.clone(), json!({"score": c.verdict.score, "rule": c.verdict.rule}));
+        let component = |c: &rewards::Component| {
+            let mut value = json!({"score": c.verdict.score, "rule": c.verdict.rule});
+            if !c.verdict.steps.is_empty() {
+                value["steps"] = json!(StepRow::all(&c.verdict.steps, &before.text));
+            }
+            (c.name.clone(), value)
+        };
         self.rows.push(ReplayRow {
             stage: stage.to_owned(),
             step: before.step,

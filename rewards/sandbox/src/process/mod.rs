@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::slots::Slots;
 use crate::text::excerpt;
-use protocol::Answer;
 use worker::Worker;
 
 const NAME: &str = "process";
@@ -152,7 +151,9 @@ impl std::error::Error for ProcessFailure {}
 ///
 /// A question has the fields of the data row, `problem` (the row's id), `id`, `completion`, `n_tokens`, `truncated`, and
 /// `prompt` where it is known. An answer has `id`, `score` (a finite number, or null for not applicable) and perhaps
-/// `reason`. Answers may come in any order. Standard error is for whatever the command likes to say; its last lines are
+/// `reason` and `steps`, `[{"end": 17, "score": 0.5}, ..]`: what each step of the reasoning is worth, and where it ends, in
+/// characters (Unicode scalar values, as Python counts them) of `completion`, exclusive, ascending. With steps `score` may be
+/// left out: it is their mean. Answers may come in any order. Standard error is for whatever the command likes to say; its last lines are
 /// shown when something goes wrong.
 ///
 /// A batch is divided among the copies ([`ProcessOptions::workers`]), and each gets its part at once. A copy that ends, is
@@ -188,8 +189,8 @@ struct Question<'a> {
     text: &'a str,
 }
 
-/// What came of one question: an answer, or the reason and the command's last words.
-type Reply = Result<Answer, (String, Vec<String>)>;
+/// What came of one question: the verdict, or the reason and the command's last words.
+type Reply = Result<Verdict, (String, Vec<String>)>;
 
 /// So many completions in a row that cannot be judged mean that none can.
 const MAX_IN_A_ROW: usize = 3;
@@ -262,7 +263,8 @@ impl Shared {
         let lines: Vec<(u64, &str)> = questions.iter().map(|question| (question.id, &*question.line)).collect();
         let mut talk = worker.ask(&lines, limit);
         for (question, reply) in questions.iter().zip(replies) {
-            *reply = talk.answers.remove(&question.id).map(|answer| answer.map_err(|why| (why, worker.last_words())));
+            let verdict = talk.answers.remove(&question.id).map(|answer| answer.and_then(|a| a.verdict(question.text)));
+            *reply = verdict.map(|verdict| verdict.map_err(|why| (why, worker.last_words())));
         }
         let Some(reason) = talk.broken else {
             self.idle().push(worker);
@@ -299,8 +301,7 @@ impl Shared {
 
     fn verdict(&self, question: &Question<'_>, reply: Reply) -> Verdict {
         let (reason, stderr) = match reply {
-            Ok(Answer { score: Some(score), reason }) => return Verdict::scored(score, "process", reason),
-            Ok(Answer { score: None, reason }) => return Verdict::not_applicable("process", reason),
+            Ok(verdict) => return verdict,
             Err(failed) => failed,
         };
         self.n_failures.fetch_add(1, Ordering::Relaxed);

@@ -5,10 +5,10 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use rewards::{CompletionView, JudgedGroup, Judgement, Problem};
+use rewards::{CompletionView, JudgedGroup, Judgement, Problem, StepScore};
 use rollout::{Completion, Group, StopReason, Tokenizer};
 
-use crate::judges::Judges;
+use crate::judges::{Judges, Step};
 
 /// Who judges the groups of a step, and against what.
 pub(super) struct Panel<'a> {
@@ -27,6 +27,8 @@ pub(super) struct Judged {
     pub(super) judgements: Vec<Judgement>,
     /// Of each completion, where a reward asks for it; else empty.
     pub(super) thinking_tokens: Vec<usize>,
+    /// By completion and component, where a reward has scored a step of the group; else empty.
+    pub(super) steps: Vec<Vec<Vec<Step>>>,
 }
 
 /// What sampling and judging took, in seconds.
@@ -123,11 +125,28 @@ impl Panel<'_> {
             problems.zip(&views).map(|(problem, views)| (problem, views.as_slice())).collect();
         let mut judgements = self.judges.rubric().judge_batch(&pairs, self.step).into_iter();
         let judged = |((number, group), thinking_tokens): (Numbered<Group>, _)| {
-            let judgements = if is_finite(&group) { judgements.next() } else { None };
-            (number, Judged { group, judgements: judgements.unwrap_or_default(), thinking_tokens })
+            let judgements = if is_finite(&group) { judgements.next() } else { None }.unwrap_or_default();
+            let steps = steps(self.tokenizer, &group, &judgements);
+            (number, Judged { group, judgements, thinking_tokens, steps })
         };
         groups.into_iter().zip(thinking_tokens).map(judged).collect()
     }
+}
+
+/// The steps of a group's completions, by component, with their ends in tokens; empty if there is none.
+fn steps(tokenizer: &Tokenizer, group: &Group, judgements: &[Judgement]) -> Vec<Vec<Vec<Step>>> {
+    let has_steps = |judgement: &Judgement| judgement.components.iter().any(|c| !c.verdict.steps.is_empty());
+    if !judgements.iter().any(has_steps) {
+        return Vec::new();
+    }
+    let of_completion = |(completion, judgement): (&Completion, &Judgement)| {
+        // Where tokens end is asked once for all components, and only where there is something to place.
+        let ends = has_steps(judgement).then(|| tokenizer.token_ends(&completion.ids));
+        let place =
+            |step: &StepScore| Some(Step { end_token: ends.as_ref()?.token_index_at(step.end), score: step.score });
+        judgement.components.iter().map(|c| c.verdict.steps.iter().filter_map(place).collect()).collect()
+    };
+    group.completions.iter().zip(judgements).map(of_completion).collect()
 }
 
 /// While the engines have every core, judging takes no more than a thread beside them: the rules would spread over all

@@ -17,7 +17,7 @@ use crate::bench::machine;
 use crate::config::{self, GrpoStage};
 use crate::data::{Course, Questions};
 use crate::grpo::{EntropyControl, Trajectory, split};
-use crate::judges::Judges;
+use crate::judges::{Judges, Step};
 use crate::optim::{AdamW, AdamWConfig, DecayScope, Schedule};
 use crate::scoring::Needs;
 use crate::telemetry::Progress;
@@ -32,12 +32,14 @@ pub(super) struct ScoredGroup {
     pub(super) judgements: Vec<Judgement>,
     /// Of each completion, where a reward asks for it; else empty.
     pub(super) thinking_tokens: Vec<usize>,
+    /// By completion and component, where a reward has scored a step of the group; else empty.
+    pub(super) steps: Vec<Vec<Vec<Step>>>,
 }
 
 impl ScoredGroup {
     pub(super) fn new(number: usize, problem: Problem, judged: Judged) -> Self {
-        let Judged { group, judgements, thinking_tokens } = judged;
-        Self { number, problem, group, judgements, thinking_tokens }
+        let Judged { group, judgements, thinking_tokens, steps } = judged;
+        Self { number, problem, group, judgements, thinking_tokens, steps }
     }
 }
 

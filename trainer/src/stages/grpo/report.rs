@@ -9,7 +9,7 @@ use super::learner::ScoredGroup;
 use super::update::UpdateReport;
 use crate::flops::{BACKWARD, Load, forward_flops};
 use crate::grpo::Trajectory;
-use crate::run::{CompletionRow, ComponentRow, LeftOut};
+use crate::run::{CompletionRow, ComponentRow, LeftOut, StepRow};
 use crate::telemetry::metrics::names;
 use crate::telemetry::{StepMetrics, statistics};
 
@@ -140,13 +140,18 @@ impl StepRecord {
     /// A completion as it was judged.
     fn row(&self, step: u64, scored: &ScoredGroup, row: usize) -> CompletionRow {
         let (completion, judgement) = (&scored.group.completions[row], &scored.judgements[row]);
-        let components = judgement.components.iter().map(|component| {
+        let components = judgement.components.iter().enumerate().map(|(idx, component)| {
             let verdict = &component.verdict;
+            let mut steps = StepRow::all(&verdict.steps, &completion.text);
+            // Empty for all completions of a group where none has a step.
+            let placed = scored.steps.get(row).map_or(&[][..], |by_component| by_component[idx].as_slice());
+            steps.iter_mut().zip(placed).for_each(|(step, placed)| step.end_token = Some(placed.end_token));
             let row = ComponentRow {
                 score: verdict.score,
                 reason: verdict.reason.to_string(),
                 extracted: verdict.extracted.clone(),
                 rule: verdict.rule.to_string(),
+                steps,
             };
             (component.name.clone(), row)
         });

@@ -6,9 +6,11 @@ use rollout::StopReason;
 use super::flat::Flat;
 use super::learner::Learner;
 use super::logprobs::Said;
-use crate::config::{AdvantageScale, KlPlace};
-use crate::grpo::{Trajectory, cost_to_go, kl_estimates, per_token, whiten};
-use crate::judges::advantages_of;
+use crate::config::{AdvantageScale, KlPlace, Supervision};
+use crate::grpo::{
+    AdvantageRule, StepReward, Trajectory, cost_to_go, kl_estimates, per_token, process_advantages, whiten,
+};
+use crate::judges::{Step, advantages_of};
 
 impl Learner<'_> {
     /// Whether nothing is learned from a completion that ended so.
@@ -22,15 +24,10 @@ impl Learner<'_> {
     pub(super) fn trajectories(&self, step: u64, flat: &Flat, reference: Option<&[Said]>) -> Vec<Trajectory> {
         let settings = &self.settings.grpo;
         let costs = reference.filter(|_| settings.kl_in != KlPlace::Loss).map(|said| self.kl_costs(step, flat, said));
-        let judgement = |index: usize| -> &Judgement { &flat.group(index).judgements[flat.place(index).1] };
-        let groups = by_group(flat, judgement);
-        let penalties = costs
-            .as_ref()
-            .filter(|_| settings.kl_in == KlPlace::Reward)
-            .map(|costs| by_group(flat, |index| costs[index].iter().sum::<f64>() as f32));
-        let outcome = advantages_of(&groups, penalties.as_deref(), settings).concat();
-        let lengths: Vec<usize> = (0..flat.len()).map(|index| flat.completion(index).ids.len()).collect();
-        let mut advantages = per_token(&outcome, &lengths);
+        let mut advantages = match settings.supervision {
+            Supervision::Outcome => self.outcome_advantages(flat, costs.as_deref()),
+            Supervision::Process => process(flat, &settings.advantage_rule()),
+        };
         if let Some(costs) = costs.filter(|_| settings.kl_in == KlPlace::Return) {
             for (advantages, costs) in advantages.iter_mut().zip(&costs) {
                 let ahead = cost_to_go(costs);
@@ -50,6 +47,18 @@ impl Learner<'_> {
             trajectories.iter_mut().zip(tokens).for_each(|(trajectory, tokens)| trajectory.advantages = tokens);
         }
         trajectories
+    }
+
+    /// Each completion's advantage, at each of its tokens (DeepSeekMath, section 4.1.2).
+    fn outcome_advantages(&self, flat: &Flat, costs: Option<&[Vec<f64>]>) -> Vec<Vec<f32>> {
+        let settings = &self.settings.grpo;
+        let judgement = |index: usize| -> &Judgement { &flat.group(index).judgements[flat.place(index).1] };
+        let groups = by_group(flat, judgement);
+        let sum = |costs: &[Vec<f64>]| by_group(flat, |index| costs[index].iter().sum::<f64>() as f32);
+        let penalties = costs.filter(|_| settings.kl_in == KlPlace::Reward).map(sum);
+        let outcome = advantages_of(&groups, penalties.as_deref(), settings).concat();
+        let lengths: Vec<usize> = (0..flat.len()).map(|index| flat.completion(index).ids.len()).collect();
+        per_token(&outcome, &lengths)
     }
 
     fn trajectory(&self, flat: &Flat, index: usize, advantages: Vec<f32>) -> Trajectory {
@@ -75,6 +84,37 @@ impl Learner<'_> {
         };
         reference.iter().enumerate().map(of).collect()
     }
+}
+
+/// Advantages of steps: a reward that scores steps counts at their ends, what the others give at the end of the completion.
+fn process(flat: &Flat, rule: &AdvantageRule) -> Vec<Vec<f32>> {
+    let components = |index: usize| {
+        let (_, row) = flat.place(index);
+        let group = flat.group(index);
+        let steps = move |number: usize| group.steps.get(row).map_or(&[][..], |by_component| &by_component[number]);
+        group.judgements[row].components.iter().enumerate().map(move |(number, c)| (number, c, steps(number)))
+    };
+    let n_components = (0..flat.len()).map(|index| components(index).count()).max().unwrap_or(0);
+    let mut gives_steps = vec![false; n_components];
+    for (number, _, steps) in (0..flat.len()).flat_map(components) {
+        gives_steps[number] |= !steps.is_empty();
+    }
+    let rewards_of = |index: usize| -> Vec<StepReward> {
+        let of_steps =
+            components(index).filter(|(number, ..)| gives_steps[*number]).flat_map(|(_, component, steps)| {
+                let reward =
+                    |step: &Step| StepReward { end_token: step.end_token, reward: component.weight * step.score };
+                steps.iter().map(reward)
+            });
+        let others = components(index).filter(|(number, ..)| !gives_steps[*number]);
+        let scores =
+            others.filter(|(_, c, _)| c.weight != 0.0).filter_map(|(_, c, _)| Some(c.weight * c.verdict.score?));
+        let at_end = scores.reduce(|sum, score| sum + score);
+        let end_token = flat.completion(index).ids.len();
+        of_steps.chain(at_end.map(|reward| StepReward { end_token, reward })).collect()
+    };
+    let lengths = by_group(flat, |index| flat.completion(index).ids.len());
+    process_advantages(&by_group(flat, rewards_of), &lengths, rule).concat()
 }
 
 /// One value of each completion, group by group.

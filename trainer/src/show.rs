@@ -9,6 +9,7 @@ use console::{Style, Term, measure_text_width};
 use crate::run::completions::{self, CompletionRow};
 use crate::run::directory::completions_file;
 use crate::run::{FileError, LineError, lines};
+use crate::telemetry::format::printable;
 use crate::telemetry::{MetricsRow, TimeTable};
 
 /// What to show.
@@ -276,19 +277,6 @@ impl<W: Write> Printer<W> {
         // Not left to the crate to detect: this output need not be the process's standard output.
         Style::new().force_styling(self.look.colours)
     }
-}
-
-/// A model may write anything, control sequences for the terminal included: shown as their Unicode pictures.
-fn printable(text: &str) -> String {
-    let show = |c: char| match c {
-        '\n' => '\n',
-        '\t' => ' ',
-        '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
-        '\u{7f}' => '\u{2421}',
-        '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        _ => c,
-    };
-    text.chars().map(show).collect()
 }
 
 /// Lines of at most `width` columns, broken at spaces where there are some; line ends in `text` stay.

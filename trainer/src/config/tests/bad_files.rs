@@ -43,7 +43,7 @@ fn unknown_keys_name_the_nearest() {
     check(&grpo("", "optimizer.lr = 8"), &["it is called `learning_rate` here, in [stage.optimizer]"]);
     check(&grpo("", "eval = {}"), &["missing key `problems`", "this table needs a `problems`"]);
     check(&grpo("", "rewards.countdwn = {}"), &["did you mean `countdown`?"]);
-    check(&format!("sed = 1\n{LEAST}"), &[":1:1", "unknown key `sed`", "expected [run], [model] or [[stage]]"]);
+    check(&format!("sed = 1\n{LEAST}"), &[":1:1", "unknown key `sed`", "expected [run], [model], [doctor] or [[stage]]"]);
     check(&format!("seed = 1\n{LEAST}"), &["`seed` is a key of [run]"]);
     check(&format!("[runn]\n{LEAST}"), &[":1:2", "did you mean `run`?"]);
     check(&grpo("path", ""), &[":1:1", "missing key `path`"]);

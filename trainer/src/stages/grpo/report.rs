@@ -144,14 +144,14 @@ impl StepRecord {
         let mut metrics = StepMetrics::from([
             (names::ENTROPY, self.report.entropy_sum / stats.n_tokens.max(1) as f64),
             (names::LOSS, stats.loss(self.kl_beta) / n_updates),
-            ("policy_loss", stats.policy_loss / n_updates),
+            (names::POLICY_LOSS, stats.policy_loss / n_updates),
             (names::GRAD_NORM, self.report.grad_norm_sum / n_updates),
             (names::LEARNING_RATE, self.report.learning_rate),
             ("clip_ratio/low_mean", stats.clip_ratio_low()),
             ("clip_ratio/low_min", self.report.clip_low_min),
             ("clip_ratio/high_mean", stats.clip_ratio_high()),
             ("clip_ratio/high_max", self.report.clip_high_max),
-            ("clip_ratio/region_mean", stats.clip_ratio_region()),
+            (names::CLIP_REGION_MEAN, stats.clip_ratio_region()),
             (names::LOGPROB_GAP_MEAN, first.gap_mean()),
             (names::LOGPROB_GAP_MAX, first.gap_max),
         ]);

@@ -1,4 +1,4 @@
-//! `grpo-train show`: the completions of a step, readably, and where the time of all steps went.
+//! `grpo-train show`: the completions of a step, readably, where the time of all steps went, and what the doctor said.
 
 use std::collections::HashSet;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use console::{Style, Term, measure_text_width};
 
+use crate::doctor::DoctorRow;
 use crate::run::completions::{self, CompletionRow};
 use crate::run::directory::completions_file;
 use crate::run::{FileError, LineError, lines};
@@ -141,7 +142,7 @@ pub fn show(options: &ShowOptions, look: Look, out: impl Write) -> Result<(), Sh
     }
 }
 
-/// Prints where the time of a run went, or that of one stage of it. A reader that closes the pipe early is no error.
+/// Prints where the time of a run went, or that of one stage of it, and what the doctor said. A reader that closes the pipe early is no error.
 ///
 /// # Errors
 /// See [`ShowError`].
@@ -162,7 +163,9 @@ pub fn show_times(run: &Path, stage: Option<&str>, mut out: impl Write) -> Resul
         return Err(ShowError::Stage { path: path(), what: format!("no times of stage `{stage}`"), stages });
     }
     let texts = chosen.iter().map(|table| format!("{}  stage {}\n{}\n", run.display(), table.stage(), table.text()));
-    let text: Vec<String> = texts.collect();
+    let said: Vec<DoctorRow> = lines::read(&run.join("doctor.jsonl"))?;
+    let said = said.iter().filter(|row| stage.is_none_or(|stage| row.stage == stage)).map(|row| format!("{row}\n"));
+    let text: Vec<String> = texts.chain(said).collect();
     match out.write_all(text.join("\n").as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(ShowError::Output(error)),
         _ => Ok(()),

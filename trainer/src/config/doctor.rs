@@ -35,7 +35,12 @@ impl Default for Doctor {
 
 impl Doctor {
     pub(crate) fn resolve(self, at: &mut Section<'_, '_>) -> Self {
-        at.at_least("dead_steps", self.dead_steps, 1, "a run is dead after so many steps without anything to learn from");
+        at.at_least(
+            "dead_steps",
+            self.dead_steps,
+            1,
+            "a run is dead after so many steps without anything to learn from",
+        );
         if self.on_dead == OnDead::Stop && !self.enabled {
             let help = "write `enabled = true`, or leave `on_dead` out";
             at.fail("on_dead", "`on_dead` is \"stop\", but nobody looks", "expected `enabled = true` beside it", help);

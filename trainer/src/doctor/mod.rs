@@ -25,8 +25,8 @@ pub struct Facts {
     pub dead_steps: usize,
     /// `rollout.max_tokens`
     pub max_tokens: u64,
-    /// Whether a step has one update, so that the ratio is 1 in all of them.
-    pub one_update: bool,
+    /// Whether the advantages of a group cancel in the loss: one update a step, whose ratio is 1, and completions of one weight.
+    pub loss_cancels: bool,
     /// `optimizer.learning_rate`
     pub learning_rate: f64,
     /// The rewards that say what is right, with their weights.
@@ -84,10 +84,8 @@ impl Doctor {
             let mut others = self.said.keys().copied().chain(holding.iter().map(|held| held.symptom));
             others.any(|other| other.explains(symptom))
         };
-        let news: Vec<Diagnosis> = (holding.iter())
-            .filter(|held| is_new(held.symptom) && !is_explained(held.symptom))
-            .cloned()
-            .collect();
+        let news: Vec<Diagnosis> =
+            (holding.iter()).filter(|held| is_new(held.symptom) && !is_explained(held.symptom)).cloned().collect();
         for diagnosis in &news {
             self.said.insert(diagnosis.symptom, step);
         }

@@ -108,7 +108,7 @@ pub(super) fn loss_is_zero(history: &History, facts: &Facts) -> Option<Diagnosis
     let step = &history.newest(1)?[0];
     let (loss, grad_norm) = (step.policy_loss?, step.grad_norm?);
     let is_learning = step.equal_groups? < 1.0 && grad_norm > ZERO;
-    if !facts.one_update || loss.abs() > ZERO || !is_learning {
+    if !facts.loss_cancels || loss.abs() > ZERO || !is_learning {
         return None;
     }
     let message = format!(

@@ -77,7 +77,10 @@ pub(super) fn prefilled_tag(history: &History, _: &Facts) -> Option<Diagnosis> {
         let message = format!(
             "the prompt opens <think> already, so that completions do not; a reward that wants the tag from them is earned by {share:.0} %"
         );
-        (message, "a reward that counts a prefilled tag: `format` and `think_format` do if the prompt ends with <think>")
+        (
+            message,
+            "a reward that counts a prefilled tag: `format` and `think_format` do if the prompt ends with <think>",
+        )
     } else {
         return None;
     };
@@ -110,7 +113,11 @@ pub(super) fn length_explosion(history: &History, facts: &Facts) -> Option<Diagn
         "a penalty near the limit ([stage.rewards.soft_overlong])",
         "a larger rollout.max_tokens, if the longer ones are the better ones",
     ];
-    let numbers =
-        [("mean_length_before", before), ("mean_length", length), ("clipped_ratio", cut), ("clipped_before", cut_before)];
+    let numbers = [
+        ("mean_length_before", before),
+        ("mean_length", length),
+        ("clipped_ratio", cut),
+        ("clipped_before", cut_before),
+    ];
     Some(Diagnosis::new(Symptom::LengthExplosion, start[0].step, message, &numbers, &advice))
 }

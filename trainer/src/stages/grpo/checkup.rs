@@ -6,7 +6,7 @@ use rollout::{Completion, Group, StopReason, Tokenizer};
 use super::super::{RunContext, StageError};
 use super::learner::{Learner, ScoredGroup};
 use super::report::StepRecord;
-use crate::config::{GrpoStage, OnDead};
+use crate::config::{Aggregation, GrpoStage, OnDead};
 use crate::doctor::{Diagnosis, Doctor, DoctorRow, Facts, Kind, Observation, Side};
 use crate::judges::Judges;
 use crate::run::lines;
@@ -49,7 +49,8 @@ impl Checkup {
         let facts = Facts {
             dead_steps: wanted.dead_steps as usize,
             max_tokens: settings.rollout.max_tokens,
-            one_update: settings.grpo.updates_per_step() == 1,
+            loss_cancels: settings.grpo.updates_per_step() == 1
+                && settings.grpo.aggregation == Aggregation::PerCompletion,
             learning_rate: settings.optimizer.learning_rate,
             correctness: judges.correctness().iter().filter_map(|name| Some((name.clone(), weight(name)?))).collect(),
         };
@@ -109,7 +110,8 @@ fn observation(record: &StepRecord, judges: &Judges, step: u64, metrics: &StepMe
 
 /// Completions behind a prompt whose last `<think>` is still open. R1's template names both tags and leaves none open.
 fn reopening(scored: &[ScoredGroup]) -> impl Iterator<Item = (&Group, &Completion)> {
-    let is_open = |scored: &&ScoredGroup| scored.group.prompt.text.rfind(THINK) > scored.group.prompt.text.rfind("</think>");
+    let is_open =
+        |scored: &&ScoredGroup| scored.group.prompt.text.rfind(THINK) > scored.group.prompt.text.rfind("</think>");
     scored.iter().filter(is_open).flat_map(|scored| scored.group.completions.iter().map(|one| (&scored.group, one)))
 }
 
@@ -143,7 +145,9 @@ fn share(answers: impl Iterator<Item = bool>) -> Option<f64> {
 fn specimen(record: &StepRecord, judges: &Judges, tokenizer: &Tokenizer) -> Option<String> {
     let all = || {
         let scored = record.scored.iter();
-        scored.flat_map(|s| s.group.completions.iter().zip(&s.judgements).map(|(one, judgement)| (&s.group, one, judgement)))
+        scored.flat_map(|s| {
+            s.group.completions.iter().zip(&s.judgements).map(|(one, judgement)| (&s.group, one, judgement))
+        })
     };
     let unanswered = all().find(|(_, _, judgement)| judges.is_unanswered(judgement) == Some(true));
     let (group, completion, _) = unanswered.or_else(|| all().next())?;

@@ -17,6 +17,9 @@ const CORRECTNESS: [&str; 6] = ["accuracy", "countdown", "multiply", "code", "ch
 /// Kinds whose score is 1 for a kept format: "format" in logs.
 const FORMATS: [&str; 4] = ["format", "think_format", "open_r1_format", "code_format"];
 
+/// Verdicts of these that found no answer to judge; the names are those of the kinds above.
+const UNANSWERED: [&str; 3] = ["no_answer", "no_choice", "no_code"];
+
 /// The rewards of a stage, ready to judge.
 pub struct Judges {
     rubric: Rubric,
@@ -25,6 +28,8 @@ pub struct Judges {
     accuracy: Vec<String>,
     /// Names of those that say whether a format is kept.
     format: Vec<String>,
+    /// Names of patterns in which a thinking tag occurs.
+    think_patterns: Vec<String>,
 }
 
 /// A reward that needs the machine, and may fail for reasons that lie in no completion.
@@ -116,7 +121,9 @@ impl Judges {
         }
         let names = |kinds| settings.of_kinds(kinds).map(|reward| reward.name.clone()).collect();
         let (accuracy, format) = (names(&CORRECTNESS), names(&FORMATS));
-        Ok(Self { rubric: Rubric::new(components)?, outside, accuracy, format })
+        let names_tag = |reward: &&Reward| matches!(&reward.judge, Judge::Regex { options, .. } if options.pattern.contains("think>"));
+        let think_patterns = settings.0.iter().filter(names_tag).map(|reward| reward.name.clone()).collect();
+        Ok(Self { rubric: Rubric::new(components)?, outside, accuracy, format, think_patterns })
     }
 
     /// What held-out problems are judged by, whatever a stage is rewarded for: the answer and the format, nothing else.
@@ -155,6 +162,28 @@ impl Judges {
     /// Whether a completion keeps its format: every reward that says so and applies gives 1. None if none applies.
     pub fn keeps_format(&self, judgement: &Judgement) -> Option<bool> {
         all_full(judgement, &self.format)
+    }
+
+    /// Whether every reward that says what is right, and applies, found no answer to judge. None if none applies.
+    pub fn is_unanswered(&self, judgement: &Judgement) -> Option<bool> {
+        let named = judgement.components.iter().filter(|component| self.accuracy.contains(&component.name));
+        let scored = named.filter(|component| component.verdict.score.is_some());
+        scored.map(|component| UNANSWERED.contains(&&*component.verdict.rule)).reduce(|all, one| all && one)
+    }
+
+    /// Names of the rewards that say whether an answer is right.
+    pub fn correctness(&self) -> &[String] {
+        &self.accuracy
+    }
+
+    /// Names of those that say whether a format is kept.
+    pub fn formats(&self) -> &[String] {
+        &self.format
+    }
+
+    /// Names of patterns in which a thinking tag occurs: such a reward sees the completion alone.
+    pub fn think_patterns(&self) -> &[String] {
+        &self.think_patterns
     }
 
     /// What stopped a command of the user's, or the sandbox, from judging, if the run is to end for it.

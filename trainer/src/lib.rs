@@ -9,6 +9,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod data;
+pub mod doctor;
 pub mod flops;
 pub mod grpo;
 pub mod judges;

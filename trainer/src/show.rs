@@ -1,4 +1,4 @@
-//! `grpo-train show`: the completions of a step, readably, and where the time of all steps went.
+//! `grpo-train show`: the completions of a step, readably, where the time of all steps went, and what the doctor said.
 
 use std::collections::HashSet;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use console::{Style, Term, measure_text_width};
 
+use crate::doctor::DoctorRow;
 use crate::run::completions::{self, CompletionRow, LeftOut};
 use crate::run::directory::completions_file;
 use crate::run::{FileError, LineError, StepRow, lines};
+use crate::telemetry::format::printable;
 use crate::telemetry::{MetricsRow, TimeTable};
 
 /// How much of a step is shown, from its end, in characters.
@@ -143,7 +145,7 @@ pub fn show(options: &ShowOptions, look: Look, out: impl Write) -> Result<(), Sh
     }
 }
 
-/// Prints where the time of a run went, or that of one stage of it. A reader that closes the pipe early is no error.
+/// Prints where the time of a run went, or that of one stage of it, and what the doctor said. A reader that closes the pipe early is no error.
 ///
 /// # Errors
 /// See [`ShowError`].
@@ -164,7 +166,9 @@ pub fn show_times(run: &Path, stage: Option<&str>, mut out: impl Write) -> Resul
         return Err(ShowError::Stage { path: path(), what: format!("no times of stage `{stage}`"), stages });
     }
     let texts = chosen.iter().map(|table| format!("{}  stage {}\n{}\n", run.display(), table.stage(), table.text()));
-    let text: Vec<String> = texts.collect();
+    let said: Vec<DoctorRow> = lines::read(&run.join("doctor.jsonl"))?;
+    let said = said.iter().filter(|row| stage.is_none_or(|stage| row.stage == stage)).map(|row| format!("{row}\n"));
+    let text: Vec<String> = texts.chain(said).collect();
     match out.write_all(text.join("\n").as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(ShowError::Output(error)),
         _ => Ok(()),
@@ -302,19 +306,6 @@ fn steps_in_words(steps: &[StepRow], text: &str) -> String {
         format!("{cut}{}: {:.3}", printable(words.trim()).replace('\n', " "), step.score)
     };
     format!("steps  {}", steps.iter().map(in_words).collect::<Vec<_>>().join("  "))
-}
-
-/// A model may write anything, control sequences for the terminal included: shown as their Unicode pictures.
-fn printable(text: &str) -> String {
-    let show = |c: char| match c {
-        '\n' => '\n',
-        '\t' => ' ',
-        '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
-        '\u{7f}' => '\u{2421}',
-        '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        _ => c,
-    };
-    text.chars().map(show).collect()
 }
 
 /// Lines of at most `width` columns, broken at spaces where there are some; line ends in `text` stay.

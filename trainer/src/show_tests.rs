@@ -207,5 +207,17 @@ fn times_of_a_run_and_of_a_stage() {
     assert!(!one.contains("first") && one.contains("stage second\n"), "{one}");
     let error = times(Some("third")).unwrap_err();
     assert!(error.is_usage() && error.to_string().ends_with("no times of stage `third`; there are: first, second"));
+    let said = |stage: &str| {
+        format!(
+            "{{\"stage\":\"{stage}\",\"step\":4,\"symptom\":\"no_answers\",\"kind\":\"warning\",\"since\":2,\"message\":\"of {stage}\",\
+             \"numbers\":{{}},\"advice\":[\"this\"]}}\n"
+        )
+    };
+    std::fs::write(run.path().join("doctor.jsonl"), said("first") + &said("second")).unwrap();
+    let one = times(Some("second")).unwrap();
+    assert!(
+        one.ends_with("\nthe doctor, stage second, step 4: of second\n  try: this\n") && !one.contains("of first"),
+        "{one}"
+    );
     assert!(show_times(&run.path().join("none"), None, Vec::new()).unwrap_err().to_string().contains("no such run"));
 }

@@ -16,6 +16,7 @@ mod by_step;
 mod checks;
 mod choice;
 mod data;
+mod doctor;
 mod document;
 mod dynamic_sampling;
 mod error;
@@ -48,6 +49,7 @@ pub use algorithm::{
 pub use architecture::{Architecture, Tokenizer};
 pub use choice::{Choice, Curriculum};
 pub use data::{Checkpoint, CountdownProblems, Eval, JsonlProblems, Problems};
+pub use doctor::{Doctor, OnDead};
 pub use dynamic_sampling::{DynamicSampling, Keep};
 pub use error::ConfigError;
 pub use grpo::GrpoStage;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::checks::Checks;
+use super::doctor::Doctor;
 use super::run::{Device, Model, Run};
 use super::stage::{Stage, StageKind};
 use super::written::Written;
@@ -19,6 +20,8 @@ pub struct Resolved {
     /// `[model]`: what the first stage starts from; none if it makes a model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Model>,
+    /// `[doctor]`: what is said of a run that ails.
+    pub doctor: Doctor,
     /// `[[stage]]`, one after the other; at least one, with unique names.
     #[serde(rename = "stage")]
     pub stages: Vec<Stage>,
@@ -31,6 +34,7 @@ impl Resolved {
         let kinds: Vec<StageKind> = written.stages.iter().map(|(kind, _)| *kind).collect();
         check_order(&kinds, written.model.is_some(), checks);
         let model = written.model.map(|model| model.resolve(&mut checks.table("model")));
+        let doctor = written.doctor.resolve(&mut checks.table("doctor"));
         let mut stages = Vec::new();
         let mut taken: BTreeMap<String, usize> = BTreeMap::new();
         for (idx, (kind, stage)) in written.stages.into_iter().enumerate() {
@@ -55,7 +59,7 @@ impl Resolved {
             }
             stages.push(stage.resolve(name, &mut at));
         }
-        Some(Self { run, model, stages: stages.into_iter().collect::<Option<_>>()? })
+        Some(Self { run, model, doctor, stages: stages.into_iter().collect::<Option<_>>()? })
     }
 
     /// The complete run file: every key, absolute paths. Read again, it gives an equal [`Resolved`].
@@ -68,7 +72,7 @@ impl Resolved {
 
     /// What makes two runs the same run: SHA-256 in hexadecimal over everything that changes results.
     ///
-    /// Not counted: `run.dir`, `run.threads`, `run.device`, the checkpoints and the folder that a base is copied to,
+    /// Not counted: `run.dir`, `run.threads`, `run.device`, `[doctor]`, the checkpoints and the folder that a base is copied to,
     /// for they
     /// say where and when, or change rounding only. Nor the `steps` of the last stage while its learning rate is
     /// constant:
@@ -76,6 +80,7 @@ impl Resolved {
     pub fn identity(&self) -> String {
         let mut same = self.clone();
         same.run = Run { dir: PathBuf::new(), threads: 0, device: Device::Auto, ..same.run };
+        same.doctor = Doctor::default();
         let n_stages = same.stages.len();
         for (idx, stage) in same.stages.iter_mut().enumerate() {
             stage.forget_where_and_when(idx + 1 == n_stages);

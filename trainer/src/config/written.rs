@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
+use super::doctor::Doctor;
 use super::document::Document;
 use super::error::Finding;
 use super::messages::{did_you_mean, explain, list, unknown_key};
@@ -16,24 +17,27 @@ use super::schema::Schema;
 use super::stage::{StageKind, WrittenStage};
 
 /// The tables of a run file.
-const TABLES: [&str; 3] = ["run", "model", "stage"];
+const TABLES: [&str; 4] = ["run", "model", "doctor", "stage"];
 
 /// A run file as written.
 pub(crate) struct Written {
     pub(crate) run: WrittenRun,
     pub(crate) model: Option<Model>,
+    pub(crate) doctor: Doctor,
     pub(crate) stages: Vec<(StageKind, Box<dyn WrittenStage>)>,
 }
 
 impl Written {
     /// Reads every table, so that each can report a fault of its own.
     pub(crate) fn read(root: DeTable<'_>, document: &Document) -> Result<Self, Vec<Finding>> {
-        let (mut run, mut model, mut stages, mut findings) = (WrittenRun::default(), None, Vec::new(), Vec::new());
+        let (mut run, mut model, mut doctor) = (WrittenRun::default(), None, Doctor::default());
+        let (mut stages, mut findings) = (Vec::new(), Vec::new());
         let mut has_stages = false;
         for (key, value) in root {
             match key.get_ref().as_ref() {
                 "run" => read_into(&mut run, "run", value, document, &mut findings),
                 "model" => read_into(&mut model, "model", value, document, &mut findings),
+                "doctor" => read_into(&mut doctor, "doctor", value, document, &mut findings),
                 "stage" => {
                     has_stages = true;
                     for table in stage_tables(value).map_err(|finding| vec![finding])? {
@@ -51,13 +55,13 @@ impl Written {
             let help = vec!["add a [[stage]]; configs/reference.toml has every key".to_owned()];
             findings.push(Finding { title, span: Some(0..0), label: "expected a [[stage]]".to_owned(), help });
         }
-        if findings.is_empty() { Ok(Self { run, model, stages }) } else { Err(findings) }
+        if findings.is_empty() { Ok(Self { run, model, doctor, stages }) } else { Err(findings) }
     }
 }
 
 /// The keys of all tables of a run file beside the stages.
-pub(crate) fn head_schemas() -> [(&'static str, Schema); 2] {
-    [("run", Schema::of::<WrittenRun>()), ("model", Schema::of::<Model>())]
+pub(crate) fn head_schemas() -> [(&'static str, Schema); 3] {
+    [("run", Schema::of::<WrittenRun>()), ("model", Schema::of::<Model>()), ("doctor", Schema::of::<Doctor>())]
 }
 
 /// A key at the top that is none of the tables; most likely it belongs into one of them.
@@ -69,7 +73,7 @@ fn misplaced(key: &str, span: Range<usize>) -> Finding {
         (!help.is_empty()).then_some(help)
     };
     let help = homes.find_map(hint).unwrap_or_else(|| did_you_mean(key, &TABLES));
-    let label = "expected [run], [model] or [[stage]]".to_owned();
+    let label = "expected [run], [model], [doctor] or [[stage]]".to_owned();
     Finding { title: format!("unknown key `{key}`"), span: Some(span), label, help: vec![help] }
 }
 

@@ -27,6 +27,18 @@ impl Trajectory {
         !self.is_masked && !self.forced.contains(&t)
     }
 
+    /// The advantage of the completion: that of its tokens, or their mean where they differ; 0 without a token.
+    pub fn mean_advantage(&self) -> f32 {
+        match self.advantages.first() {
+            None => 0.0,
+            Some(&first) if self.advantages.iter().all(|&advantage| advantage == first) => first,
+            Some(_) => {
+                let sum: f64 = self.advantages.iter().map(|&advantage| f64::from(advantage)).sum();
+                (sum / self.advantages.len() as f64) as f32
+            }
+        }
+    }
+
     /// Tokens that take part in the loss.
     pub fn n_counted(&self) -> usize {
         if self.is_masked { 0 } else { self.ids.len() - self.forced.len() }

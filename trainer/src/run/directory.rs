@@ -153,6 +153,11 @@ impl RunDirectory {
         self.path.join("eval.jsonl")
     }
 
+    /// `doctor.jsonl`, one line for each thing said of the run.
+    pub fn doctor(&self) -> PathBuf {
+        self.path.join("doctor.jsonl")
+    }
+
     /// `completions/STAGE/step_000001.jsonl`, one line a completion.
     pub fn completions(&self, stage: &str, step: u64) -> PathBuf {
         completions_file(&self.path, stage, step)

@@ -8,6 +8,7 @@ use policy::Dtype;
 use tch::Device;
 
 use crate::config::Resolved;
+use crate::doctor::DoctorRow;
 use crate::run::{FileError, LineLog, RunDirectory};
 use crate::telemetry::{EvalRow, MetricsRow, Progress};
 
@@ -58,7 +59,10 @@ impl RunContext<'_> {
     /// The path and the system's error.
     pub fn sync_logs(&self) -> Result<(), FileError> {
         LineLog::open(&self.directory.metrics())?.sync()?;
-        LineLog::open(&self.directory.evals())?.sync()
+        LineLog::open(&self.directory.evals())?.sync()?;
+        let doctor = self.directory.doctor();
+        // There only once something was said.
+        if doctor.exists() { LineLog::open(&doctor)?.sync() } else { Ok(()) }
     }
 
     /// Appends an evaluation to eval.jsonl.
@@ -67,5 +71,13 @@ impl RunContext<'_> {
     /// The path and the system's error.
     pub fn log_eval(&self, row: &EvalRow) -> Result<(), FileError> {
         LineLog::open(&self.directory.evals())?.append(row)
+    }
+
+    /// Appends what the doctor said to doctor.jsonl.
+    ///
+    /// # Errors
+    /// The path and the system's error.
+    pub fn log_doctor(&self, row: &DoctorRow) -> Result<(), FileError> {
+        LineLog::open(&self.directory.doctor())?.append(row)
     }
 }

@@ -77,6 +77,18 @@ pub enum StageError {
         /// What is wrong with it.
         source: PassRateError,
     },
+    /// Nothing can be learned any more, and the run file asks to stop then.
+    #[error(
+        "stage {stage}, step {step}: nothing can be learned any more (doctor.jsonl says why), and doctor.on_dead is \"stop\"; \
+         the step is saved. With other rewards or problems begin a new run (run.dir); to go on with this one as it is, add \
+         --resume --set doctor.on_dead=warn"
+    )]
+    Dead {
+        /// The stage.
+        stage: String,
+        /// The last step done.
+        step: u64,
+    },
     /// The optimiser's state.
     #[error(transparent)]
     Optimizer(#[from] StateError),

@@ -1,6 +1,7 @@
 //! The end of a run: the last model, the table before and after, the curves.
 
 use super::{Model, RunContext, StageError};
+use crate::doctor::DoctorRow;
 use crate::run::{StagedFolder, lines};
 use crate::telemetry::curves::Curves;
 use crate::telemetry::report::StageSummary;
@@ -24,7 +25,9 @@ pub fn finish(context: &RunContext, model: &Model) -> Result<(), StageError> {
     let stages =
         context.settings.stages.iter().map(|stage| stage_summary(stage.name(), stage.steps(), &evals)).collect();
     let seed = context.settings.run.seed;
+    let doctor: Vec<DoctorRow> = lines::read(&directory.doctor())?;
     let summary = Summary::new(directory.info(), seed, context.wall_seconds(), context.num_tokens, stages);
+    let summary = Summary { doctor, ..summary };
     summary.write(directory.path(), &title, &TimeTable::of(&metrics))?;
     context.progress.finish()?;
     if let Some(table) = summary.table() {

@@ -86,6 +86,7 @@ fn forget_what_follows(context: &RunContext, stage_idx: usize, step: u64) -> Res
     let point = ResumePoint { earlier_stages: &names[..stage_idx], stage: &names[stage_idx], step };
     lines::truncate_after(&context.directory.metrics(), &point)?;
     lines::truncate_after(&context.directory.evals(), &point)?;
+    lines::truncate_after(&context.directory.doctor(), &point)?;
     completions::remove_after(context.directory.path(), &point)?;
     for later in &names[stage_idx + 1..] {
         let folder = context.directory.checkpoints(later);

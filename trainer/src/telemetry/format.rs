@@ -54,6 +54,19 @@ pub fn thousands(value: u64) -> String {
     text
 }
 
+/// A model may write anything, control sequences for the terminal included: shown as their Unicode pictures.
+pub fn printable(text: &str) -> String {
+    let show = |c: char| match c {
+        '\n' => '\n',
+        '\t' => ' ',
+        '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
+        '\u{7f}' => '\u{2421}',
+        '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        _ => c,
+    };
+    text.chars().map(show).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

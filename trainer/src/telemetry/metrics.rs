@@ -46,6 +46,10 @@ pub mod names {
     pub const KL: &str = "kl";
     /// The loss.
     pub const LOSS: &str = "loss";
+    /// Its part without the KL term.
+    pub const POLICY_LOSS: &str = "policy_loss";
+    /// Fraction of tokens whose ratio is outside of the clip, on either side.
+    pub const CLIP_REGION_MEAN: &str = "clip_ratio/region_mean";
     /// Global L2 norm of the gradient before clipping.
     pub const GRAD_NORM: &str = "grad_norm";
     /// Learning rate of the step's last update.

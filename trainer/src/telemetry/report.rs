@@ -8,6 +8,7 @@ use super::format::{duration, thousands};
 use super::statistics::{mean, std};
 use super::table;
 use super::time_table::TimeTable;
+use crate::doctor::DoctorRow;
 use crate::run::atomic::{self, FileError};
 use crate::run::{Machine, RunInfo};
 
@@ -154,6 +155,9 @@ pub struct Summary {
     pub started_at: String,
     /// Number of later starts.
     pub n_resumes: usize,
+    /// What the doctor said of the run, in the order in which it was said.
+    #[serde(default)]
+    pub doctor: Vec<DoctorRow>,
 }
 
 impl Summary {
@@ -175,6 +179,7 @@ impl Summary {
             command: info.command.clone(),
             started_at: info.started_at.clone(),
             n_resumes: info.resumed.len(),
+            doctor: Vec::new(),
         }
     }
 
@@ -197,7 +202,7 @@ impl Summary {
         ])
     }
 
-    /// `report.md`: table, picture, what is needed to do it again, and where the time went.
+    /// `report.md`: table, picture, what is needed to do it again, what the doctor said, and where the time went.
     pub fn markdown(&self, title: &str, times: &[TimeTable]) -> String {
         let mut text = format!("# {title}\n\n");
         if let Some(rows) = self.rows() {
@@ -218,6 +223,13 @@ impl Summary {
         ];
         for (name, value) in facts {
             text += &format!("- {name}: {value}\n");
+        }
+        if !self.doctor.is_empty() {
+            text += "\n## The doctor said\n\n";
+        }
+        for row in &self.doctor {
+            text += &format!("- {}\n", row.head());
+            row.diagnosis.advice.iter().for_each(|advice| text += &format!("  - try: {advice}\n"));
         }
         for table in times {
             text += &format!("\n{}", table.markdown());

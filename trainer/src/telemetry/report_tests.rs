@@ -106,6 +106,19 @@ fn the_report_shows_table_picture_and_origin() {
 }
 
 #[test]
+fn the_report_says_what_the_doctor_said() {
+    assert!(!summary().markdown("r1_zero", &[]).contains("doctor"));
+    let row = r#"{"stage":"r1_zero","step":12,"symptom":"all_truncated","kind":"warning","since":10,"message":"cut off",
+                  "numbers":{"clipped_ratio":1.0},"advice":["a larger rollout.max_tokens"]}"#;
+    let told = Summary { doctor: vec![serde_json::from_str(row).unwrap()], ..summary() };
+    let expected =
+        "\n## The doctor said\n\n- the doctor, stage r1_zero, step 12: cut off\n  - try: a larger rollout.max_tokens\n";
+    assert!(told.markdown("r1_zero", &[]).ends_with(expected));
+    let json = serde_json::to_value(&told).unwrap();
+    assert_eq!(json["doctor"][0]["numbers"]["clipped_ratio"], 1.0);
+}
+
+#[test]
 fn the_summary_has_the_promised_keys() {
     let folder = tempfile::tempdir().unwrap();
     summary().write(folder.path(), "r1_zero", &[]).unwrap();

@@ -43,13 +43,26 @@ fn unknown_keys_name_the_nearest() {
     check(&grpo("", "optimizer.lr = 8"), &["it is called `learning_rate` here, in [stage.optimizer]"]);
     check(&grpo("", "eval = {}"), &["missing key `problems`", "this table needs a `problems`"]);
     check(&grpo("", "rewards.countdwn = {}"), &["did you mean `countdown`?"]);
-    check(&format!("sed = 1\n{LEAST}"), &[":1:1", "unknown key `sed`", "expected [run], [model] or [[stage]]"]);
+    check(
+        &format!("sed = 1\n{LEAST}"),
+        &[":1:1", "unknown key `sed`", "expected [run], [model], [doctor] or [[stage]]"],
+    );
     check(&format!("seed = 1\n{LEAST}"), &["`seed` is a key of [run]"]);
     check(&format!("[runn]\n{LEAST}"), &[":1:2", "did you mean `run`?"]);
     check(&grpo("path", ""), &[":1:1", "missing key `path`"]);
     check(&format!("[run]\ndevise = 'cpu'\n{LEAST}"), &[":2:1", "did you mean `device`?"]);
     check(&pretrain("", "head_dims = 2"), &[":16:1", "did you mean `head_dim`?"]);
     check(&pretrain("", "[stage.rollout]"), &["unknown key `rollout`"]);
+}
+
+#[test]
+fn a_doctor_who_does_not_look_stops_nothing() {
+    check(&format!("doctor.on_dead = 'stopp'\n{LEAST}"), &[":1:18", "did you mean `stop`?"]);
+    check(&format!("doctor.dead_steps = 0\n{LEAST}"), &["`dead_steps` is 0", "expected 1 or more"]);
+    check(
+        &format!("doctor = {{ enabled = false, on_dead = 'stop' }}\n{LEAST}"),
+        &["nobody looks", "write `enabled = true`"],
+    );
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn the_resolved_file_means_the_same_run() {
     let rich = [
         "run.device=cuda:2",
         "run.dtype=bfloat16",
+        "doctor.on_dead=stop",
         "stage.name=first",
         "stage.rollout.stop_strings=['</answer>', \"a\\n\\\"b\\\"\"]",
         "stage.rollout.stop_token_ids=[3, 4]",
@@ -89,6 +90,8 @@ fn what_changes_results_changes_the_identity() {
         "run.dir=x",
         "run.threads=2",
         "run.device=cpu",
+        "doctor.on_dead=stop",
+        "doctor.enabled=false",
         "stage.checkpoint.keep=9",
         "stage.steps=11",
         "stage.grpo.checkpointing=blocks",

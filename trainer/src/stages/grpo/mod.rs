@@ -1,5 +1,6 @@
 //! A stage of kind `grpo`: steps, evaluations, checkpoints and logs around [`Learner::step`].
 
+mod checkup;
 mod choice;
 mod evaluation;
 mod flat;
@@ -20,6 +21,7 @@ use super::{Model, RunContext, StageError};
 use crate::config::GrpoStage;
 use crate::run::{Checkpoint, completions};
 use crate::telemetry::MetricsRow;
+use checkup::Checkup;
 use evaluation::HeldOut;
 pub(crate) use learner::template;
 use learner::{Learner, StepFailure};
@@ -50,6 +52,7 @@ pub fn run(
         None => 1,
     };
     learner.check_first_prompts(first)?;
+    let mut checkup = Checkup::open(context, settings, &learner.judges)?;
     let mut between = Between::default();
     if let Some(held_out) = held_out.as_ref().filter(|_| first == 1) {
         timed(&mut between.evaluation, || held_out.evaluate(context, &learner, 0))?;
@@ -70,6 +73,8 @@ pub fn run(
         completions::write(context.directory.path(), &settings.name, step, &record.rows(step))?;
         context.log_metrics(&MetricsRow { stage: settings.name.clone(), step, metrics: metrics.clone() })?;
         context.progress.step_done(step, &metrics)?;
+        let look = |checkup: &mut Checkup| checkup.visit(context, &learner, &record, step, &metrics);
+        let is_dead = checkup.as_mut().map(look).transpose()? == Some(true);
 
         let due = |every: u64| every > 0 && step % every == 0;
         let ends = step == settings.steps;
@@ -77,10 +82,14 @@ pub fn run(
             timed(&mut between.evaluation, || held_out.evaluate(context, &learner, step))?;
         }
         let stops = context.asked_to_stop() && !ends;
-        if ends || stops || due(settings.checkpoint.every_steps) {
+        let dead = is_dead && !ends;
+        if ends || stops || dead || due(settings.checkpoint.every_steps) {
             let checkpoint = timed(&mut between.checkpoint, || learner.save(step, context))?;
             checkpoint.prune_older(settings.checkpoint.keep as usize)?;
             last = Some(checkpoint);
+        }
+        if dead {
+            return Err(StageError::Dead { stage: settings.name.clone(), step });
         }
         if stops {
             return Ok(None);

@@ -128,7 +128,7 @@ impl StepRecord {
         for (scored, left_out) in groups {
             for row in 0..scored.group.completions.len() {
                 let advantage = match left_out {
-                    None => mean_advantage(&trajectories.next().expect("a trajectory for each completion").advantages),
+                    None => trajectories.next().expect("a trajectory for each completion").mean_advantage(),
                     Some(_) => 0.0,
                 };
                 rows.push(CompletionRow { left_out, advantage, ..self.row(step, scored, row) });
@@ -216,14 +216,14 @@ impl StepRecord {
         let mut metrics = StepMetrics::from([
             (names::ENTROPY, stats.entropy_mean()),
             (names::LOSS, stats.loss(self.kl_beta) / n_updates),
-            ("policy_loss", stats.policy_loss / n_updates),
+            (names::POLICY_LOSS, stats.policy_loss / n_updates),
             (names::GRAD_NORM, self.report.grad_norm_sum / n_updates),
             (names::LEARNING_RATE, self.report.learning_rate),
             ("clip_ratio/low_mean", stats.clip_ratio_low()),
             ("clip_ratio/low_min", self.report.clip_low_min),
             ("clip_ratio/high_mean", stats.clip_ratio_high()),
             ("clip_ratio/high_max", self.report.clip_high_max),
-            ("clip_ratio/region_mean", stats.clip_ratio_region()),
+            (names::CLIP_REGION_MEAN, stats.clip_ratio_region()),
             (names::LOGPROB_GAP_MEAN, first.gap_mean()),
             (names::LOGPROB_GAP_MAX, first.gap_max),
         ]);
@@ -300,15 +300,6 @@ impl StepRecord {
             (names::TIMING_CHECKPOINT, between.checkpoint),
         ]));
         metrics
-    }
-}
-
-/// The advantage of a completion: that of its tokens, or their mean where they differ; 0 without a token.
-fn mean_advantage(advantages: &[f32]) -> f32 {
-    match advantages.first() {
-        None => 0.0,
-        Some(&first) if advantages.iter().all(|&advantage| advantage == first) => first,
-        Some(_) => (advantages.iter().map(|&a| f64::from(a)).sum::<f64>() / advantages.len() as f64) as f32,
     }
 }
 

@@ -89,6 +89,7 @@ fn what_changes_results_changes_the_identity() {
         "run.dir=x",
         "run.threads=2",
         "run.device=cpu",
+        "run.deterministic=true",
         "stage.checkpoint.keep=9",
         "stage.steps=11",
         "stage.grpo.checkpointing=blocks",

@@ -232,3 +232,32 @@ fn gradients_on_a_gpu_are_those_of_the_cpu() {
         }
     }
 }
+
+#[test]
+fn gradients_on_a_gpu_have_the_same_bits_twice_where_that_is_asked_for() {
+    let Some(device) = gpu() else { return };
+    let (_, folder) = models().next().unwrap();
+    let mut numbers = Numbers(17);
+    let prompt = numbers.ids(37);
+    // Many completions of one prompt: its keys and its last row collect the gradients of all.
+    let completions: Vec<Vec<i64>> = (0..24).map(|i| numbers.ids(60 + i)).collect();
+    let groups =
+        [SharedPrompt { prompt: &prompt, completions: completions.iter().map(Vec::as_slice).collect::<Vec<_>>() }];
+    let run = |dtype| -> Vec<Tensor> {
+        let policy = Policy::load(&folder, dtype, device).unwrap();
+        let (batch, weights) = (PackedBatch::new(&groups), policy.trainable_weights());
+        let tape = policy.forward(&weights, &batch, Checkpointing::None);
+        tape.loss_in_chunks(1.0, 500, |_, stats| {
+            Ok::<_, std::convert::Infallible>(stats.logprobs.square().sum(Kind::Float))
+        })
+        .unwrap()
+        .backward();
+        policy.parameters().iter().map(|(_, p)| p.grad().to_device(Device::Cpu)).collect()
+    };
+    shim::determinism::ask(true);
+    for dtype in [Dtype::Float32, Dtype::BFloat16] {
+        let first = run(dtype);
+        (0..4).for_each(|_| assert!(first == run(dtype), "{dtype:?}"));
+    }
+    shim::determinism::ask(false);
+}

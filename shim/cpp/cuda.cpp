@@ -1,4 +1,4 @@
-// What needs an NVIDIA GPU: attention at each sequence's own length, graphs, streams, memory.
+// What needs an NVIDIA GPU: attention at each sequence's own length, graphs, streams, memory, the same bits twice.
 //
 // Nothing here is linked against CUDA or compiled with its headers. libtorch_cuda.so is opened at run time and registers
 // itself with libtorch, whose interfaces for any accelerator serve for all but CUDA graphs. Their class has a handful of
@@ -13,6 +13,7 @@
 #include <dlfcn.h>
 
 #include <cstddef>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -60,6 +61,9 @@ Library open() {
     library.error = dlerror();
     return library;
   }
+  // cuBLAS reads it when it starts: with this workspace a product has the same bits each time, and libtorch refuses to
+  // promise them with another. It is what libtorch takes on a Hopper anyway. What the user has set stays.
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
   GraphClass& graph = library.graph;
   find(handle, "_ZN2at4cuda9CUDAGraphC1Eb", graph.construct, library.error);
   find(handle, "_ZN2at4cuda9CUDAGraphD1Ev", graph.destroy, library.error);
@@ -82,6 +86,9 @@ c10::Device device(int index) {
   const int n_gpus = c10::impl::VirtualGuardImpl(at::kCUDA).deviceCount();
   TORCH_CHECK(n_gpus > 0, "no GPU was found");
   TORCH_CHECK(index >= 0 && index < n_gpus, "there is no cuda:", index, ", only ", n_gpus, " (the first is cuda:0)");
+  TORCH_CHECK(at::hasCUDA(),
+              "libtorch was asked for CUDA before libtorch_cuda.so was opened, and remembers that there was none: call "
+              "`shim::cuda::load` first");
   at::globalContext().lazyInitDevice(at::kCUDA);
   return c10::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
 }
@@ -134,6 +141,17 @@ extern "C" {
 
 char* shim_cuda_load() {
   return guard([] { TORCH_CHECK(library().error.empty(), library().error); });
+}
+
+// Turns the switch that all operations look at; gives back how it stood.
+bool shim_deterministic(bool on) {
+  auto& context = at::globalContext();
+  const bool before = context.deterministicAlgorithms();
+  // Not with warnings in place of errors: attention's backward pass would take the fast way then, and only say so.
+  context.setDeterministicAlgorithms(on, /*warn_only=*/false);
+  // Memory that is not written is a fault here; to fill it costs time.
+  context.setDeterministicFillUninitializedMemory(false);
+  return before;
 }
 
 char* shim_cuda_check(int index) {

@@ -14,7 +14,8 @@ use crate::{Error, Result};
 
 /// Opens libtorch's CUDA half if it is installed; the second call and all later ones repeat the first one's answer.
 ///
-/// It has to be the first thing that a process does with libtorch: the answer to "is there CUDA?" is remembered there.
+/// It has to be the first thing that a process does with libtorch, before other threads begin: the answer to "is there CUDA?"
+/// is remembered there, and `CUBLAS_WORKSPACE_CONFIG` is set for cuBLAS, unless it is set already.
 /// Linking against the library is no way out, because the linker drops what nothing refers to.
 ///
 /// # Errors

@@ -7,6 +7,18 @@ use tch::{Device, Kind, Tensor};
 use super::*;
 use crate::{Sequences, flash_attention, numbers};
 
+/// CUDA's half of libtorch is opened before the first test, whichever that is: each asks libtorch something, and what it
+/// remembers of a GPU from then on is that there is none.
+// SAFETY: a function without arguments, called in the only thread there is, before `main`; the libraries that it uses were
+// started before this program.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_ALL_TESTS: extern "C" fn() = open_cuda;
+
+extern "C" fn open_cuda() {
+    let _ = load();
+}
+
 /// Also that every symbol is in the library, where there is one.
 #[test]
 fn the_library_is_whole_or_not_there() {

@@ -93,6 +93,7 @@ unsafe extern "C" {
         result: *mut RawTensor,
     ) -> *mut c_char;
 
+    pub(crate) fn shim_deterministic(on: bool) -> bool;
     pub(crate) fn shim_cuda_load() -> *mut c_char;
     pub(crate) fn shim_cuda_check(device: c_int) -> *mut c_char;
     pub(crate) fn shim_cuda_synchronize(device: c_int) -> *mut c_char;

@@ -4,6 +4,7 @@
 //! - [`optim`]: AdamW in one pass over memory, the norms of many tensors, a factor for many tensors.
 //! - [`PackedLinear`]: the linear layer over weights that oneDNN has packed, for inference on the CPU.
 //! - [`cuda`]: CUDA found at run time, graphs, streams, memory; [`flash_attention`]: attention over packed sequences.
+//! - [`determinism`]: the same bits from the same operations on a GPU.
 //!
 //! Every function reports what libtorch throws as an [`Error`]; none panics for it.
 //!
@@ -12,6 +13,7 @@
 
 pub mod autograd;
 pub mod cuda;
+pub mod determinism;
 mod ffi;
 mod flash;
 mod linear;

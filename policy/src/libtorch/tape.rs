@@ -4,6 +4,7 @@
 //! be made again from what entered the block instead of being kept.
 
 use shim::autograd::Graph;
+use shim::determinism::Scope;
 use tch::Tensor;
 
 use super::attention::{Heads, Packing};
@@ -24,6 +25,8 @@ pub(crate) struct Tape<'a> {
     last: Tensor,
     /// `[completion_tokens, hidden]`, with the graph of the final norm.
     predictors: Tensor,
+    /// On a GPU, where gradients may be asked to have the same bits each time. None elsewhere: there they have.
+    _same_bits: Option<Scope>,
 }
 
 /// What every block needs beside its weights.
@@ -55,6 +58,7 @@ impl<'a> Tape<'a> {
         batch: &'a PackedBatch,
         checkpointing: Checkpointing,
     ) -> Self {
+        let same_bits = network.device.is_cuda().then(Scope::begin);
         let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(network.device);
         let rotation = network.rope.at(&tensor(&batch.positions), network.kind);
         let packing = Packing::new(&batch.segments, network.kernels, network.kind, network.device);
@@ -77,7 +81,7 @@ impl<'a> Tape<'a> {
             x = next;
         }
         let predictors = decoder::final_norm(&network.config, weights, &x).index_select(0, &predictors);
-        Self { pass, weights, embedded, blocks, last: x, predictors }
+        Self { pass, weights, embedded, blocks, last: x, predictors, _same_bits: same_bits }
     }
 
     /// `[completion_tokens, hidden]`, in compute kind, without a graph: what the head reads.

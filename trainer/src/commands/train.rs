@@ -66,6 +66,7 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
         println!("{}: this run is finished; its report is in report.md", directory.path().display());
         return Ok(Ended::Done);
     }
+    shim::determinism::ask(file.resolved.run.deterministic);
     let progress = Progress::new(ProgressMode::detect(args.no_progress), &directory.log())?;
     let mut context = RunContext {
         settings: &file.resolved,

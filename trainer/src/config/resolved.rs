@@ -72,14 +72,14 @@ impl Resolved {
 
     /// What makes two runs the same run: SHA-256 in hexadecimal over everything that changes results.
     ///
-    /// Not counted: `run.dir`, `run.threads`, `run.device`, `[doctor]`, the checkpoints and the folder that a base is copied to,
-    /// for they
+    /// Not counted: `run.dir`, `run.threads`, `run.device`, `run.deterministic`, `[doctor]`, the checkpoints and the folder that a
+    /// base is copied to, for they
     /// say where and when, or change rounding only. Nor the `steps` of the last stage while its learning rate is
     /// constant:
     /// such a run may be made longer and resumed. Under another schedule every step depends on the last one.
     pub fn identity(&self) -> String {
         let mut same = self.clone();
-        same.run = Run { dir: PathBuf::new(), threads: 0, device: Device::Auto, ..same.run };
+        same.run = Run { dir: PathBuf::new(), threads: 0, device: Device::Auto, deterministic: false, ..same.run };
         same.doctor = Doctor::default();
         let n_stages = same.stages.len();
         for (idx, stage) in same.stages.iter_mut().enumerate() {

@@ -16,6 +16,7 @@ pub(crate) struct WrittenRun {
     threads: usize,
     device: Device,
     dtype: Dtype,
+    deterministic: bool,
 }
 
 impl WrittenRun {
@@ -29,6 +30,7 @@ impl WrittenRun {
             threads: self.threads,
             device: self.device,
             dtype: self.dtype,
+            deterministic: self.deterministic,
         }
     }
 }
@@ -47,6 +49,10 @@ pub struct Run {
     pub device: Device,
     /// The number format of the forward and backward passes. Default `float32`.
     pub dtype: Dtype,
+    /// Whether a GPU adds gradients in the same order every time, so that a run has the same curves to the bit when it is
+    /// run again on the same kind of GPU. Costs time, and in bfloat16 memory. On a CPU that is so in any case. Default
+    /// false.
+    pub deterministic: bool,
 }
 
 /// `run.device`: what computes.

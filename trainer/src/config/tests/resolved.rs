@@ -92,6 +92,7 @@ fn what_changes_results_changes_the_identity() {
         "run.device=cpu",
         "doctor.on_dead=stop",
         "doctor.enabled=false",
+        "run.deterministic=true",
         "stage.checkpoint.keep=9",
         "stage.steps=11",
         "stage.grpo.checkpointing=blocks",

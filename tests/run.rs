@@ -296,6 +296,32 @@ fn recomputed_old_logprobs_are_the_samplers() {
     }
 }
 
+/// From step 3 on completions may be longer and are drawn at another temperature, at which the update computes their
+/// log-probabilities too. Evaluations have the last limit from the start.
+#[test]
+fn limits_and_temperature_change_at_their_steps() {
+    let dir = Dir::new();
+    dir.train(&[
+        "stage.optimizer.learning_rate=1e-6",
+        "stage.rollout.min_tokens=8",
+        "stage.rollout.max_tokens=8",
+        "stage.rollout.max_tokens_from_step=[[3, 16]]",
+        "stage.rollout.temperature_from_step=[[3, 0.5]]",
+        "stage.eval.problems=\"problems.jsonl\"",
+    ]);
+    let longest = |step| {
+        let rows = completions(&dir, "run", step);
+        rows.iter().map(|row| number(row, "n_tokens") as u64).max().expect("rows")
+    };
+    assert_eq!([1, 2].map(longest), [8, 8]);
+    assert!([3, 4].map(longest).iter().all(|&n_tokens| n_tokens > 8), "{:?}", [3, 4].map(longest));
+    let metrics = dir.rows("run/metrics.jsonl");
+    assert!(metrics.iter().all(|row| number(row, "logprob_gap/max") == 0.0), "another temperature in the update");
+    let entropies: Vec<f64> = metrics.iter().map(|row| number(row, "entropy")).collect();
+    assert!(entropies[2] < 0.9 * entropies[1], "{entropies:?}");
+    assert!(number(&dir.rows("run/eval.jsonl")[0], "mean_tokens") > 8.0);
+}
+
 #[test]
 fn negative_weights_negate_advantages() {
     let dir = Dir::new();

@@ -107,7 +107,7 @@ fn step_size(args: &BenchArgs, stage: Option<&GrpoStage>) -> StepSize {
     let algorithm = stage.map_or_else(Algorithm::default, |stage| stage.grpo.clone());
     let prompts = args.prompts.unwrap_or_else(|| of_rollout(|r| r.prompts_per_step, DEFAULT_PROMPTS));
     let group_size = args.group_size.unwrap_or_else(|| of_rollout(|r| r.group_size, DEFAULT_GROUP));
-    let completion_tokens = args.tokens.unwrap_or_else(|| of_rollout(|r| r.max_tokens, DEFAULT_COMPLETION_TOKENS));
+    let completion_tokens = args.tokens.unwrap_or_else(|| of_rollout(Rollout::most_tokens, DEFAULT_COMPLETION_TOKENS));
     let max_batch = args.max_batch.unwrap_or_else(|| of_rollout(|r| r.max_batch, prompts.saturating_mul(group_size)));
     StepSize {
         prompts: prompts as usize,

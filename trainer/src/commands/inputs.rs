@@ -36,7 +36,7 @@ impl Start {
 
     /// Every one of `problems` and its completion fit the context: a run is not to end at step 500 over one long question.
     fn check_prompts(&self, stage: &GrpoStage, problems: &[Problem]) -> Result<(), Failure> {
-        let (context, max_tokens) = (self.config.max_position_embeddings, stage.rollout.max_tokens);
+        let (context, max_tokens) = (self.config.max_position_embeddings, stage.rollout.most_tokens());
         for problem in problems {
             let text = stages::template(stage).render(&problem.question);
             let n_prompt_tokens = self.tokenizer.encode(&text).map_err(Failure::usage)?.len();

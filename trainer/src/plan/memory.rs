@@ -169,7 +169,7 @@ pub struct Memory {
     pub optimizer: u64,
     /// The reference policy, stored in float32 and once in `run.dtype`; 0 where `kl_beta` is 0.
     pub reference: u64,
-    /// Keys and values while sampling: `max_batch` rows of a prompt and `max_tokens`.
+    /// Keys and values while sampling: `max_batch` rows of a prompt and the longest completion of any step.
     pub kv_cache: u64,
     /// What forward and backward pass of one micro-batch need.
     pub activations: u64,
@@ -218,12 +218,12 @@ impl Sizes<'_> {
         let rollout = &stage.rollout;
         let completions = rollout.completions_per_step();
         let tokens_of =
-            |prompts, rows| sum(&[product(&[rows, rollout.max_tokens]), product(&[prompts, prompt_tokens])]);
+            |prompts, rows| sum(&[product(&[rows, rollout.most_tokens()]), product(&[prompts, prompt_tokens])]);
         let in_step = tokens_of(rollout.prompts_per_step, completions);
         // A micro-batch holds at least one completion with its prompt, however small it is asked to be.
         let tokens = stage.grpo.micro_batch_tokens.max(tokens_of(1, 1)).min(in_step);
         let rows = rollout.max_batch.min(completions);
-        let capacity = sum(&[rollout.max_tokens, prompt_tokens]).div_ceil(POSITIONS).saturating_mul(POSITIONS);
+        let capacity = sum(&[rollout.most_tokens(), prompt_tokens]).div_ceil(POSITIONS).saturating_mul(POSITIONS);
         let n_parameters = self.shape.n_parameters();
         Memory {
             reference: match stage.grpo.needs_reference() {

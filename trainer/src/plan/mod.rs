@@ -70,11 +70,15 @@ impl std::fmt::Display for Plan {
 pub fn check_stage(file: &RunFile, idx: usize, stage: &Stage, shape: &ModelShape) -> Result<(), ConfigError> {
     let Stage::Grpo(stage) = stage else { return Ok(()) };
     let context = shape.max_position_embeddings;
-    if stage.rollout.max_tokens >= context {
-        let title =
-            format!("`max_tokens` is {}, but the context of the model is {context} tokens", stage.rollout.max_tokens);
+    let rollout = &stage.rollout;
+    if rollout.most_tokens() >= context {
+        let by_step = rollout.max_tokens < context;
+        let name = if by_step { "max_tokens_from_step" } else { "max_tokens" };
+        let is =
+            if by_step { format!("comes to {}", rollout.most_tokens()) } else { format!("is {}", rollout.max_tokens) };
+        let title = format!("`{name}` {is}, but the context of the model is {context} tokens");
         let expected = format!("expected less than {context}");
-        let key = format!("stage[{idx}].rollout.max_tokens");
+        let key = format!("stage[{idx}].rollout.{name}");
         return Err(file.refuse(&key, &title, &expected, "prompt and completion share the context"));
     }
     let beyond = |id: &&u32| u64::from(**id) >= shape.vocab_size;
@@ -130,7 +134,7 @@ fn describe_pretrain(text: &mut String, stage: &PretrainStage) {
 fn describe_grpo(text: &mut String, stage: &GrpoStage) {
     let rollout = &stage.rollout;
     let completions = rollout.completions_per_step();
-    let tokens = completions.saturating_mul(rollout.max_tokens);
+    let tokens = completions.saturating_mul(rollout.most_tokens());
     let updates = stage.grpo.updates_per_step();
     let (all, all_updates) = (stage.steps.saturating_mul(completions), stage.steps.saturating_mul(updates));
     line(text, "steps", format_args!("{}; {all} completions and {all_updates} updates in all", stage.steps));
@@ -138,7 +142,7 @@ fn describe_grpo(text: &mut String, stage: &GrpoStage) {
         "{} prompts x {} = {completions} completions of {} tokens at most ({tokens} tokens), {updates} update{}",
         rollout.prompts_per_step,
         rollout.group_size,
-        rollout.max_tokens,
+        rollout.most_tokens(),
         if updates == 1 { "" } else { "s" }
     );
     line(text, "each step", each);

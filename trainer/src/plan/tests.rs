@@ -96,6 +96,8 @@ fn memory_follows_from_sizes() {
     assert_eq!(memory.activations, 3400 * (4 * block + backward));
     assert_eq!(memory.logits, 2 * 4 * 512 * 3400);
     assert_eq!(memory.kept, memory.kv_cache + memory.activations + memory.logits);
+    let later = of(&load(RUN, &["stage.rollout.max_tokens_from_step=[[3, 300], [7, 20]]"]));
+    assert_eq!(later.kv_cache, 32 * 384 * 2 * 4 * 2 * 32 * 4, "the longest completion of any step");
     let blocks = of(&load(RUN, &["stage.grpo.checkpointing=blocks"]));
     assert_eq!(blocks.activations, 3400 * (4 * 4 * 128 + block + backward));
     let halved = of(&load(RUN, &["run.dtype=bfloat16"]));
@@ -134,6 +136,8 @@ fn what_the_model_cannot_do_is_refused_with_its_line() {
         }
     };
     check(&["stage.rollout.max_tokens=512"], &["--set:1:26", "expected less than 512"]);
+    let later = "stage.rollout.max_tokens_from_step=[[5, 200], [9, 512]]";
+    check(&[later], &["--set:1:36", "`max_tokens_from_step` comes to 512"]);
     check(&["stage.rollout.stop_token_ids=[3, 512]"], &["stop token 512 is not in the vocabulary", "ids below 512"]);
 }
 

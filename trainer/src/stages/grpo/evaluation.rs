@@ -45,7 +45,7 @@ impl<'a> HeldOut<'a> {
         let clock = Instant::now();
         let n_samples = self.settings.samples_per_problem as usize;
         context.progress.say(&format!("evaluating {} held-out problems", self.problems.len()));
-        let groups = self.sample(context, learner, n_samples)?;
+        let groups = self.sample(context, learner, step, n_samples)?;
         let samples = self.judge(&groups);
         if let Some(failure) = self.judges.failure() {
             return Err(StageError::Judge { step, failure });
@@ -60,13 +60,21 @@ impl<'a> HeldOut<'a> {
         Ok(context.log_eval(&row)?)
     }
 
-    fn sample(&self, context: &RunContext, learner: &Learner, n_samples: usize) -> Result<Vec<Group>, StageError> {
+    fn sample(
+        &self,
+        context: &RunContext,
+        learner: &Learner,
+        step: u64,
+        n_samples: usize,
+    ) -> Result<Vec<Group>, StageError> {
         let params = SamplingParams {
             temperature: self.settings.temperature,
             top_p: self.settings.top_p,
             top_k: 0,
             min_p: 0.0,
-            ..learner.sampling_params()
+            // The same at every step: two evaluations differ by the policy alone.
+            max_tokens: learner.settings.rollout.last_max_tokens() as usize,
+            ..learner.sampling_params(step)
         };
         let generator = Generator {
             policy: &learner.policy,

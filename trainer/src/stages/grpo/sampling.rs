@@ -23,7 +23,7 @@ impl Learner<'_> {
     ) -> Result<SamplingSeconds, StageError> {
         let settings = &self.settings.rollout;
         let prompts = prompts(questions, self.template(), &self.tokenizer)?;
-        let params = self.sampling_params();
+        let params = self.sampling_params(step);
         let generator = Generator {
             policy: &self.policy,
             tokenizer: &self.tokenizer,
@@ -49,7 +49,7 @@ impl Learner<'_> {
     pub(super) fn check_first_prompts(&self, step: u64) -> Result<(), StageError> {
         let prompts = prompts(&self.questions(step)?, self.template(), &self.tokenizer)?;
         let context = self.policy.config().max_position_embeddings;
-        let max_tokens = self.settings.rollout.max_tokens as usize;
+        let max_tokens = self.settings.rollout.most_tokens() as usize;
         let longest = prompts.iter().enumerate().max_by_key(|(_, prompt)| prompt.ids.len());
         match longest {
             Some((group_idx, prompt)) if (prompt.ids.len() + max_tokens) as i64 > context => {
@@ -60,18 +60,18 @@ impl Learner<'_> {
         }
     }
 
-    /// How this stage samples.
-    pub(super) fn sampling_params(&self) -> SamplingParams {
-        let Rollout { temperature, top_k, top_p, min_p, max_tokens, min_tokens, stop_strings, stop_token_ids, .. } =
-            &self.settings.rollout;
+    /// How this stage samples in `step`, counted from 1.
+    pub(super) fn sampling_params(&self, step: u64) -> SamplingParams {
+        let rollout = &self.settings.rollout;
+        let Rollout { top_k, top_p, min_p, min_tokens, stop_strings, stop_token_ids, .. } = rollout;
         let mut stops = self.policy.config().eos_token_ids.clone();
         stops.extend(stop_token_ids.iter().map(|&id| i64::from(id)));
         SamplingParams {
-            temperature: *temperature,
+            temperature: rollout.temperature_at(step),
             top_k: *top_k as usize,
             top_p: *top_p,
             min_p: *min_p,
-            max_tokens: *max_tokens as usize,
+            max_tokens: rollout.max_tokens_at(step) as usize,
             min_tokens: *min_tokens as usize,
             stop_token_ids: stops,
             stop_strings: stop_strings.clone(),

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::checks::{Input, Section};
+use super::choice::{Choice, Curriculum};
 use super::rollout::check_top_p;
 use crate::data::countdown::problems::ProblemRanges;
 
@@ -12,6 +13,8 @@ use crate::data::countdown::problems::ProblemRanges;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct WrittenProblems {
+    drop_pass_rate: Option<f64>,
+    curriculum: Option<Curriculum>,
     countdown: Option<CountdownProblems>,
     jsonl: Option<JsonlProblems>,
 }
@@ -20,9 +23,16 @@ impl WrittenProblems {
     /// None if the tables do not say which problems, which is noted.
     pub(crate) fn resolve(self, at: &mut Section<'_, '_>) -> Option<Problems> {
         let help = "add [stage.problems.countdown] (made endlessly) or [stage.problems.jsonl] (read from a file)";
+        let choice = Choice { drop_pass_rate: self.drop_pass_rate, curriculum: self.curriculum.unwrap_or_default() };
         match (self.countdown, self.jsonl) {
-            (Some(countdown), None) => Some(Problems::Countdown(countdown.resolve(&mut at.table("countdown")))),
-            (None, Some(jsonl)) => Some(Problems::Jsonl(jsonl.resolve(&mut at.table("jsonl")))),
+            (Some(countdown), None) => {
+                choice.refuse(at);
+                Some(Problems::Countdown(countdown.resolve(&mut at.table("countdown"))))
+            }
+            (None, Some(jsonl)) => {
+                choice.check(at);
+                Some(Problems::Jsonl(JsonlProblems { choice, ..jsonl.resolve(&mut at.table("jsonl")) }))
+            }
             (None, None) => {
                 at.fail("", "the stage has no problems", "expected a table of problems", help);
                 None
@@ -36,13 +46,39 @@ impl WrittenProblems {
 }
 
 /// `[stage.problems]`: where questions come from.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Problems {
     /// `[stage.problems.countdown]`: made without end.
     Countdown(CountdownProblems),
     /// `[stage.problems.jsonl]`: read from a file.
     Jsonl(JsonlProblems),
+}
+
+/// In the shape in which it is written.
+impl Serialize for Problems {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Table<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            drop_pass_rate: Option<f64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            curriculum: Option<Curriculum>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            countdown: Option<&'a CountdownProblems>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            jsonl: Option<&'a JsonlProblems>,
+        }
+        let table = match self {
+            Self::Countdown(problems) => {
+                Table { drop_pass_rate: None, curriculum: None, countdown: Some(problems), jsonl: None }
+            }
+            Self::Jsonl(problems) => {
+                let Choice { drop_pass_rate, curriculum } = problems.choice;
+                Table { drop_pass_rate, curriculum: Some(curriculum), countdown: None, jsonl: Some(problems) }
+            }
+        };
+        table.serialize(serializer)
+    }
 }
 
 /// `[stage.problems.countdown]`: problem number t is a pure function of the seed, the stage and t.
@@ -99,11 +135,14 @@ impl CountdownProblems {
 pub struct JsonlProblems {
     /// The file, absolute. Written relative to the run file's folder. Required.
     pub path: PathBuf,
+    /// Which of its rows are asked; written in `[stage.problems]`.
+    #[serde(skip)]
+    pub choice: Choice,
 }
 
 impl JsonlProblems {
     fn resolve(self, at: &mut Section<'_, '_>) -> Self {
-        Self { path: at.input("path", &self.path, Input::File) }
+        Self { path: at.input("path", &self.path, Input::File), choice: self.choice }
     }
 }
 

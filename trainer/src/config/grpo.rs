@@ -68,10 +68,14 @@ impl WrittenStage for WrittenGrpo {
         self.rollout.check(&mut at.table("rollout"));
         self.grpo.check(&self.rollout, &mut at.table("grpo"));
         let rewards = self.rewards.resolve(&mut at.table("rewards"));
+        self.rollout.check_with(&rewards, &mut at.table("rollout"));
         self.optimizer.check(self.steps, &mut at.table("optimizer"));
         self.checkpoint.check(&mut at.table("checkpoint"));
         let eval = self.eval.map(|eval| eval.resolve(&mut at.table("eval")));
         let problems = self.problems.resolve(&mut at.table("problems"))?;
+        if let Problems::Jsonl(jsonl) = &problems {
+            jsonl.choice.check_with(&rewards, &mut at.table("problems"));
+        }
         Some(Stage::Grpo(Box::new(GrpoStage {
             name,
             steps: self.steps,

@@ -14,8 +14,10 @@ mod algorithm_checks;
 mod architecture;
 mod by_step;
 mod checks;
+mod choice;
 mod data;
 mod document;
+mod dynamic_sampling;
 mod error;
 mod grpo;
 mod messages;
@@ -44,7 +46,9 @@ pub use algorithm::{
     SurrogateKind,
 };
 pub use architecture::{Architecture, Tokenizer};
+pub use choice::{Choice, Curriculum};
 pub use data::{Checkpoint, CountdownProblems, Eval, JsonlProblems, Problems};
+pub use dynamic_sampling::{DynamicSampling, Keep};
 pub use error::ConfigError;
 pub use grpo::GrpoStage;
 pub use optimizer::{Optimizer, Schedule};

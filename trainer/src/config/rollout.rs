@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::by_step;
 use super::checks::Section;
+use super::dynamic_sampling::DynamicSampling;
+use super::rewards::Rewards;
 
 /// `[stage.prompt]`: the text around a question.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -55,6 +57,9 @@ pub struct Rollout {
     pub stop_token_ids: Vec<u32>,
     /// Rows decoded at once; a finished row makes room for the next. Default 256. Changes memory and speed only.
     pub max_batch: u64,
+    /// Groups that teach nothing are replaced; without the table (the default) they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dynamic_sampling: Option<DynamicSampling>,
 }
 
 impl Default for Rollout {
@@ -73,6 +78,7 @@ impl Default for Rollout {
             stop_strings: Vec::new(),
             stop_token_ids: Vec::new(),
             max_batch: 256,
+            dynamic_sampling: None,
         }
     }
 }
@@ -141,6 +147,13 @@ impl Rollout {
             at.fail("stop_strings", "an empty stop string", "would end every completion at once", "remove it");
         }
         at.at_least("max_batch", self.max_batch, 1, "rows have to be decoded somewhere");
+    }
+
+    /// What can be said only when the rewards are known.
+    pub(crate) fn check_with(&self, rewards: &Rewards, at: &mut Section<'_, '_>) {
+        if let Some(dynamic) = self.dynamic_sampling {
+            dynamic.check(rewards, &mut at.table("dynamic_sampling"));
+        }
     }
 }
 

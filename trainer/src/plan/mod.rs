@@ -5,7 +5,8 @@ mod memory;
 use std::fmt::Write as _;
 
 use crate::config::{
-    Algorithm, ConfigError, Corpus, Eval, GrpoStage, OldLogprobs, PretrainStage, Problems, RunFile, Stage,
+    Algorithm, ConfigError, Corpus, DynamicSampling, Eval, GrpoStage, Keep, OldLogprobs, PretrainStage, Problems,
+    RunFile, Stage,
 };
 
 pub use memory::{Memory, ModelShape, readable_bytes};
@@ -146,6 +147,13 @@ fn describe_grpo(text: &mut String, stage: &GrpoStage) {
         if updates == 1 { "" } else { "s" }
     );
     line(text, "each step", each);
+    if let Some(DynamicSampling { keep, max_rounds }) = rollout.dynamic_sampling {
+        let mixed = match keep {
+            Keep::MixedReward => "whose rewards are all equal",
+            Keep::MixedAccuracy => "whose answers are all right or all wrong",
+        };
+        line(text, "groups", format_args!("{mixed} are replaced, in {max_rounds} rounds at most"));
+    }
     line(text, "problems", problems(&stage.problems));
     line(text, "reward", stage.rewards.in_words());
     line(text, "objective", objective(&stage.grpo));

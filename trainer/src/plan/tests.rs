@@ -58,13 +58,15 @@ fn load(text: &str, overrides: &[&str]) -> RunFile {
 #[test]
 fn a_plan_says_what_will_be_done() {
     let recompute = ["stage.grpo.old_logprobs=recompute", "stage.grpo.importance_cap=2.5"];
-    let file = load(RUN, &["stage.grpo.minibatches=4", recompute[0], recompute[1]]);
+    let dynamic = "stage.rollout.dynamic_sampling.max_rounds=7";
+    let file = load(RUN, &["stage.grpo.minibatches=4", recompute[0], recompute[1], dynamic]);
     let plan = Plan::new(&file, Some(MODEL), 50).unwrap().to_string();
     for part in [
         "run folder   /runs/a",
         "stage 1 of 1: grpo (kind grpo)",
         "10; 320 completions and 40 updates in all",
         "4 prompts x 8 = 32 completions of 100 tokens at most (3200 tokens), 4 updates",
+        "groups       whose rewards are all equal are replaced, in 7 rounds at most",
         "3 numbers of 1 to 20, targets 1 to 99",
         "1 x countdown + 0.2 x format",
         "clip to [1 - 0.2, 1 + 0.2], KL weight 0.001 from the policy at the start",

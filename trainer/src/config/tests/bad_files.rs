@@ -1,6 +1,6 @@
 //! Run files that are refused: for each, where the caret stands and what is said.
 
-use super::{LEAST, LEAST_PRETRAIN, message};
+use super::{LEAST, LEAST_PRETRAIN, accepted, message};
 
 /// Puts `tables` behind the least run file of kind `grpo`, without the line that begins with `less`.
 fn grpo(less: &str, tables: &str) -> String {
@@ -109,6 +109,9 @@ fn values_that_mean_nothing_are_refused() {
         ("rollout.temperature_from_step = [[5, 0.0]]", "nothing can be learned from them"),
         ("rollout.stop_strings = [\"\"]", "would end every completion at once"),
         ("rollout.max_batch = 0", "`max_batch` is 0"),
+        ("rollout.dynamic_sampling = { max_rounds = 0 }", "1 samples once, and replaces nothing"),
+        ("rollout.dynamic_sampling = { keep = 'mixed_rewards' }", "did you mean `mixed_reward`?"),
+        ("rollout.dynamic_sampling = { keep = 'mixed_accuracy' }", "no reward of `stage.rewards` judges answers"),
         ("grpo.clip_epsilon = 0", "a ratio clipped to exactly 1 has no gradient"),
         ("grpo.clip_epsilon_high = -1.0", "`clip_epsilon_high` is -1"),
         ("grpo.kl_beta = -0.1", "reward leaving the reference policy"),
@@ -163,6 +166,25 @@ fn data_and_rewards_have_to_be_said() {
     check(&countdown("targets = [1, 120]"), &["expected 1 to 99"]);
     check(&countdown("max_intermediate = 0"), &["expected 1 to 1000000"]);
     check(&countdown("numbers = [1]"), &["is a list of length 1"]);
+}
+
+#[test]
+fn what_chooses_completions_has_to_fit_the_rest() {
+    let rewards = "rewards.countdown = {}\nrewards.kimi_length = { of = 'countdown', as = 'open_r1' }";
+    let text = grpo("rewards", &format!("{rewards}\nrollout.dynamic_sampling = {{}}"));
+    check(&text, &["`dynamic_sampling` and `rewards.kimi_length`", "set `as` to \"corrected\""]);
+    accepted(&text.replace("open_r1", "corrected"), &[]);
+    for (row, key) in [("drop_pass_rate = 0.9", "drop_pass_rate"), ("curriculum = 'pass_rate'", "curriculum")] {
+        let countdown = grpo("", &format!("problems.{row}"));
+        check(&countdown, &[&format!("`{key}` and `countdown` exclude each other"), "[stage.problems.jsonl]"]);
+        let file = grpo("problems", &format!("problems = {{ jsonl.path = 'x', {row} }}"));
+        check(&file, &[&format!("`{key}` is set, but no reward"), "add a reward such as"]);
+        let file = accepted(&file.replace("rewards.format = {}", "rewards.accuracy = {}"), &[]).to_toml();
+        assert!(file.contains("[stage.problems]\n") && file.contains(&row.replace('\'', "\"")), "{file}");
+        accepted(&file, &[]);
+    }
+    let file = grpo("problems", "problems = { jsonl.path = 'x', drop_pass_rate = 1.5 }");
+    check(&file, &["`drop_pass_rate` is 1.5", "expected more than 0, and 1 at most"]);
 }
 
 #[test]

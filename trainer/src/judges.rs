@@ -299,6 +299,11 @@ pub(crate) fn faults(rewards: &Rewards) -> Vec<Fault> {
 }
 
 impl Rewards {
+    /// Whether a reward says which answers are right.
+    pub(crate) fn judge_answers(&self) -> bool {
+        self.of_kinds(&CORRECTNESS).next().is_some()
+    }
+
     fn of_kinds<'a>(&'a self, kinds: &'a [&str]) -> impl Iterator<Item = &'a Reward> {
         self.0.iter().filter(|reward| kinds.contains(&reward.judge.kind()))
     }

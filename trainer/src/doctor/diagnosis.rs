@@ -29,7 +29,7 @@ pub enum Symptom {
     LengthExplosion,
     /// The policy is sure of itself without being good.
     EntropyCollapse,
-    /// The policy has left its reference, or the policy that sampled.
+    /// The policy has left its reference, or the policy that sampled, or all that it could do.
     Diverged,
     /// Sampler and trainer disagree more and more.
     GapGrows,

@@ -20,6 +20,11 @@ impl History {
         (n > 0).then(|| self.0.len().checked_sub(n).map(|from| &self.0[from..])).flatten()
     }
 
+    /// The first `n` steps, if there are so many.
+    pub(super) fn first(&self, n: usize) -> Option<&[Observation]> {
+        self.0.get(..n)
+    }
+
     /// The first stretch and the newest one, if they do not overlap.
     pub(super) fn ends(&self) -> Option<(&[Observation], &[Observation])> {
         (self.0.len() >= 2 * STRETCH).then(|| (&self.0[..STRETCH], &self.0[self.0.len() - STRETCH..]))

@@ -122,6 +122,11 @@ fn texts() {
 fn policy() {
     check(6, 3, Symptom::Diverged, |o| o.kl = Some(1.2));
     check(6, 3, Symptom::Diverged, |o| (o.kl, o.clipped) = (None, Some(0.6)));
+    let lost = |reward: f64| move |o: &mut Observation| (o.accuracy, o.reward) = (Some(0.01), Some(reward));
+    check(6, 3, Symptom::Diverged, lost(0.1));
+    check_silent(|o| o.accuracy = turns(o.step, 0.3, 0.01));
+    // Where nothing was right at the start, nothing is lost.
+    check_silent(|o| (o.accuracy, o.format, o.reward) = (Some(0.02), Some(0.0), turns(o.step, 0.6, 0.1)));
     check_silent(|o| o.kl = Some(if o.step % 3 == 0 { 0.1 } else { 30.0 }));
     // Four of five steps at 0.005, one at 0.25, are a mean of 0.054: not a tenth yet.
     check(11, 5, Symptom::EntropyCollapse, |o| o.entropy = Some(0.005));

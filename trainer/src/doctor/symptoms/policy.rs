@@ -1,7 +1,7 @@
 //! What the policy shows: how sure it is, how far it has gone, and whether its two engines agree.
 
 use super::super::history::{STRETCH, all_at_least, mean};
-use super::super::{Diagnosis, Facts, History, Symptom};
+use super::super::{Diagnosis, Facts, History, Observation, Symptom};
 
 /// Steps in a row after which a jump is no single token's: the estimate of the divergence has a long tail.
 const SETTLED: usize = 3;
@@ -23,24 +23,32 @@ const GOOD: f64 = 0.5;
 /// Nats: a mean gap that moves the ratio of every token by five per cent, a quarter of the usual clip.
 const WIDE_GAP: f64 = 0.05;
 
+/// A share of the first steps that can be lost.
+const WORTH_LOSING: f64 = 0.05;
+
+/// What is left of a share that is lost.
+const LOST: f64 = 0.1;
+
+/// Deviations of the first rewards by which the reward has fallen then: a medium effect by Cohen's measure.
+const FALLEN: f64 = 0.5;
+
 /// Growth over the start from which a gap is growing and not only there.
 const GROWTH: f64 = 3.0;
 
 /// A loss that is zero but for rounding.
 const ZERO: f64 = 1e-5;
 
-/// The divergence from the reference, or the ratio, has blown up.
+/// The divergence from the reference, or the ratio, has blown up; or what the policy could do at the start is gone, which is
+/// how it shows where neither is measured.
 pub(super) fn diverged(history: &History, facts: &Facts) -> Option<Diagnosis> {
     let steps = history.newest(SETTLED)?;
     let (kl, clipped) = (mean(steps, |step| step.kl), mean(steps, |step| step.clipped));
-    let far = all_at_least(steps, FAR, |step| step.kl);
-    if !far && !all_at_least(steps, MOSTLY_CLIPPED, |step| step.clipped) {
-        return None;
-    }
-    let proof = if far {
+    let proof = if all_at_least(steps, FAR, |step| step.kl) {
         format!("kl is {:.2} nats a token, mean of {SETTLED} steps (over {FAR:.0} in each)", kl?)
-    } else {
+    } else if all_at_least(steps, MOSTLY_CLIPPED, |step| step.clipped) {
         format!("the ratio of {:.0} % of tokens is outside of the clip, mean of {SETTLED} steps", 100.0 * clipped?)
+    } else {
+        lost(history, steps)?
     };
     let message = format!("the policy runs away: {proof}");
     let rate = facts.learning_rate;
@@ -54,6 +62,29 @@ pub(super) fn diverged(history: &History, facts: &Facts) -> Option<Diagnosis> {
     numbers.extend(kl.map(|value| ("kl", value)));
     numbers.extend(clipped.map(|value| ("clip_ratio_region_mean", value)));
     Some(Diagnosis::new(Symptom::Diverged, steps[0].step, message, &numbers, &advice))
+}
+
+/// What the policy could do in its first steps and no longer does in the `newest`, in words. The reward has to fall with it: a
+/// reward that rises is what such a policy was asked for.
+fn lost(history: &History, newest: &[Observation]) -> Option<String> {
+    let first = history.first(SETTLED).filter(|first| first[SETTLED - 1].step < newest[0].step)?;
+    let (reward_before, reward) = (mean(first, |step| step.reward)?, mean(newest, |step| step.reward)?);
+    if reward_before - reward < FALLEN * mean(first, |step| step.reward_std)? {
+        return None;
+    }
+    let shares: [(&str, fn(&Observation) -> Option<f64>); 2] =
+        [("accuracy", |step| step.accuracy), ("format", |step| step.format)];
+    shares.into_iter().find_map(|(name, share)| {
+        let (before, now) = (mean(first, share)?, mean(newest, share)?);
+        let is_lost = before >= WORTH_LOSING && now <= LOST * before;
+        is_lost.then(|| {
+            format!(
+                "what it could do is gone, {name} {before:.2} -> {now:.2} and reward {reward_before:.3} -> {reward:.3} since \
+                 step {}",
+                first[0].step
+            )
+        })
+    })
 }
 
 /// The policy has become sure of itself, and it is not because it is right.

@@ -57,6 +57,17 @@ fn shown(options: &ShowOptions, look: Look) -> String {
 }
 
 #[test]
+fn steps_are_listed_by_their_last_words() {
+    let mut rows = [row(0, 0, Some(0.0), 30)];
+    rows[0].text = "First of all: 1 + 1 = 2,\n1 + 2 = 4\u{202e} \u{1f600}".into();
+    let step = |end, score| crate::run::StepRow { end, end_token: None, score };
+    rows[0].components[0].1.steps = vec![step(23, 1.0), step(34, 0.0), step(99, 0.5)];
+    let text = shown(&options(run_with(&rows).path()), Look { width: 100, colours: false });
+    let expected = "\n      steps  …f all: 1 + 1 = 2: 1.000  , 1 + 2 = 4: 0.000  \u{fffd} \u{1f600}: 0.500\n";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
 fn a_listing() {
     let run = run_with(&four()[..2]);
     let expected = "\

@@ -211,7 +211,7 @@ mod tests {
             steps: Vec::new(),
         };
         let mut right = component(Some(1.0), "right", Some("2*3"));
-        let steps = [StepScore { end: 4, score: 1.0 }, StepScore { end: 25, score: -0.5 }];
+        let steps = [StepScore { end: 4, score: 1.0 }, StepScore { end: 24, score: -0.5 }];
         right.steps = StepRow::all(&steps, "line\nbreak \"quoted\" \u{1f600}");
         right.steps[0].end_token = Some(2);
         CompletionRow {

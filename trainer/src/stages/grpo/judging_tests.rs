@@ -113,6 +113,38 @@ fn all_at_hand(panel: &Panel<'_>, groups: &[Group], order: &[usize], is_sampling
     judged.into_iter().map(|(_, judged)| judged).collect()
 }
 
+/// Ends in the text become ends in tokens, for each completion and component; without steps nothing is made.
+#[test]
+fn steps_end_at_tokens() {
+    let tokenizer = tokenizer();
+    let mut groups = groups();
+    for (row, text) in ["see 2 + 2 = 4, 2 + 3 = 6\n", "see", "4 = 8 / 2"].into_iter().enumerate() {
+        let completion = &mut groups[1].completions[row];
+        completion.ids = tokenizer.encode(text).unwrap();
+        completion.text = tokenizer.decode(&completion.ids);
+        completion.logprobs = vec![-1.0; completion.ids.len()];
+    }
+    let judged = judged(&judges("rewards.step_sums = {}\n"), 1, &groups, &[0, 1, 2, 3, 4, 5]).unwrap();
+    let names: Vec<&str> = judged[1].judgements[0].components.iter().map(|c| c.name.as_str()).collect();
+    let place = names.iter().position(|name| *name == "step_sums").unwrap();
+    assert!(judged.iter().enumerate().all(|(number, judged)| judged.steps.is_empty() == (number != 1)));
+    for (row, expected) in [
+        (0, &[("see 2 + 2 = 4", 1.0), ("see 2 + 2 = 4, 2 + 3 = 6", 0.0)][..]),
+        (1, &[]),
+        (2, &[("4 = 8 / 2", 1.0)]),
+        (3, &[]),
+    ] {
+        let steps = &judged[1].steps[row];
+        assert_eq!(steps.len(), names.len());
+        assert!(steps.iter().enumerate().all(|(idx, steps)| idx == place || steps.is_empty()));
+        let ids = &judged[1].group.completions[row].ids;
+        let found: Vec<(String, f32)> =
+            steps[place].iter().map(|step| (tokenizer.decode(&ids[..step.end_token]), step.score)).collect();
+        let found: Vec<(&str, f32)> = found.iter().map(|(text, score)| (text.as_str(), *score)).collect();
+        assert_eq!(found, expected);
+    }
+}
+
 /// A group whose numbers are none is not shown to the judges; the others are.
 #[test]
 fn what_is_not_finite_is_not_judged() {

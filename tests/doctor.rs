@@ -154,11 +154,11 @@ fn a_learning_rate_a_hundred_times_too_high_is_named() {
     let row = check(&dir, &["stage.optimizer.learning_rate=4e-2", "stage.steps=8"], "diverged");
     assert!(row["numbers"]["kl"].as_f64() > Some(1.0), "{row}");
     assert!(row["advice"][0].as_str().unwrap().contains("it is 4e-2, try 4e-3"), "{row}");
-    // Without a reference there is no divergence to measure; what is lost shows.
+    // Without a reference there is no divergence to measure; what is lost shows, behind what was seen of it before.
     let dir = planted(COUNTDOWN, REWARDS);
-    let words = ["stage.optimizer.learning_rate=4e-2", "stage.steps=8", "stage.grpo.kl_beta=0"];
-    let row = check(&dir, &words, "diverged");
-    assert!(row["message"].as_str().unwrap().contains("what it could do is gone"), "{row}");
+    let ended = dir.train(&["stage.optimizer.learning_rate=4e-2", "stage.steps=8", "stage.grpo.kl_beta=0"]);
+    assert!(said(&dir, &ended).iter().any(|(symptom, step)| symptom == "diverged" && *step <= 8), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the policy runs away: what it could do is gone"), "{}", ended.stderr);
 }
 
 /// The prompt ends in `<think>`, and the reward wants both tags from the completion.

@@ -184,6 +184,25 @@ fn a_diagnosis_has_its_numbers_and_names_keys() {
     assert_eq!(punished.advice[0], "a positive weight: rewards.countdown.weight is -1");
 }
 
+/// A limit that was none at first is not what to change first.
+#[test]
+fn a_policy_that_changed_is_told_from_a_limit_that_is_too_low() {
+    let advice = |from: u64| {
+        let mut doctor = Doctor::new(facts());
+        let share = |step| if step < from { 0.1 } else { 1.0 };
+        let found: Vec<Diagnosis> = (1..=8)
+            .flat_map(|step| doctor.examine(Observation { truncated: Some(share(step)), ..healthy(step) }))
+            .collect();
+        found[0].advice[0].clone()
+    };
+    assert_eq!(advice(1), "a larger rollout.max_tokens, such as 256");
+    assert!(
+        advice(4).starts_with("a smaller optimizer.learning_rate: 10 % were cut off in the first step"),
+        "{}",
+        advice(4)
+    );
+}
+
 #[test]
 fn a_run_is_dead_when_nothing_tells_completions_apart() {
     let dead = |n: u64, change: &dyn Fn(&mut Observation)| {

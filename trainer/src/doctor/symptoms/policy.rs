@@ -64,6 +64,9 @@ pub(super) fn diverged(history: &History, facts: &Facts) -> Option<Diagnosis> {
     Some(Diagnosis::new(Symptom::Diverged, steps[0].step, message, &numbers, &advice))
 }
 
+/// A share of an observation.
+type Share = fn(&Observation) -> Option<f64>;
+
 /// What the policy could do in its first steps and no longer does in the `newest`, in words. The reward has to fall with it: a
 /// reward that rises is what such a policy was asked for.
 fn lost(history: &History, newest: &[Observation]) -> Option<String> {
@@ -72,8 +75,7 @@ fn lost(history: &History, newest: &[Observation]) -> Option<String> {
     if reward_before - reward < FALLEN * mean(first, |step| step.reward_std)? {
         return None;
     }
-    let shares: [(&str, fn(&Observation) -> Option<f64>); 2] =
-        [("accuracy", |step| step.accuracy), ("format", |step| step.format)];
+    let shares: [(&str, Share); 2] = [("accuracy", |step| step.accuracy), ("format", |step| step.format)];
     shares.into_iter().find_map(|(name, share)| {
         let (before, now) = (mean(first, share)?, mean(newest, share)?);
         let is_lost = before >= WORTH_LOSING && now <= LOST * before;

@@ -9,6 +9,9 @@ const SETTLED: usize = 3;
 /// Nearly all of a step's completions.
 const NEARLY_ALL: f64 = 0.9;
 
+/// Share of cut off completions in the first step up to which the limit was none.
+const ENDED_AT_FIRST: f64 = 0.5;
+
 /// A share of completions that is as good as none.
 const NEARLY_NONE: f64 = 0.05;
 
@@ -29,11 +32,16 @@ pub(super) fn all_truncated(history: &History, facts: &Facts) -> Option<Diagnosi
         100.0 * share
     );
     let longer = format!("a larger rollout.max_tokens, such as {}", 4 * max_tokens);
-    let advice = [
+    let mut advice = vec![
         longer.as_str(),
         "a text or token that ends a completion (rollout.stop_strings, rollout.stop_token_ids), if they go on after their answer",
         "the end tokens of the model (eos_token_id in its generation_config.json)",
     ];
+    let at_first = history.first(1).and_then(|first| first[0].truncated).filter(|share| *share <= ENDED_AT_FIRST);
+    let changed = at_first.map(|share| {
+        format!("a smaller optimizer.learning_rate: {:.0} % were cut off in the first step, so it is the policy that changed", 100.0 * share)
+    });
+    changed.iter().for_each(|changed| advice.insert(0, changed));
     let numbers = [("clipped_ratio", share), ("max_tokens", max_tokens as f64)];
     Some(Diagnosis::new(Symptom::AllTruncated, steps[0].step, message, &numbers, &advice))
 }

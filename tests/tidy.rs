@@ -263,15 +263,21 @@ fn the_licences_in_the_manifest_are_there() {
     }
 }
 
+/// README.md names the run files beside it in configs/, configs/README.md names all of them.
 #[test]
-fn the_readme_names_every_run_file() {
-    let Ok(readme) = fs::read_to_string(root().join("README.md")) else {
-        return;
-    };
-    let complaints: Vec<String> = files(|path| is(path, &["toml"]) && path.starts_with("configs"))
-        .iter()
-        .map(|(path, _)| path.display().to_string())
-        .filter(|path| !readme.contains(path.as_str()))
-        .collect();
-    report("README.md does not name a run file that is there", &complaints);
+fn the_readmes_name_every_run_file() {
+    let text = |name: &str| fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let (readme, table) = (text("README.md"), text("configs/README.md"));
+    let mut complaints = Vec::new();
+    for (path, _) in files(|path| is(path, &["toml"]) && path.starts_with("configs")) {
+        let inside = path.strip_prefix("configs").expect("chosen by it");
+        let is_preset = inside.components().count() > 1;
+        if !is_preset && !readme.contains(&path.display().to_string()) {
+            complaints.push(format!("README.md: {}", path.display()));
+        }
+        if !table.contains(&format!("]({})", inside.display())) {
+            complaints.push(format!("configs/README.md: {}", path.display()));
+        }
+    }
+    report("a run file that is there is not named", &complaints);
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Failure;
 use super::inputs::{Start, check_data};
 use crate::cli::RunArgs;
-use crate::config::{self, RunFile};
+use crate::config::{self, RunFile, Stage};
 use crate::machine;
 use crate::plan::{ModelShape, Plan};
 use crate::run::{OpenMode, RunDirectory, RunFacts, directory};
@@ -39,6 +39,7 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
     let shape = start.as_ref().map(|start| ModelShape::of_config(&start.config));
     let prompt_tokens = start.as_ref().map_or(Ok(UNKNOWN_PROMPT_TOKENS), Start::example_tokens)?;
     let plan = Plan::new(&file, shape, prompt_tokens).map_err(refused)?;
+    warn(&file);
     check_data(&file, start.as_ref())?;
     let device = machine::device(file.resolved.run.device).map_err(Failure::usage)?;
     if args.check {
@@ -86,6 +87,16 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
         Outcome::Stopped => {
             eprintln!("stopped and saved; go on with: {}", resume_command());
             Ok(Ended::Stopped)
+        }
+    }
+}
+
+/// Says what the run file asks for although it is known to hurt, or to do nothing.
+fn warn(file: &RunFile) {
+    for stage in &file.resolved.stages {
+        let Stage::Grpo(stage) = stage else { continue };
+        for warning in stage.warnings() {
+            eprintln!("warning: stage {}: {warning}", stage.name);
         }
     }
 }

@@ -88,7 +88,7 @@ pub struct Algorithm {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adaptive_entropy: Option<AdaptiveEntropy>,
     /// Bounds on tokens that are likely and good at once. Default none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::covariance", skip_serializing_if = "Option::is_none")]
     pub covariance: Option<Covariance>,
     /// Random parts, of equal size, that a rollout is cut into after the advantages. Default 1 (DeepSeek-R1 2.1: 16).
     pub minibatches: u64,

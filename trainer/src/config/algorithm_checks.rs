@@ -4,7 +4,7 @@ use super::algorithm::{Algorithm, KlPlace, OldLogprobs, SurrogateKind};
 use super::by_step;
 use super::checks::Section;
 use super::rollout::Rollout;
-use crate::grpo::{AdvantageScale, Aggregation, Baseline, Covariance, KlEstimator, RatioLevel, RewardCombination};
+use crate::grpo::{AdvantageScale, Aggregation, Baseline, KlEstimator, RatioLevel, RewardCombination};
 
 impl Algorithm {
     pub(crate) fn check(&self, rollout: &Rollout, at: &mut Section<'_, '_>) {
@@ -54,8 +54,8 @@ impl Algorithm {
             ("vespo_positive", Vespo),
             ("vespo_negative", Vespo),
         ] {
-            // A resolved file gives the epsilons whatever reads them: only what cannot be a default is refused.
-            let is_default = of == Clip && key != "clip_delta";
+            // A resolved file gives the epsilons whatever reads them: they are refused where they are no defaults.
+            let is_default = key.starts_with("clip_epsilon") && self.clip_range() == Self::default().clip_range();
             if self.surrogate != of && at.has(key) && !is_default {
                 let title = format!("`{key}` is given, but `surrogate` is \"{}\"", self.surrogate.name());
                 let help = format!("set `surrogate` to \"{}\", or take `{key}` out", of.name());
@@ -184,8 +184,11 @@ impl Algorithm {
         }
         let completions = rollout.completions_per_step() / self.minibatches.max(1);
         if let Some(n) = self.local_completions.filter(|&n| n > 0 && !completions.is_multiple_of(n)) {
-            let title = format!("{completions} completions of a minibatch cannot be cut into blocks of {n}");
-            at.fail("local_completions", title, format!("expected a divisor of {completions}"), "");
+            let title = format!("`local_completions` is {n}: {completions} completions cannot be cut into such blocks");
+            let help = format!(
+                "prompts_per_step * group_size / `minibatches` = {completions} completions are cut into blocks"
+            );
+            at.fail("local_completions", title, format!("expected a divisor of {completions}"), &help);
         }
     }
 
@@ -211,23 +214,7 @@ impl Algorithm {
             );
         }
         let Some(covariance) = &self.covariance else { return };
-        {
-            let mut at = at.table("covariance");
-            let fraction = covariance.fraction();
-            at.holds(
-                "fraction",
-                fraction,
-                fraction > 0.0 && fraction <= 1.0,
-                "expected more than 0, and 1 at most",
-                "",
-            );
-            match *covariance {
-                Covariance::ClipCov { low, high, .. } => {
-                    at.holds("high", high, high > low, &format!("expected more than `low`, {low}"), "")
-                }
-                Covariance::KlCov { beta, .. } => at.positive("beta", beta, ""),
-            }
-        }
+        super::covariance::check(covariance, &mut at.table("covariance"));
         if self.ratio != RatioLevel::Token {
             let title = "`covariance` chooses single tokens, but `ratio` is one of whole completions";
             let help = "Clip-Cov and KL-Cov (arXiv 2505.22617) are of token ratios: set `ratio` to \"token\", or take `covariance` out";

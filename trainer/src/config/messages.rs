@@ -145,21 +145,29 @@ pub(crate) fn list(names: &[&str]) -> String {
 }
 
 /// What other trainers call some keys.
-const OTHER_NAMES: [(&str, &str); 14] = [
+const OTHER_NAMES: [(&str, &str); 22] = [
     ("beta", "kl_beta"),
+    ("delta", "clip_delta"),
+    ("entropy_coef", "entropy_coefficient"),
     ("epsilon", "clip_epsilon"),
     ("epsilon_high", "clip_epsilon_high"),
+    ("importance_sampling_level", "ratio"),
     ("loss_type", "aggregation"),
     ("lr", "learning_rate"),
     ("lr_scheduler_type", "schedule"),
     ("max_completion_length", "max_tokens"),
     ("max_length", "max_tokens"),
+    ("mask_truncated_completions", "mask_truncated"),
     ("max_steps", "steps"),
     ("num_generations", "group_size"),
     ("num_iterations", "updates_per_batch"),
+    ("off_policy_mask_threshold", "off_policy_threshold"),
+    ("ref_model_mixup_alpha", "reference_mix"),
     ("ref_model_sync_steps", "reference_refresh_steps"),
     ("save_steps", "every_steps"),
     ("scale_rewards", "advantage_scale"),
+    ("top_entropy_quantile", "top_entropy_fraction"),
+    ("use_bias_correction_kl", "kl_times_ratio"),
 ];
 
 /// The nearest of `names`, as a question; empty if none is near.

@@ -15,6 +15,7 @@ mod architecture;
 mod by_step;
 mod checks;
 mod choice;
+mod covariance;
 mod data;
 mod doctor;
 mod document;
@@ -33,6 +34,7 @@ mod rollout;
 mod run;
 mod schema;
 mod stage;
+mod warnings;
 mod written;
 
 #[cfg(test)]

@@ -6,51 +6,25 @@ use serde::{Deserialize, Serialize};
 ///
 /// `Cov_t = (log pi_t - mean log pi) (A_t - mean A)`, means over the tokens of the minibatch: tokens that are likely and good
 /// at once are those that make the policy surer of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Covariance {
     /// Clip-Cov: of the tokens whose covariance is within `(low, high)` and that the clip leaves alone, a fraction of all,
     /// drawn at random, leaves the policy loss.
     ClipCov {
         /// Of all tokens, in (0, 1]. Default 2e-4 (the paper).
-        #[serde(default = "clip_cov_fraction")]
         fraction: f64,
         /// Default 1 (the paper).
-        #[serde(default = "clip_cov_low")]
         low: f64,
         /// Default 5 (the paper).
-        #[serde(default = "clip_cov_high")]
         high: f64,
     },
     /// KL-Cov: the tokens with the greatest covariance pay `beta |log pi_theta - log pi_old|`.
     KlCov {
         /// Of all tokens, in (0, 1]. Default 2e-3 (the paper, 7B).
-        #[serde(default = "kl_cov_fraction")]
         fraction: f64,
         /// Nats to loss. Default 1 (the paper).
-        #[serde(default = "kl_cov_beta")]
         beta: f64,
     },
-}
-
-fn clip_cov_fraction() -> f64 {
-    2e-4
-}
-
-fn clip_cov_low() -> f64 {
-    1.0
-}
-
-fn clip_cov_high() -> f64 {
-    5.0
-}
-
-fn kl_cov_fraction() -> f64 {
-    2e-3
-}
-
-fn kl_cov_beta() -> f64 {
-    1.0
 }
 
 impl Covariance {

@@ -1,12 +1,12 @@
 //! `--check`: says what a run would do and how much memory that takes, and touches nothing.
 
 mod memory;
+mod objective;
 
 use std::fmt::Write as _;
 
 use crate::config::{
-    Algorithm, ConfigError, Corpus, DynamicSampling, Eval, GrpoStage, Keep, OldLogprobs, PretrainStage, Problems,
-    RunFile, Stage,
+    ConfigError, Corpus, DynamicSampling, Eval, GrpoStage, Keep, PretrainStage, Problems, RunFile, Stage,
 };
 
 pub use memory::{Memory, ModelShape, readable_bytes};
@@ -156,7 +156,7 @@ fn describe_grpo(text: &mut String, stage: &GrpoStage) {
     }
     line(text, "problems", problems(&stage.problems));
     line(text, "reward", stage.rewards.in_words());
-    line(text, "objective", objective(&stage.grpo));
+    objective::describe(&stage.grpo).into_iter().for_each(|(what, how)| line(text, what, how));
     line(text, "evaluation", stage.eval.as_ref().map_or("none".to_owned(), evaluation));
 }
 
@@ -173,23 +173,6 @@ fn problems(problems: &Problems) -> String {
         }
         Problems::Jsonl(problems) => problems.path.display().to_string(),
     }
-}
-
-fn objective(algorithm: &Algorithm) -> String {
-    let (low, high) = algorithm.clip_range();
-    let reference = match (algorithm.kl_beta > 0.0, algorithm.reference_refresh_steps) {
-        (false, _) => " (no reference policy)".to_owned(),
-        (true, 0) => " from the policy at the start".to_owned(),
-        (true, steps) => format!(" from a reference renewed every {steps} steps"),
-    };
-    let recomputed = match (algorithm.old_logprobs, algorithm.importance_cap) {
-        (OldLogprobs::Sampler, _) => String::new(),
-        (OldLogprobs::Recompute, None) => ", old log-probabilities recomputed".to_owned(),
-        (OldLogprobs::Recompute, Some(cap)) => {
-            format!(", old log-probabilities recomputed, importance weights up to {cap}")
-        }
-    };
-    format!("clip to [1 - {low}, 1 + {high}], KL weight {}{reference}{recomputed}", algorithm.kl_beta)
 }
 
 fn evaluation(eval: &Eval) -> String {

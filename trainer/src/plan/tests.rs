@@ -69,12 +69,13 @@ fn a_plan_says_what_will_be_done() {
         "groups       whose rewards are all equal are replaced, in 7 rounds at most",
         "3 numbers of 1 to 20, targets 1 to 99",
         "1 x countdown + 0.2 x format",
-        "clip to [1 - 0.2, 1 + 0.2], KL weight 0.001 from the policy at the start",
+        "objective    ratio of each token, clip to [1 - 0.2, 1 + 0.2]",
+        "divergence   KL weight 0.001, k3, in the loss, from the policy at the start",
         "AdamW, learning rate 0.001, constant",
         "every 20 steps and at the end, the newest 2 kept",
         "context 512 tokens",
         "estimate, prompts of 50 tokens",
-        "old log-probabilities recomputed, importance weights up to 2.5",
+        "old log-probabilities recomputed, importance weights of tokens up to 2.5, cut there",
     ] {
         assert!(plan.contains(part), "no `{part}` in\n{plan}");
     }

@@ -34,7 +34,7 @@ error: unknown key `beta`
   --> configs/a.toml:10:1
    |
 10 | beta = 0.04
-   | ^^^^ expected `clip_epsilon`, `clip_epsilon_high`, `kl_beta`, `reference_refresh_steps`, `minibatches`, `updates_per_batch`, `old_logprobs`, `importance_cap`, `aggregation`, `advantage_scale`, `reward_combination`, `micro_batch_tokens`, `logits_chunk_tokens` or `checkpointing`
+   | ^^^^ expected `ratio`, `surrogate`, `clip_epsilon`, `clip_epsilon_high`, `clip_delta`, `cispo_cap`, `sapo_temperatures`, `vespo_positive`, `vespo_negative`, `kl_beta`, `kl_beta_from_step`, `kl_in`, `kl_estimator`, `kl_times_ratio`, `reference_refresh_steps`, `reference_mix`, `advantage_baseline`, `advantage_scale`, `std_divisor`, `std_epsilon`, `reward_combination`, `supervision`, `aggregation`, `local_completions`, `mask_truncated`, `top_entropy_fraction`, `entropy_coefficient`, `adaptive_entropy`, `covariance`, `minibatches`, `updates_per_batch`, `old_logprobs`, `importance_cap`, `importance_floor`, `importance_action`, `importance_level`, `off_policy_threshold`, `micro_batch_tokens`, `logits_chunk_tokens` or `checkpointing`
    |
    = help: it is called `kl_beta` here, in [stage.grpo]
 "#,
@@ -116,7 +116,7 @@ error: unknown value `per_tokn`
  --> configs/a.toml:9:20
   |
 9 | grpo.aggregation = 'per_tokn'
-  |                    ^^^^^^^^^^ expected `per_completion`, `per_token` or `constant`
+  |                    ^^^^^^^^^^ expected `per_completion`, `per_token`, `constant`, `local` or `sum`
   |
   = help: did you mean `per_token`?
 "#,

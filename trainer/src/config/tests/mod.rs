@@ -1,10 +1,13 @@
 //! Run files, good and bad, and what becomes of them.
 
 mod bad_files;
+mod contradictions;
 mod messages;
 mod overrides;
+mod presets;
 mod reference;
 mod resolved;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,80 @@
+//! What is legal and known to hurt, or to do nothing: said, and said only then.
+
+use super::super::Stage;
+use super::{LEAST, accepted};
+
+fn warnings(overrides: &[&str]) -> Vec<String> {
+    match &accepted(LEAST, overrides).stages[0] {
+        Stage::Grpo(stage) => stage.warnings(),
+        Stage::Pretrain(_) => panic!("not a stage of kind grpo"),
+    }
+}
+
+/// Exactly one warning, with these parts.
+fn warns(overrides: &[&str], parts: &[&str]) {
+    let found = warnings(overrides);
+    let [warning] = found.as_slice() else { panic!("{overrides:?}: {found:#?}") };
+    for part in parts {
+        assert!(warning.contains(part), "no `{part}` in: {warning}");
+    }
+}
+
+fn is_quiet(overrides: &[&str]) {
+    assert_eq!(warnings(overrides), Vec::<String>::new(), "{overrides:?}");
+}
+
+#[test]
+fn the_defaults_are_quiet() {
+    is_quiet(&[]);
+}
+
+#[test]
+fn a_clip_that_nothing_reaches() {
+    let several = "stage.grpo.minibatches=2";
+    for set in ["clip_epsilon=0.1", "clip_epsilon_high=0.28", "clip_delta=4.0"] {
+        let set = format!("stage.grpo.{set}");
+        warns(&[&set], &["a step has one update", "`minibatches`"]);
+        is_quiet(&[&set, several]);
+    }
+    let [ratio, narrow] = ["stage.grpo.ratio=sequence", "stage.grpo.clip_epsilon=3e-4"];
+    warns(&[ratio, several], &["mean ratio hardly ever leaves", "3e-4 and 4e-4"]);
+    is_quiet(&[ratio, several, narrow]);
+    // The narrower of the two decides: what is cut on one side only is cut.
+    is_quiet(&[ratio, several, narrow, "stage.grpo.clip_epsilon_high=0.2"]);
+    warns(&[several, narrow], &["most tokens leave that range", "`ratio = \"sequence\"`"]);
+}
+
+#[test]
+fn a_clip_the_wrong_way_round() {
+    let set = ["stage.grpo.clip_epsilon_high=0.1", "stage.grpo.minibatches=2"];
+    warns(&set, &["`clip_epsilon_high` 0.1 is below `clip_epsilon` 0.2", "2503.14476"]);
+}
+
+#[test]
+fn a_mask_that_never_falls() {
+    let threshold = "stage.grpo.off_policy_threshold=0.5";
+    warns(&[threshold], &["`off_policy_threshold` is 0.5", "one update"]);
+    is_quiet(&[threshold, "stage.grpo.updates_per_batch=2"]);
+}
+
+#[test]
+fn a_bonus_without_bound() {
+    warns(&["stage.grpo.entropy_coefficient=0.01"], &["without bound", "2505.22617", "`adaptive_entropy`"]);
+    is_quiet(&["stage.grpo.entropy_coefficient=0.005"]);
+    is_quiet(&["stage.grpo.entropy_coefficient=0.01", "stage.grpo.adaptive_entropy.target=0.2"]);
+}
+
+#[test]
+fn half_of_dr_grpo() {
+    warns(&["stage.grpo.aggregation=constant"], &["`advantage_scale` \"group\"", "2503.20783"]);
+    is_quiet(&["stage.grpo.aggregation=constant", "stage.grpo.advantage_scale=none"]);
+}
+
+#[test]
+fn a_batch_of_one_question() {
+    for scale in ["stage.grpo.advantage_scale=batch", "stage.grpo.advantage_scale=centred"] {
+        warns(&[scale, "stage.rollout.prompts_per_step=1"], &["`prompts_per_step` is 1", "`advantage_scale`"]);
+        is_quiet(&[scale, "stage.rollout.prompts_per_step=2"]);
+    }
+    is_quiet(&["stage.rollout.prompts_per_step=1"]);
+}

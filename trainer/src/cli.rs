@@ -21,6 +21,14 @@ Every key of a run file, with default, unit and source: configs/reference.toml
 Exit codes: 0 done, 1 the run failed, 2 the command line or the run file is wrong,
 130 stopped by Ctrl-C and saved.";
 
+const ABLATE: &str = "\
+The same command goes on where it was stopped, by whatever; what is done is not run again.
+
+Examples:
+  grpo-train ablate --config configs/ablations/smoke.toml --check      what it would run
+  grpo-train ablate --config configs/ablations/smoke.toml --jobs 2
+How to write one, and how to read its table: docs/ablation.md";
+
 const SCORE: &str = "\
 Input lines: {\"completion\": \"..\"} and, as rewards need them, \"id\", \"gold\", \"numbers\", \"target\", \"tests\", \"prompt\",
 \"group\" (cases of a group get advantages), \"tokens\", \"thinking_tokens\", \"token_ids\", \"truncated\", \"language\", \"rewards\".
@@ -75,6 +83,9 @@ pub struct RunArgs {
 /// A command beside a run.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run every arm of an ablation with every seed, as far as they are missing, and compare them.
+    #[command(after_help = ABLATE)]
+    Ablate(AblateArgs),
     /// Print the completions of one step of a run, readably.
     Show(ShowArgs),
     /// Log-probabilities of given tokens under a model.
@@ -99,6 +110,23 @@ pub enum Command {
     /// Measure the machine, and how much of it each phase of a step gets.
     #[command(after_help = BENCH)]
     Bench(BenchArgs),
+}
+
+/// `grpo-train ablate`
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct AblateArgs {
+    /// The file of the ablation (TOML): a run file, or the name of one, with [ablation] and [[arm]].
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Runs at once; they share the cores.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = rows)]
+    pub jobs: usize,
+    /// Check every arm, list what is done and what is missing, and touch nothing.
+    #[arg(long)]
+    pub check: bool,
+    /// Print plain lines instead of progress bars.
+    #[arg(long)]
+    pub no_progress: bool,
 }
 
 /// `grpo-train show RUN`

@@ -3,6 +3,7 @@
 //! The library behind the binary of the same name: the run file ([`config`]), the data ([`data`]), the objective
 //! ([`grpo`]), the optimiser ([`optim`]), the stages ([`stages`]), and what a run leaves behind ([`run`], [`telemetry`]).
 
+pub mod ablation;
 pub mod address;
 pub mod bench;
 pub mod cli;

@@ -44,6 +44,7 @@ fn run(cli: &Cli) -> Result<Ended, Failure> {
         Some(Command::RewardTest(args)) => done(commands::reward_test(args)),
         Some(Command::Problems(args)) => done(commands::problems(args)),
         None => on_libtorch(|| commands::train(&cli.run)),
+        Some(Command::Ablate(args)) => on_libtorch(|| commands::ablate(args)),
         Some(Command::Logprobs(args)) => on_libtorch(|| done(commands::logprobs(args))),
         Some(Command::Bench(args)) => on_libtorch(|| done(commands::bench(args))),
         Some(Command::Sample(args)) => on_libtorch(|| done(commands::sample(args))),

@@ -1,5 +1,6 @@
 //! What the program does: a run, or one of the commands beside it.
 
+mod ablate;
 mod bench;
 mod inputs;
 mod logprobs;
@@ -8,6 +9,7 @@ mod sample;
 mod score;
 mod train;
 
+pub use ablate::ablate;
 pub use bench::bench;
 pub use logprobs::logprobs;
 pub use problems::problems;

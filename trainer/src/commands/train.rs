@@ -15,7 +15,7 @@ use crate::stages::{self, Model, Outcome, RunContext};
 use crate::telemetry::{Progress, ProgressMode};
 
 /// Prompt length assumed where the tokenizer does not exist yet, for the estimate of memory.
-const UNKNOWN_PROMPT_TOKENS: u64 = 64;
+pub(super) const UNKNOWN_PROMPT_TOKENS: u64 = 64;
 
 /// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ fn resume_command() -> String {
 }
 
 /// Ctrl-C (and SIGTERM, and SIGHUP of a terminal that is closed) once: finish the step, save, stop. Twice: now.
-fn stop_flag() -> Arc<AtomicBool> {
+pub(super) fn stop_flag() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         // The first of the two acts on a flag that is already set, so it has to be registered first.

@@ -20,13 +20,24 @@ impl Document {
     ///
     /// All sources share one numbering of bytes, so that a span alone says which text it means.
     pub(crate) fn new(name: &str, text: &str, overrides: &[String]) -> Self {
-        let mut sources = vec![Source { name: name.to_owned(), text: text.to_owned(), start: 0 }];
-        let mut start = text.len() + 1;
-        for argument in overrides {
-            sources.push(Source { name: "--set".to_owned(), text: argument.clone(), start });
-            start += argument.len() + 1;
+        let arguments = overrides.iter().map(|argument| ("--set", argument.as_str()));
+        Self::of(std::iter::once((name, text)).chain(arguments))
+    }
+
+    /// Texts by the names that messages call them, each beginning one byte behind the end of the one before.
+    pub(crate) fn of<'t>(texts: impl IntoIterator<Item = (&'t str, &'t str)>) -> Self {
+        let (mut sources, mut start) = (Vec::new(), 0);
+        for (name, text) in texts {
+            sources.push(Source { name: name.to_owned(), text: text.to_owned(), start });
+            start += text.len() + 1;
         }
         Self { sources, spans: BTreeMap::new() }
+    }
+
+    /// What is written at `span`, which lies in one text.
+    pub(crate) fn text(&self, span: &Range<usize>) -> &str {
+        let source = self.sources.iter().rev().find(|source| source.start <= span.start);
+        source.and_then(|source| source.text.get(span.start - source.start..span.end - source.start)).unwrap_or("")
     }
 
     /// Where override number `idx` begins.

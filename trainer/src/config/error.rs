@@ -51,6 +51,11 @@ impl ConfigError {
         Self { sources, findings }
     }
 
+    /// What is wrong.
+    pub(crate) fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
     /// How many things are wrong.
     pub fn n_findings(&self) -> usize {
         self.findings.len()

@@ -9,9 +9,11 @@
 //! arm in each
 //! `match` of `stage`, and its keys in configs/reference.toml, which a test holds against the types.
 
+mod ablation;
 mod algorithm;
 mod algorithm_checks;
 mod architecture;
+mod arm;
 mod by_step;
 mod checks;
 mod choice;
@@ -22,6 +24,7 @@ mod document;
 mod dynamic_sampling;
 mod error;
 mod grpo;
+mod key_path;
 mod messages;
 mod mirror;
 mod optimizer;
@@ -44,6 +47,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+pub use ablation::{AblationFile, Arm, EVAL_METRICS};
 pub use algorithm::{
     AdvantageScale, Aggregation, Algorithm, Checkpointing, KlPlace, OldLogprobs, RewardCombination, Supervision,
     SurrogateKind,
@@ -88,24 +92,20 @@ impl RunFile {
     /// # Errors
     /// If the file cannot be read, is not TOML, has unknown keys or values that mean nothing, or an input is missing.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        let fault = |error: std::io::Error, help: &str| {
-            let title = format!("cannot read the run file {}: {error}", path.display());
-            ConfigError::new(Vec::new(), vec![Finding::without_place(title, help)])
-        };
-        let text = std::fs::read(path).map_err(|error| fault(error, "give the path of a run file with --config"))?;
-        let text =
-            String::from_utf8(text).map_err(|error| fault(std::io::Error::other(error), "a run file is UTF-8 text"))?;
-        // The folder is resolved on disk, because `..` after a linked folder leads elsewhere than it looks.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = folder.canonicalize().map_err(|error| fault(error, "its folder cannot be found"))?;
-        let current = std::env::current_dir().map_err(|error| fault(error, "the current folder cannot be found"))?;
-        Self::parse(path, &text, overrides, &Place { folder, current, inputs_must_exist: true })
+        let text = text_of(path, "give the path of a run file with --config")?;
+        let place = place_of(path)?;
+        Self::parse(path, &text, overrides, &place)
     }
 
     /// Reads a run file from its text; `path` names it in messages.
     pub(crate) fn parse(path: &Path, text: &str, overrides: &[String], place: &Place) -> Result<Self, ConfigError> {
         let mut document = Document::new(&path.display().to_string(), text, overrides);
         let written = read(&mut document, text, overrides).map_err(|findings| document.error(findings))?;
+        Self::resolve(path, document, written, place)
+    }
+
+    /// What `written` means, which stands in `document`.
+    fn resolve(path: &Path, document: Document, written: Written, place: &Place) -> Result<Self, ConfigError> {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("run");
         let mut checks = Checks::new(&document, place);
         let resolved = Resolved::resolve(written, stem, &mut checks);
@@ -127,15 +127,30 @@ impl RunFile {
     }
 }
 
+fn unreadable(path: &Path, error: impl std::fmt::Display, help: &str) -> ConfigError {
+    let title = format!("cannot read the run file {}: {error}", path.display());
+    ConfigError::new(Vec::new(), vec![Finding::without_place(title, help)])
+}
+
+/// The text of a run file; `help` is for one that is not there.
+fn text_of(path: &Path, help: &str) -> Result<String, ConfigError> {
+    let text = std::fs::read(path).map_err(|error| unreadable(path, error, help))?;
+    String::from_utf8(text).map_err(|error| unreadable(path, error, "a run file is UTF-8 text"))
+}
+
+/// What the paths in the run file at `path` are relative to.
+fn place_of(path: &Path) -> Result<Place, ConfigError> {
+    // The folder is resolved on disk, because `..` after a linked folder leads elsewhere than it looks.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().map_err(|error| unreadable(path, error, "its folder cannot be found"))?;
+    let current =
+        std::env::current_dir().map_err(|error| unreadable(path, error, "the current folder cannot be found"))?;
+    Ok(Place { folder, current, inputs_must_exist: true })
+}
+
 /// The tables as written, with the overrides in place; notes in `document` where every key stands.
 fn read(document: &mut Document, text: &str, overrides: &[String]) -> Result<Written, Vec<Finding>> {
-    let root = DeTable::parse(text).map_err(|error| {
-        let end = text.trim_end().len();
-        // Where the text ends too early there is nothing to point at: the last letter is the nearest thing.
-        let span = error.span().filter(|span| span.start < end).unwrap_or(end.saturating_sub(1)..end);
-        vec![messages::explain(&error, span, None, "", &schema::Schema::Value)]
-    })?;
-    let mut root = root.into_inner();
+    let mut root = tables(text).map_err(|finding| vec![finding])?;
     let mut findings = Vec::new();
     let parsed: Vec<Override<'_>> = (overrides.iter().enumerate())
         .filter_map(|(idx, argument)| {
@@ -153,4 +168,15 @@ fn read(document: &mut Document, text: &str, overrides: &[String]) -> Result<Wri
     }
     document.index(&root);
     Written::read(root, document)
+}
+
+/// The tables of a text, or where it is not TOML.
+fn tables(text: &str) -> Result<DeTable<'_>, Finding> {
+    let root = DeTable::parse(text).map_err(|error| {
+        let end = text.trim_end().len();
+        // Where the text ends too early there is nothing to point at: the last letter is the nearest thing.
+        let span = error.span().filter(|span| span.start < end).unwrap_or(end.saturating_sub(1)..end);
+        messages::explain(&error, span, None, "", &schema::Schema::Value)
+    })?;
+    Ok(root.into_inner())
 }

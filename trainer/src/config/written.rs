@@ -47,6 +47,7 @@ impl Written {
                         }
                     }
                 }
+                table @ ("ablation" | "arm") => findings.push(an_ablation(table, key.span())),
                 other => findings.push(misplaced(other, key.span())),
             }
         }
@@ -75,6 +76,16 @@ fn misplaced(key: &str, span: Range<usize>) -> Finding {
     let help = homes.find_map(hint).unwrap_or_else(|| did_you_mean(key, &TABLES));
     let label = "expected [run], [model], [doctor] or [[stage]]".to_owned();
     Finding { title: format!("unknown key `{key}`"), span: Some(span), label, help: vec![help] }
+}
+
+/// The file of an ablation, given as that of one run.
+fn an_ablation(table: &str, span: Range<usize>) -> Finding {
+    Finding {
+        title: format!("`{table}` belongs to an ablation, which is many runs"),
+        span: Some(span),
+        label: "expected a run file".to_owned(),
+        help: vec!["run it with: grpo-train ablate --config FILE".to_owned()],
+    }
 }
 
 fn read_into<T: DeserializeOwned>(

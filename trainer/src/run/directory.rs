@@ -253,7 +253,23 @@ fn refuse_foreign(path: &Path) -> Result<(), DirectoryError> {
     Ok(())
 }
 
-fn lock(path: &Path) -> Result<File, DirectoryError> {
+/// Whether another process writes to the run folder at this moment.
+///
+/// # Errors
+/// If the lock file cannot be asked.
+pub fn is_in_use(path: &Path) -> Result<bool, DirectoryError> {
+    if !path.join(LOCK).exists() {
+        return Ok(false);
+    }
+    match lock(path) {
+        Ok(_) => Ok(false),
+        Err(DirectoryError::Locked { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the lock of the folder `path`, until the file is closed.
+pub(crate) fn lock(path: &Path) -> Result<File, DirectoryError> {
     let name = path.join(LOCK);
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&name);
     let mut file = open.map_err(FileError::at(&name, "open the lock file"))?;

@@ -41,6 +41,7 @@ pub fn first_difference(theirs: &str, ours: &str) -> String {
                     section = there;
                 }
             }
+            (Some(there), Some(here)) if section == "[run]" && says_where(there) && says_where(here) => {}
             (there, here) => {
                 let (there, here) = (there.unwrap_or("nothing"), here.unwrap_or("nothing"));
                 let place = if section.is_empty() { String::new() } else { format!("in {section} ") };
@@ -48,6 +49,11 @@ pub fn first_difference(theirs: &str, ours: &str) -> String {
             }
         }
     }
+}
+
+/// Keys of `[run]` that two starts of one run may have different.
+fn says_where(line: &str) -> bool {
+    ["dir = ", "threads = ", "device = "].iter().any(|key| line.starts_with(key))
 }
 
 #[cfg(test)]
@@ -59,6 +65,9 @@ mod tests {
         let check = |theirs: &str, ours: &str, expected: &str| assert_eq!(first_difference(theirs, ours), expected);
         check("a = 1\n", "a = 1\n", "");
         check("[x]\na = 1\n[y]\nb = 1\n", "[x]\na = 1\n[y]\nb = 2\n", "in [y] it has `b = 1`, this has `b = 2`; ");
+        let (theirs, ours) =
+            ("[run]\nthreads = 1\ndtype = \"float32\"\n", "[run]\nthreads = 2\ndtype = \"bfloat16\"\n");
+        check(theirs, ours, "in [run] it has `dtype = \"float32\"`, this has `dtype = \"bfloat16\"`; ");
         check("a = 1\n", "a = 1\nb = 2\n", "it has `nothing`, this has `b = 2`; ");
     }
 }

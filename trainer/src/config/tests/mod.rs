@@ -1,5 +1,6 @@
 //! Run files, good and bad, and what becomes of them.
 
+mod ablation;
 mod bad_files;
 mod contradictions;
 mod messages;

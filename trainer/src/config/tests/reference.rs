@@ -6,6 +6,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use super::super::ablation::WrittenAblation;
 use super::super::schema::Schema;
 use super::super::stage::StageKind;
 use super::super::written::head_schemas;
@@ -120,6 +121,18 @@ fn the_reference_names_every_choice() {
         }
     }
     assert!(n_choices > 10);
+}
+
+#[test]
+fn the_reference_has_every_key_of_an_ablation() {
+    let text = config("reference.toml");
+    let documented: BTreeSet<&str> = (text.lines())
+        .skip_while(|line| !line.contains("[ablation]"))
+        .take_while(|line| !line.contains("[[arm]]"))
+        .filter_map(|line| Some(line.strip_prefix("#   ")?.split_once(" = ")?.0))
+        .collect();
+    let known = leaves(&Schema::of::<WrittenAblation>());
+    assert_eq!(documented, known.keys().map(String::as_str).collect());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The training curves as one picture, `curves.svg`: what is drawn in it. How is in `panel`, `scale` and `pen`.
 
+mod bands;
 mod panel;
 mod pen;
 mod scale;
@@ -12,6 +13,7 @@ use plotters::style::text_anchor::HPos;
 use super::metrics::{MetricsRow, names};
 use super::report::EvalRow;
 use crate::run::atomic::{self, FileError};
+pub use bands::{Bands, Curve};
 use panel::{INK, MUTED, Marker, Panel, Series, YAxis};
 use pen::{Area, FINE, Pen, Rect, WHITE};
 
@@ -41,6 +43,32 @@ pub struct Curves<'a> {
     pub evals: &'a [EvalRow],
 }
 
+/// The height of a picture of so many panels.
+fn height_for(n_panels: usize) -> f64 {
+    HEADER_HEIGHT + n_panels.div_ceil(N_COLUMNS).max(1) as f64 * PANEL_HEIGHT + FOOTER_HEIGHT
+}
+
+/// Where a panel lies in the picture.
+fn place(panel_idx: usize) -> Rect {
+    let width = (WIDTH - 16.0) / N_COLUMNS as f64;
+    let (row, column) = (panel_idx / N_COLUMNS, panel_idx % N_COLUMNS);
+    let (left, top) = (8.0 + column as f64 * width, HEADER_HEIGHT + row as f64 * PANEL_HEIGHT);
+    Rect { left, top, right: left + width, bottom: top + PANEL_HEIGHT }
+}
+
+/// What `draw` draws, as the text of an SVG file.
+fn svg(height: f64, draw: impl FnOnce(&Area<'_>)) -> String {
+    let mut text = String::new();
+    {
+        let size = ((WIDTH * FINE) as u32, (height * FINE) as u32);
+        let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
+        draw(&area);
+        area.present().expect("a string takes any text");
+    }
+    let fine = format!("width=\"{}\" height=\"{}\"", (WIDTH * FINE) as u32, (height * FINE) as u32);
+    text.replacen(&fine, &format!("width=\"{WIDTH}\" height=\"{height}\""), 1)
+}
+
 impl Curves<'_> {
     /// Draws the picture and writes it to `path`.
     ///
@@ -54,17 +82,8 @@ impl Curves<'_> {
     pub fn svg(&self) -> String {
         let mut panels = self.panels();
         panels.truncate(MAX_PANELS);
-        let n_rows = panels.len().div_ceil(N_COLUMNS).max(1);
-        let height = HEADER_HEIGHT + n_rows as f64 * PANEL_HEIGHT + FOOTER_HEIGHT;
-        let mut text = String::new();
-        {
-            let size = ((WIDTH * FINE) as u32, (height * FINE) as u32);
-            let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
-            self.draw(&area, &panels, height);
-            area.present().expect("a string takes any text");
-        }
-        let fine = format!("width=\"{}\" height=\"{}\"", (WIDTH * FINE) as u32, (height * FINE) as u32);
-        text.replacen(&fine, &format!("width=\"{WIDTH}\" height=\"{height}\""), 1)
+        let height = height_for(panels.len());
+        svg(height, |area| self.draw(area, &panels, height))
     }
 
     fn draw(&self, area: &Area<'_>, panels: &[Panel], height: f64) {
@@ -77,12 +96,8 @@ impl Curves<'_> {
         }
         pen.text(&key, (28.0, 57.0), 13.5, MUTED, HPos::Left);
         let last_x = self.stage_ends().last().map_or(1.0, |(_, end)| *end).max(1.0);
-        let width = (WIDTH - 16.0) / N_COLUMNS as f64;
         for (panel_idx, panel) in panels.iter().enumerate() {
-            let (row, column) = (panel_idx / N_COLUMNS, panel_idx % N_COLUMNS);
-            let (left, top) = (8.0 + column as f64 * width, HEADER_HEIGHT + row as f64 * PANEL_HEIGHT);
-            let rect = Rect { left, top, right: left + width, bottom: top + PANEL_HEIGHT };
-            panel.draw(&pen, rect, last_x, &self.inner_borders());
+            panel.draw(&pen, place(panel_idx), last_x, &self.inner_borders());
         }
     }
 

@@ -97,8 +97,7 @@ impl Panel {
     pub fn draw(&self, pen: &Pen<'_, '_>, rect: Rect, last_x: f64, borders: &[f64]) {
         let Some(y_axis) = self.axis() else { return };
         let x_axis = Axis::up_to(last_x, 5);
-        let plot =
-            Rect { left: rect.left + 62.0, top: rect.top + 46.0, right: rect.right - 22.0, bottom: rect.bottom - 36.0 };
+        let plot = plot_in(rect);
         self.draw_head(pen, rect, plot);
         let frame = Frame { plot, x_axis, y_axis };
         frame.draw_grid(pen, borders);
@@ -132,8 +131,13 @@ impl Panel {
     }
 }
 
+/// The plot of a panel that fills `rect`.
+pub fn plot_in(rect: Rect) -> Rect {
+    Rect { left: rect.left + 62.0, top: rect.top + 46.0, right: rect.right - 22.0, bottom: rect.bottom - 36.0 }
+}
+
 /// About the width of a curve's name at its size: the viewer's font is not known here.
-fn estimated_width(text: &str) -> f64 {
+pub fn estimated_width(text: &str) -> f64 {
     let width = |c: char| match c {
         'm' | 'w' => 13.0,
         'f' | 'i' | 'j' | 'l' | 'r' | 't' => 5.6,
@@ -143,19 +147,21 @@ fn estimated_width(text: &str) -> f64 {
 }
 
 /// A plot with its axes.
-struct Frame {
-    plot: Rect,
-    x_axis: Axis,
-    y_axis: Axis,
+pub struct Frame {
+    pub plot: Rect,
+    pub x_axis: Axis,
+    pub y_axis: Axis,
 }
 
 impl Frame {
-    fn at(&self, (x, y): (f64, f64)) -> Option<(f64, f64)> {
+    /// Where a point lies in the picture; none if it has no place on the axis.
+    pub fn at(&self, (x, y): (f64, f64)) -> Option<(f64, f64)> {
         let Rect { left, top, right, bottom } = self.plot;
         Some((left + (right - left) * self.x_axis.place(x)?, bottom - (bottom - top) * self.y_axis.place(y)?))
     }
 
-    fn draw_grid(&self, pen: &Pen<'_, '_>, borders: &[f64]) {
+    /// Lines, ticks and their labels; stages are parted at `borders`.
+    pub fn draw_grid(&self, pen: &Pen<'_, '_>, borders: &[f64]) {
         let Rect { left, top, right, bottom } = self.plot;
         for (position, label) in &self.y_axis.ticks {
             let y = bottom - (bottom - top) * self.y_axis.place_tick(*position);

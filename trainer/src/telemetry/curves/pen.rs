@@ -1,7 +1,9 @@
 //! Draws lines, discs and text in the picture's pixels.
 
 use plotters::coord::Shift;
-use plotters::prelude::{Circle, Color, DrawingArea, PathElement, RGBColor, Rectangle, SVGBackend, ShapeStyle, Text};
+use plotters::prelude::{
+    Circle, Color, DrawingArea, PathElement, Polygon, RGBColor, Rectangle, SVGBackend, ShapeStyle, Text,
+};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontFamily, FontStyle, IntoFont, TextStyle};
 
@@ -66,6 +68,12 @@ impl Pen<'_, '_> {
     /// A filled disc.
     pub fn disc(&self, centre: (f64, f64), radius: f64, colour: RGBColor) {
         self.area.draw(&Circle::new(Self::fine(centre), (radius * FINE) as i32, colour.filled())).expect(DRAWN);
+    }
+
+    /// The area that `points` go round, so that what lies under it shows through.
+    pub fn area(&self, points: &[(f64, f64)], colour: RGBColor, opacity: f64) {
+        let points: Vec<_> = points.iter().copied().map(Self::fine).collect();
+        self.area.draw(&Polygon::new(points, colour.mix(opacity).filled())).expect(DRAWN);
     }
 
     /// Lightens what is in `rect`, so that text on it is readable.

@@ -1,0 +1,25 @@
+//! Many runs that differ in one thing each, and what can be said about the difference.
+//!
+//! An ablation is a run file, arms that each change some keys of it, and seeds ([`crate::config::AblationFile`]). Every pair
+//! of an arm and a seed is a run like any other, in a process of its own, with its own run folder:
+//!
+//! - `runs`: which runs there are, and which of them are done;
+//! - `jobs`: runs what is missing, some at once, and `board` shows it;
+//! - `results`: what the finished runs have measured;
+//! - `statistics` and `student`: means, intervals, paired differences, seeds needed;
+//! - `comparison`: the arms held against the first, and `table` and `report`: how that is written down.
+
+mod board;
+mod comparison;
+mod jobs;
+mod report;
+mod results;
+mod runs;
+mod statistics;
+mod student;
+mod table;
+
+pub use board::Board;
+pub use jobs::{Ending, Jobs};
+pub use report::Report;
+pub use runs::{PlannedRun, RunState, RunsError, hold, planned};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::optim::Decay as Schedule;
 
+use super::by_step;
 use super::checks::Section;
 
 /// `[stage.optimizer]`: AdamW (Loshchilov and Hutter, arXiv 1711.05101) with clipping by the global norm.
@@ -13,6 +14,9 @@ pub struct Optimizer {
     /// The highest learning rate. Required, for it depends on the size of the model: DeepSeek-R1-Zero (671B) 3e-6,
     /// TRL 1e-6.
     pub learning_rate: f64,
+    /// The highest learning rate from given steps on, `[[step, rate], ..]`. Default none.
+    #[serde(default)]
+    pub learning_rate_from_step: Vec<(u64, f64)>,
     /// How the learning rate goes after the warm-up. Default `constant`.
     #[serde(default)]
     pub schedule: Schedule,
@@ -54,9 +58,17 @@ impl Optimizer {
         if self.max_grad_norm == 0.0 { f64::INFINITY } else { self.max_grad_norm }
     }
 
+    /// The highest learning rate of a step, counted from 1.
+    pub fn learning_rate_at(&self, step: u64) -> f64 {
+        by_step::value_at(self.learning_rate, &self.learning_rate_from_step, step)
+    }
+
     /// `steps`: those of the stage.
     pub(crate) fn check(&self, steps: u64, at: &mut Section<'_, '_>) {
         at.not_negative("learning_rate", self.learning_rate, "");
+        let fine = |rate: f64| rate.is_finite() && rate >= 0.0;
+        let expected = ["expected a finite number, 0 or more", ""];
+        by_step::check("learning_rate_from_step", &self.learning_rate_from_step, fine, expected, at);
         if self.warmup_steps > steps {
             let title = format!("`warmup_steps` is {}, but the stage has {steps} steps", self.warmup_steps);
             at.fail("warmup_steps", title, format!("expected {steps} at most"), "the rate would never be reached");

@@ -31,6 +31,12 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// The same course under another peak.
+    #[must_use]
+    pub fn with_peak(self, learning_rate: f64) -> Self {
+        Self { learning_rate, ..self }
+    }
+
     /// The learning rate of update number `step`, counted from 0.
     ///
     /// With `final_lr_fraction` 0 the numbers are those of transformers' `get_constant_schedule_with_warmup`,

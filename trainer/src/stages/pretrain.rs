@@ -116,7 +116,8 @@ impl<'a> Learner<'a> {
         let mut watch = Stopwatch::start(self.model.policy.device());
         let grad_norm = clip_grad_norm(self.model.policy.parameters(), settings.optimizer.clip_norm())
             .map_err(|error| StageError::NonFinite { step, what: error.into() })?;
-        let learning_rate = self.schedule.lr(step - 1);
+        let peak = self.settings.optimizer.learning_rate_at(step);
+        let learning_rate = self.schedule.with_peak(peak).lr(step - 1);
         self.optimizer.step(learning_rate);
         seconds.optimizer += watch.lap();
         let elapsed = clock.elapsed().as_secs_f64();

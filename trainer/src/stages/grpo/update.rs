@@ -102,7 +102,8 @@ impl Learner<'_> {
         let mut clock = Stopwatch::start(self.policy.device());
         let norm = clip_grad_norm(self.policy.parameters(), self.settings.optimizer.clip_norm())
             .map_err(|error| StageError::NonFinite { step, what: error.into() })?;
-        let learning_rate = self.schedule.lr(step - 1);
+        let peak = self.settings.optimizer.learning_rate_at(step);
+        let learning_rate = self.schedule.with_peak(peak).lr(step - 1);
         self.optimizer.step(learning_rate);
         report.seconds.optimizer += clock.lap();
         report.add(stats, norm, learning_rate);

@@ -5,6 +5,7 @@
 
 mod engine;
 mod error;
+mod forced_end;
 mod generate;
 mod group;
 pub mod random;
@@ -13,6 +14,7 @@ mod template;
 mod tokenizer;
 
 pub use error::{Error, Result};
+pub use forced_end::ForcedEnd;
 pub use generate::{Generator, Progress, SamplingSeconds};
 pub use group::{Completion, Group, Prompt, StopReason};
 pub use sampling::{Drawn, Draws, SamplingParams};

@@ -31,6 +31,7 @@ impl Rollout {
         let trajectory = |index: usize| Trajectory {
             prompt_idx: index / step.group_size,
             ids: subject.tokens(&[2, index as u64], step.completion_tokens),
+            forced: 0..0,
             sampler_logprobs: vec![logprob; step.completion_tokens],
             reward: None,
             advantage: if index.is_multiple_of(2) { 1.0 } else { -1.0 },

@@ -1,5 +1,7 @@
 //! Cuts a rollout into minibatches (one optimiser step each) and a minibatch into micro-batches (one pass each).
 
+use std::ops::Range;
+
 /// One completion with what the update needs of it: the sampler's record, its reward and its advantage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trajectory {
@@ -7,6 +9,8 @@ pub struct Trajectory {
     pub prompt_idx: usize,
     /// Token ids of the completion o_i, without the prompt.
     pub ids: Vec<i64>,
+    /// Positions in `ids` of tokens that the program has put in; empty if the policy drew them all.
+    pub forced: Range<usize>,
     /// `log pi_sampler` of each of `ids`, as the sampler computed it, nats, `<= 0`; as long as `ids`.
     pub sampler_logprobs: Vec<f32>,
     /// r_i; `None` where no reward applied.
@@ -142,6 +146,7 @@ mod tests {
         Trajectory {
             prompt_idx,
             ids: vec![7; n_tokens],
+            forced: 0..0,
             sampler_logprobs: vec![-1.0; n_tokens],
             reward: None,
             advantage,

@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use policy::{Policy, ReferencePolicy};
 use rewards::{Judgement, Problem};
-use rollout::{Group, Template, Tokenizer};
+use rollout::{ForcedEnd, Group, Template, Tokenizer};
 
 use super::super::{Model, StageError};
 use super::gathering::Gathered;
 use super::judging::Judged;
 use super::report::{Seconds, StepRecord};
+use super::sampling::forced_end;
 use super::update::{Batch, UpdateReport};
 use crate::address::{self, Purpose};
 use crate::bench::machine;
@@ -66,6 +67,8 @@ pub(super) struct Learner<'a> {
     /// The step before which the reference was taken from the policy; 0 is the start of the stage.
     pub(super) reference_step: u64,
     pub(super) tokenizer: Tokenizer,
+    /// What ends thoughts that are too long; none lets them go on.
+    pub(super) forced_end: Option<ForcedEnd>,
     pub(super) optimizer: AdamW,
     pub(super) schedule: Schedule,
     pub(super) judges: Judges,
@@ -82,6 +85,7 @@ impl<'a> Learner<'a> {
         let questions = Questions::open(&settings.problems, judges.rubric(), seed, stage_idx)?;
         let Model { policy, tokenizer } = model;
         Ok(Self {
+            forced_end: forced_end(&settings.rollout, &tokenizer)?,
             course: Course::new(&questions),
             questions,
             reference: (settings.grpo.kl_beta != 0.0).then(|| policy.reference()),
@@ -199,6 +203,7 @@ impl<'a> Learner<'a> {
             accuracy_of_all,
             format,
             keeps_ids,
+            forces_ends: self.forced_end.is_some(),
         }
     }
 
@@ -238,6 +243,7 @@ fn trajectories(scored: &[ScoredGroup], settings: &config::Algorithm) -> Vec<Tra
             trajectories.push(Trajectory {
                 prompt_idx,
                 ids: completion.ids.clone(),
+                forced: completion.forced.clone(),
                 sampler_logprobs: completion.logprobs.clone(),
                 reward: judgement.reward,
                 advantage,

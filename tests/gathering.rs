@@ -68,7 +68,7 @@ fn groups_that_teach_nothing_are_replaced() {
             groups.iter().flat_map(|g| g.iter()).map(|row| number(row, "n_tokens")).sum::<f64>()
         };
         let extra = number(row, "dynamic_sampling/left_out_tokens");
-        assert!(extra >= tokens(&left_out) && (extra > 0.0) == !left_out.is_empty());
+        assert!(extra >= tokens(&left_out) && (extra > 0.0) != left_out.is_empty());
         let own = number(row, "num_tokens") - num_tokens;
         assert!(own >= extra + tokens(&learned), "{own} tokens, {extra} of them left out");
         num_tokens = number(row, "num_tokens");
@@ -142,4 +142,36 @@ fn solved_problems_are_asked_no_more() {
         let (right, all) = tallies[row["id"].as_str().expect("an id")];
         assert_eq!((number(&row, "n_right"), number(&row, "n_sampled")), (right, all));
     }
+}
+
+/// The phrase stands where the budget ended, is judged as text, and its log-probabilities are those of the update.
+#[test]
+fn thoughts_that_are_too_long_are_ended() {
+    let dir = Dir::new();
+    let forced_end =
+        "stage.rollout.forced_end={ text=\"ab\", unless=\"</think>\", after_tokens=[3, 5], answer_tokens=4 }";
+    dir.train(&[forced_end, "stage.optimizer.learning_rate=1e-6", "stage.eval.problems=\"problems.jsonl\""]);
+    let mut n_all_forced = 0;
+    for (step, row) in (1..).zip(dir.rows("run/metrics.jsonl")) {
+        let rows: Vec<Value> = groups(&dir, step).into_values().flatten().collect();
+        let forced: Vec<&Value> = rows.iter().filter(|row| !row["forced"].is_null()).collect();
+        for row in &forced {
+            let [from, to] = [0, 1].map(|end| row["forced"][end].as_u64().expect("a position"));
+            assert!((3..=5).contains(&from) && to == from + 2, "{row}");
+            assert!(row["text"].as_str().is_some_and(|text| text.contains("ab")), "{row}");
+            let n_tokens = row["n_tokens"].as_u64().expect("a number");
+            assert!(n_tokens > to && n_tokens <= to + 4, "{row}");
+            assert!(row["stop_reason"] != "max_tokens" || n_tokens == to + 4, "{row}");
+        }
+        n_all_forced += forced.len();
+        assert_eq!(number(&row, "completions/forced_ratio"), forced.len() as f64 / 12.0);
+        assert_eq!(number(&row, "logprob_gap/max"), 0.0);
+    }
+    assert!(n_all_forced > 0, "no thoughts were ended");
+    let long = format!("{}answer_tokens=12 }}", forced_end.split("answer_tokens").next().expect("a part"));
+    let refused = dir.run(support::train_args(&["run.dir=\"other\"", &long])).expect_code(2).stderr;
+    assert!(refused.contains("come to 17, `max_tokens` is 16"), "{refused}");
+    let long = long.replace("=12", "=10");
+    let refused = dir.run(support::train_args(&["run.dir=\"other\"", &long])).expect_code(2).stderr;
+    assert!(refused.contains("17 tokens, 2 of them the phrase; max_tokens is 16"), "{refused}");
 }

@@ -6,6 +6,7 @@ use crate::sampling::Draws;
 use crate::{Completion, Prompt, SamplingParams, StopReason, Tokenizer};
 use policy::{KvCache, PromptKv, Sampler};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Instant;
 use tch::Tensor;
 
@@ -31,6 +32,10 @@ struct Sequence {
     group_idx: usize,
     row_idx: usize,
     stream: Stream,
+    /// Tokens after which its thoughts are to have ended.
+    budget: usize,
+    /// Positions of tokens that are put in; empty until its thoughts are ended so.
+    forced: Range<usize>,
     ids: Vec<i64>,
     logprobs: Vec<f32>,
     untempered_logprobs: Vec<f32>,
@@ -73,7 +78,7 @@ impl Engine<'_> {
             let mut progress = Progress::default();
             if !batch.active.is_empty() {
                 let last: Vec<i64> = batch.active.iter().map(|sequence| sequence.ids[sequence.ids.len() - 1]).collect();
-                let draws = self.draws(&batch.active);
+                let draws = self.draws(&mut batch.active);
                 let clock = Instant::now();
                 let logits = self.sampler.decode(&last, &mut batch.cache);
                 batch.seconds.network += clock.elapsed().as_secs_f64();
@@ -98,7 +103,7 @@ impl Engine<'_> {
                 .sampler
                 .kv_cache(self.max_batch.min(prompts.len() * group_size), self.params.n_positions(prompts)),
             active: Vec::new(),
-            waiting: addresses.map(|(group, row)| Sequence::new(group, row, stream(group, row))).collect(),
+            waiting: addresses.map(|(group, row)| self.sequence(group, row, stream(group, row))).collect(),
             encoded: VecDeque::new(),
             done: prompts.iter().map(|_| (0..group_size).map(|_| None).collect()).collect(),
             // Groups of nothing have ended before they begin.
@@ -127,7 +132,7 @@ impl Engine<'_> {
         }
         let logits = Tensor::stack(&logits, 0);
         batch.seconds.prefill += clock.elapsed().as_secs_f64();
-        let draws = self.draws(&batch.active[first_new..]);
+        let draws = self.draws(&mut batch.active[first_new..]);
         Self::extend(&logits, &draws, batch, first_new);
         batch.active.len() - first_new
     }
@@ -150,11 +155,29 @@ impl Engine<'_> {
         groups.into_iter().zip(self.sampler.prefill_all(&ids)).collect()
     }
 
-    /// What it takes to draw the next token of each sequence.
-    fn draws(&self, sequences: &[Sequence]) -> Draws<'_> {
+    /// What it takes to choose the next token of each sequence; begins the forced end of those whose budget is used up.
+    fn draws(&self, sequences: &mut [Sequence]) -> Draws<'_> {
+        sequences.iter_mut().for_each(|sequence| self.end_thoughts(sequence));
+        let given = sequences.iter().map(|sequence| self.given(sequence)).collect();
         let uniforms = sequences.iter().map(|s| s.stream.uniform(s.ids.len() as u64)).collect();
         let suppress = sequences.iter().map(|s| s.ids.len() + 1 < self.params.min_tokens).collect();
-        Draws::new(uniforms, suppress, self.params, self.sampler.device())
+        Draws::new(uniforms, suppress, given, self.params, self.sampler.device())
+    }
+
+    /// From here on the next tokens of a sequence are those of the phrase, if it has used up its budget and still thinks.
+    fn end_thoughts(&self, sequence: &mut Sequence) {
+        let Some(forced_end) = &self.params.forced_end else { return };
+        let n_tokens = sequence.ids.len();
+        if n_tokens == sequence.budget && !self.tokenizer.decode(&sequence.ids).contains(&forced_end.unless) {
+            sequence.forced = n_tokens..n_tokens + forced_end.ids.len();
+        }
+    }
+
+    /// The next token of a sequence, if it is not to be drawn.
+    fn given(&self, sequence: &Sequence) -> Option<i64> {
+        let position = sequence.ids.len();
+        let forced_end = self.params.forced_end.as_ref().filter(|_| sequence.forced.contains(&position))?;
+        Some(forced_end.ids[position - sequence.forced.start])
     }
 
     /// Draws the next token of each active sequence from `first` on.
@@ -176,7 +199,7 @@ impl Engine<'_> {
         let clock = Instant::now();
         let before = batch.active.len();
         for row in (0..before).rev() {
-            let Some(stop_reason) = self.finished(&batch.active[row].ids) else { continue };
+            let Some(stop_reason) = self.finished(&batch.active[row]) else { continue };
             let sequence = batch.active.swap_remove(row);
             if row < batch.active.len() {
                 batch.cache.move_row(batch.active.len(), row);
@@ -186,6 +209,7 @@ impl Engine<'_> {
             group[row_idx] = Some(Completion {
                 text: self.tokenizer.decode(&sequence.ids),
                 ids: sequence.ids,
+                forced: sequence.forced,
                 logprobs: sequence.logprobs,
                 untempered_logprobs: sequence.untempered_logprobs,
                 stop_reason,
@@ -198,15 +222,31 @@ impl Engine<'_> {
         before - batch.active.len()
     }
 
-    fn finished(&self, ids: &[i64]) -> Option<StopReason> {
+    fn finished(&self, sequence: &Sequence) -> Option<StopReason> {
+        let Sequence { ids, forced, .. } = sequence;
         let last = ids.last()?;
-        if self.params.stop_token_ids.contains(last) {
+        // The phrase ends no completion: what is in it was not the policy's choice.
+        let was_drawn = !forced.contains(&(ids.len() - 1));
+        if was_drawn && self.params.stop_token_ids.contains(last) {
             return Some(StopReason::EndToken);
         }
-        if ids.len() >= self.params.min_tokens && self.ends_with_a_stop_string(ids) {
+        if was_drawn && ids.len() >= self.params.min_tokens && self.ends_with_a_stop_string(ids) {
             return Some(StopReason::StopString);
         }
-        (ids.len() >= self.params.max_tokens).then_some(StopReason::MaxTokens)
+        (ids.len() >= self.limit(forced)).then_some(StopReason::MaxTokens)
+    }
+
+    /// The longest that a sequence becomes.
+    fn limit(&self, forced: &Range<usize>) -> usize {
+        let forced_end = self.params.forced_end.as_ref().filter(|_| !forced.is_empty());
+        let max_tokens = self.params.max_tokens;
+        forced_end.map_or(max_tokens, |forced_end| max_tokens.min(forced.end + forced_end.answer_tokens))
+    }
+
+    fn sequence(&self, group_idx: usize, row_idx: usize, stream: Stream) -> Sequence {
+        let budget = self.params.forced_end.as_ref().map_or(usize::MAX, |forced_end| forced_end.budget(&stream));
+        let (ids, logprobs, untempered_logprobs) = (Vec::new(), Vec::new(), Vec::new());
+        Sequence { group_idx, row_idx, stream, budget, forced: 0..0, ids, logprobs, untempered_logprobs }
     }
 
     fn ends_with_a_stop_string(&self, ids: &[i64]) -> bool {
@@ -216,11 +256,5 @@ impl Engine<'_> {
             let tail = &ids[ids.len().saturating_sub(stop.len() + 1)..];
             self.tokenizer.decode(tail).contains(stop.as_str())
         })
-    }
-}
-
-impl Sequence {
-    fn new(group_idx: usize, row_idx: usize, stream: Stream) -> Self {
-        Self { group_idx, row_idx, stream, ids: vec![], logprobs: vec![], untempered_logprobs: vec![] }
     }
 }

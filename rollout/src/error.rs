@@ -70,6 +70,19 @@ pub enum Error {
         /// `max_position_embeddings` of the model's config.json.
         context: i64,
     },
+    /// A completion with a forced end would be longer than the longest.
+    #[error(
+        "a completion with a forced end has up to {n_tokens} tokens, {n_phrase_tokens} of them the phrase; max_tokens is \
+         {max_tokens}: lower after_tokens or answer_tokens, or raise max_tokens"
+    )]
+    ForcedEnd {
+        /// The most tokens that it comes to.
+        n_tokens: usize,
+        /// Of these, tokens of the phrase.
+        n_phrase_tokens: usize,
+        /// Longest completion asked for, in tokens.
+        max_tokens: usize,
+    },
     /// A GPU is too small to sample on.
     #[error(transparent)]
     Policy(#[from] policy::Error),

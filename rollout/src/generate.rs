@@ -60,7 +60,7 @@ impl Generator<'_> {
     /// - `on_progress`: called as decoding goes on
     ///
     /// # Errors
-    /// If a prompt is empty, holds an unknown id, or leaves no room for `max_tokens`, or a GPU has no memory for a single
+    /// If a prompt is empty, holds an unknown id, or leaves no room for `max_tokens`, these leave none for a forced end, or a GPU has no memory for a single
     /// sequence. Nothing is sampled then.
     pub fn generate(
         &self,
@@ -167,6 +167,7 @@ impl Generator<'_> {
     }
 
     fn check(&self, prompts: &[Prompt]) -> Result<()> {
+        self.params.check()?;
         let config = self.policy.config();
         let (vocab_size, context) = (config.vocab_size, config.max_position_embeddings);
         for (group_idx, prompt) in prompts.iter().enumerate() {

@@ -1,5 +1,7 @@
 //! The nouns of sampling: a prompt, its completions, and the group they make.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 /// A question as the policy reads it.
@@ -26,8 +28,11 @@ pub enum StopReason {
 /// One output o_i of the policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Completion {
-    /// The tokens drawn, the end token included.
+    /// The tokens, the end token included: drawn, but for those of `forced`.
     pub ids: Vec<i64>,
+    /// Positions of the tokens that the program has put in ([`crate::ForcedEnd`]); empty if there are none. Their
+    /// log-probabilities are what the policy says of them, as those of the others.
+    pub forced: Range<usize>,
     /// Per token, nats: log-probability under softmax(logits / temperature), before any truncation by top-k, top-p or
     /// min-p. This is log pi_old, and what the trainer computes again. At temperature 0 (greedy) it is that of temperature 1.
     pub logprobs: Vec<f32>,

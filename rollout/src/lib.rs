@@ -5,6 +5,7 @@
 
 mod engine;
 mod error;
+mod forced_end;
 mod generate;
 mod group;
 pub mod random;
@@ -14,6 +15,7 @@ mod token_ends;
 mod tokenizer;
 
 pub use error::{Error, Result};
+pub use forced_end::ForcedEnd;
 pub use generate::{Generator, Progress, SamplingSeconds};
 pub use group::{Completion, Group, Prompt, StopReason};
 pub use sampling::{Drawn, Draws, SamplingParams};

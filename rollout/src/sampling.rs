@@ -1,6 +1,6 @@
 //! One draw from the policy's distribution per row: temperature, truncation, inverse of the distribution function.
 
-use crate::Prompt;
+use crate::{Error, ForcedEnd, Prompt, Result};
 use policy::Distribution;
 use tch::{Device, Kind, Tensor};
 
@@ -23,6 +23,8 @@ pub struct SamplingParams {
     pub stop_token_ids: Vec<i64>,
     /// Texts that end a completion; they stay part of it.
     pub stop_strings: Vec<String>,
+    /// What ends thoughts that are too long; none lets them go on.
+    pub forced_end: Option<ForcedEnd>,
 }
 
 impl Default for SamplingParams {
@@ -36,11 +38,27 @@ impl Default for SamplingParams {
             min_tokens: 0,
             stop_token_ids: Vec::new(),
             stop_strings: Vec::new(),
+            forced_end: None,
         }
     }
 }
 
 impl SamplingParams {
+    /// Whether the settings fit each other.
+    ///
+    /// # Errors
+    /// If a completion with a forced end would be longer than `max_tokens`.
+    pub fn check(&self) -> Result<()> {
+        match &self.forced_end {
+            Some(forced_end) if forced_end.most_tokens() > self.max_tokens => Err(Error::ForcedEnd {
+                n_tokens: forced_end.most_tokens(),
+                n_phrase_tokens: forced_end.ids.len(),
+                max_tokens: self.max_tokens,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The most tokens that a sequence comes to, prompt included.
     pub(crate) fn n_positions(&self, prompts: &[Prompt]) -> usize {
         prompts.iter().map(|prompt| prompt.ids.len()).max().unwrap_or(0) + self.max_tokens
@@ -67,6 +85,7 @@ pub struct Drawn {
 pub struct Draws<'a> {
     uniforms: Vec<f64>,
     suppress: Vec<bool>,
+    given: Vec<Option<i64>>,
     params: &'a SamplingParams,
     /// None on the CPU.
     on_device: Option<OnDevice>,
@@ -80,33 +99,48 @@ struct OnDevice {
     /// Rows that must not draw a stop token, `[rows, 1]`, booleans, and the stop tokens, `[stops]`, int64; none where every
     /// row may.
     suppressed: Option<(Tensor, Tensor)>,
+    /// Tokens that are given and not drawn, `[rows]`, int64, -1 where one is drawn; none where no row has one.
+    given: Option<Tensor>,
 }
 
 impl<'a> Draws<'a> {
     /// - `uniforms`: one number in (0, 1) per row
     /// - `suppress`: rows that must not draw a stop token yet
+    /// - `given`: rows whose token is not drawn, but this one
     /// - `device`: where the logits will be
-    pub fn new(uniforms: Vec<f64>, suppress: Vec<bool>, params: &'a SamplingParams, device: Device) -> Self {
-        let on_device = (device != Device::Cpu).then(|| OnDevice::new(&uniforms, &suppress, params, device));
-        Self { uniforms, suppress, params, on_device }
+    pub fn new(
+        uniforms: Vec<f64>,
+        suppress: Vec<bool>,
+        given: Vec<Option<i64>>,
+        params: &'a SamplingParams,
+        device: Device,
+    ) -> Self {
+        let on_device = (device != Device::Cpu).then(|| OnDevice::new(&uniforms, &suppress, &given, params, device));
+        Self { uniforms, suppress, given, params, on_device }
     }
 
     /// - `logits`: `[rows, vocab]`, float32, on the device that was named
     pub fn draw(&self, logits: &Tensor) -> Drawn {
         tch::no_grad(|| match &self.on_device {
-            None => row_by_row(logits, &self.uniforms, &self.suppress, self.params),
+            None => row_by_row(logits, &self.uniforms, &self.suppress, &self.given, self.params),
             Some(draws) => draws.draw(logits, self.params),
         })
     }
 }
 
 /// On the CPU: one pass for the distribution, one for the draw.
-fn row_by_row(logits: &Tensor, uniforms: &[f64], suppress: &[bool], params: &SamplingParams) -> Drawn {
+fn row_by_row(
+    logits: &Tensor,
+    uniforms: &[f64],
+    suppress: &[bool],
+    given: &[Option<i64>],
+    params: &SamplingParams,
+) -> Drawn {
     let greedy = params.temperature == 0.0;
     let temperature = if greedy { 1.0 } else { params.temperature };
     let allowed = truncates(params).then(|| {
         let allowed =
-            OnDevice::new(uniforms, suppress, params, Device::Cpu).without_stop_tokens(&(logits / temperature));
+            OnDevice::new(uniforms, suppress, &[], params, Device::Cpu).without_stop_tokens(&(logits / temperature));
         truncate(&allowed, params).isfinite().contiguous()
     });
     let allowed: Option<Vec<bool>> = allowed.map(|allowed| allowed.flatten(0, -1).try_into().expect("booleans"));
@@ -133,9 +167,10 @@ fn row_by_row(logits: &Tensor, uniforms: &[f64], suppress: &[bool], params: &Sam
             let left_out = bounded.iter().zip(&mut weights).filter(|(logit, _)| **logit == f32::NEG_INFINITY);
             left_out.for_each(|(_, weight)| *weight = 0.0);
         }
-        let id = match greedy {
-            true => greatest(if bounded.is_empty() { logits } else { &bounded }),
-            false => invert_row(&weights, uniforms[row]),
+        let id = match given[row] {
+            Some(id) => id as usize,
+            None if greedy => greatest(if bounded.is_empty() { logits } else { &bounded }),
+            None => invert_row(&weights, uniforms[row]),
         };
         drawn.ids.push(id as i64);
         let logprob = distribution.logprob(logits[id]);
@@ -205,18 +240,30 @@ fn values(tensor: &Tensor) -> &[f32] {
 
 /// By libtorch's operations, wherever the logits are.
 impl OnDevice {
-    fn new(uniforms: &[f64], suppress: &[bool], params: &SamplingParams, device: Device) -> Self {
+    fn new(
+        uniforms: &[f64],
+        suppress: &[bool],
+        given: &[Option<i64>],
+        params: &SamplingParams,
+        device: Device,
+    ) -> Self {
         let n_rows = uniforms.len() as i64;
         // All of it as float64, which holds token ids exactly, so that one copy does.
         let flags = suppress.iter().map(|&suppressed| f64::from(u8::from(suppressed)));
         let stops = params.stop_token_ids.iter().map(|&id| id as f64);
-        let all: Vec<f64> = uniforms.iter().copied().chain(flags).chain(stops).collect();
+        let given: Vec<f64> = match given.iter().any(Option::is_some) {
+            true => given.iter().map(|id| id.map_or(-1.0, |id| id as f64)).collect(),
+            false => Vec::new(),
+        };
+        let n_given = given.len() as i64;
+        let all: Vec<f64> = uniforms.iter().copied().chain(flags).chain(stops).chain(given).collect();
         let all = Tensor::from_slice(&all).to_device(device);
         let part = |start: i64, n: i64| all.narrow(0, start, n);
         let n_stops = params.stop_token_ids.len() as i64;
         let suppressed = (suppress.contains(&true) && n_stops > 0)
             .then(|| (part(n_rows, n_rows).gt(0.5).unsqueeze(1), part(2 * n_rows, n_stops).to_kind(Kind::Int64)));
-        Self { uniforms: part(0, n_rows).unsqueeze(1), suppressed }
+        let given = (n_given > 0).then(|| part(2 * n_rows + n_stops, n_given).to_kind(Kind::Int64));
+        Self { uniforms: part(0, n_rows).unsqueeze(1), suppressed, given }
     }
 
     fn draw(&self, logits: &Tensor, params: &SamplingParams) -> Drawn {
@@ -225,6 +272,7 @@ impl OnDevice {
         let tempered = if untempered { logits.shallow_clone() } else { logits / params.temperature };
         let allowed = self.without_stop_tokens(&tempered);
         let ids = if greedy { allowed.argmax(-1, false) } else { invert(&truncate(&allowed, params), &self.uniforms) };
+        let ids = self.given.as_ref().map_or_else(|| ids.shallow_clone(), |given| given.where_self(&given.ge(0), &ids));
         let logprobs = |logits: &Tensor| {
             logits.log_softmax(-1, Kind::Float).gather(1, &ids.unsqueeze(1), false).squeeze_dim(1).to_kind(Kind::Double)
         };
@@ -294,138 +342,5 @@ fn invert(logits: &Tensor, uniforms: &Tensor) -> Tensor {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::random::Stream;
-
-    fn logits(rows: i64, vocab: i64) -> Tensor {
-        let values: Vec<f32> = (0..rows * vocab).map(|i| Stream::new(3, &[9]).normal(i as u64) as f32 * 2.0).collect();
-        Tensor::from_slice(&values).reshape([rows, vocab])
-    }
-
-    fn draw(logits: &Tensor, uniforms: &[f64], suppress: &[bool], params: &SamplingParams) -> Drawn {
-        Draws::new(uniforms.to_vec(), suppress.to_vec(), params, Device::Cpu).draw(logits)
-    }
-
-    fn draw_all(logits: &Tensor, uniforms: &[f64], params: &SamplingParams) -> Vec<i64> {
-        draw(logits, uniforms, &vec![false; uniforms.len()], params).ids
-    }
-
-    /// How often each of the tokens of one row is drawn, as a fraction.
-    fn frequencies(row: &Tensor, n: i64, params: &SamplingParams) -> Vec<f64> {
-        let uniforms: Vec<f64> = (0..n as u64).map(|i| Stream::new(1, &[]).uniform(i)).collect();
-        let ids = draw_all(&row.expand([n, -1], false), &uniforms, params);
-        let mut counts = vec![0.0; row.size()[1] as usize];
-        ids.iter().for_each(|&id| counts[id as usize] += 1.0 / n as f64);
-        counts
-    }
-
-    #[test]
-    fn draws_follow_the_tempered_distribution() {
-        let row = logits(1, 12);
-        for temperature in [0.5, 1.0, 1.7] {
-            let params = SamplingParams { temperature, ..SamplingParams::default() };
-            let expected: Vec<f64> = (&row / temperature).softmax(-1, Kind::Double).squeeze_dim(0).try_into().unwrap();
-            for (got, expected) in frequencies(&row, 100_000, &params).iter().zip(&expected) {
-                assert!((got - expected).abs() < 0.006, "{temperature}: {got} for {expected}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_row_draws_the_same_alone_reversed_and_together() {
-        let batch = logits(64, 50);
-        let uniforms: Vec<f64> = (0..64).map(|row| Stream::new(4, &[row]).uniform(17)).collect();
-        let params = SamplingParams { top_p: 0.9, top_k: 20, ..SamplingParams::default() };
-        let together = draw_all(&batch, &uniforms, &params);
-        let alone: Vec<i64> = (0..64)
-            .map(|row| draw_all(&batch.narrow(0, row, 1), &uniforms[row as usize..=row as usize], &params)[0])
-            .collect();
-        let backwards: Vec<f64> = uniforms.iter().rev().copied().collect();
-        let mut reversed = draw_all(&batch.flip([0]), &backwards, &params);
-        reversed.reverse();
-        assert_eq!(together, alone);
-        assert_eq!(together, reversed);
-    }
-
-    #[test]
-    fn truncation_keeps_what_it_says() {
-        let row = Tensor::from_slice(&[0.5f32, 0.3, 0.15, 0.05]).log().unsqueeze(0);
-        let check = |params: SamplingParams, kept: [bool; 4]| {
-            let drawn = frequencies(&row, 20_000, &params);
-            assert_eq!(drawn.iter().map(|&f| f > 0.0).collect::<Vec<_>>(), kept, "{params:?}");
-        };
-        let base = SamplingParams::default();
-        check(base.clone(), [true; 4]);
-        check(SamplingParams { top_k: 2, ..base.clone() }, [true, true, false, false]);
-        check(SamplingParams { top_k: 9, ..base.clone() }, [true; 4]);
-        check(SamplingParams { top_p: 0.5, ..base.clone() }, [true, false, false, false]);
-        check(SamplingParams { top_p: 0.6, ..base.clone() }, [true, true, false, false]);
-        check(SamplingParams { top_p: 0.01, ..base.clone() }, [true, false, false, false]);
-        check(SamplingParams { min_p: 0.25, ..base.clone() }, [true, true, true, false]);
-        check(SamplingParams { temperature: 0.0, ..base }, [true, false, false, false]);
-    }
-
-    #[test]
-    fn logprobs_are_of_the_whole_distribution_in_both_conventions() {
-        let row = logits(1, 30);
-        let params = SamplingParams { temperature: 0.7, top_k: 3, ..SamplingParams::default() };
-        let drawn = draw(&row, &[0.4], &[false], &params);
-        let at = |logits: &Tensor| logits.log_softmax(-1, Kind::Float).double_value(&[0, drawn.ids[0]]);
-        assert!((f64::from(drawn.logprobs[0]) - at(&(&row / 0.7))).abs() < 1e-6);
-        assert!((f64::from(drawn.untempered_logprobs[0]) - at(&row)).abs() < 1e-6);
-    }
-
-    #[test]
-    fn suppressed_rows_draw_no_stop_token() {
-        let row = Tensor::from_slice(&[9.0f32, 1.0, 0.0]).unsqueeze(0).expand([2, 3], false);
-        let params = SamplingParams { stop_token_ids: vec![0], temperature: 0.0, ..SamplingParams::default() };
-        let drawn = draw(&row, &[0.5, 0.5], &[false, true], &params);
-        assert_eq!(drawn.ids, [0, 1]);
-        // The log-probability is that of the distribution the trainer sees, in which nothing is suppressed.
-        let whole = row.log_softmax(-1, Kind::Float).double_value(&[1, 1]);
-        assert!((f64::from(drawn.logprobs[1]) - whole).abs() < 1e-6);
-    }
-
-    #[test]
-    fn both_ways_draw_the_same() {
-        let (batch, n) = (logits(64, 1000), 64);
-        let uniforms: Vec<f64> = (0..n).map(|row| Stream::new(5, &[row]).uniform(3)).collect();
-        let base = SamplingParams { stop_token_ids: vec![7, 30], ..SamplingParams::default() };
-        let suppress: Vec<bool> = (0..n).map(|row| row % 3 == 0).collect();
-        for params in [
-            base.clone(),
-            SamplingParams { temperature: 0.6, top_p: 0.9, ..base.clone() },
-            SamplingParams { temperature: 1.3, top_k: 40, min_p: 0.01, ..base.clone() },
-            SamplingParams { temperature: 0.0, ..base },
-        ] {
-            let rows = row_by_row(&batch, &uniforms, &suppress, &params);
-            let device = OnDevice::new(&uniforms, &suppress, &params, Device::Cpu).draw(&batch, &params);
-            assert_eq!(rows.ids, device.ids, "{params:?}");
-            let pairs = rows.logprobs.iter().zip(&device.logprobs);
-            let all = pairs.chain(rows.untempered_logprobs.iter().zip(&device.untempered_logprobs));
-            all.for_each(|(a, b)| assert!((a - b).abs() < 2e-6, "{a} {b}"));
-        }
-    }
-
-    /// A stop token far ahead of all others leaves a distribution behind when it is suppressed.
-    #[test]
-    fn what_is_left_of_a_suppressed_row_is_its_own_distribution() {
-        let row = Tensor::from_slice(&[150.0f32, 1.0, 0.0, -1.0]).unsqueeze(0).expand([4000, 4], false);
-        let uniforms: Vec<f64> = (0..4000).map(|i| Stream::new(8, &[]).uniform(i)).collect();
-        let params = SamplingParams { stop_token_ids: vec![0, 9], ..SamplingParams::default() };
-        let drawn = row_by_row(&row, &uniforms, &[true; 4000], &params);
-        let ones = drawn.ids.iter().filter(|&&id| id == 1).count() as f64 / 4000.0;
-        let expected = 1.0 / (1.0 + (-1f64).exp() + (-2f64).exp());
-        assert!((ones - expected).abs() < 0.03, "{ones} for {expected}");
-        let greedy = SamplingParams { temperature: 0.0, ..params };
-        assert_eq!(row_by_row(&row, &uniforms[..4000], &[true; 4000], &greedy).ids[7], 1);
-    }
-
-    #[test]
-    fn the_ends_of_the_unit_interval_are_tokens() {
-        let batch = logits(1, 40).expand([2, 40], false).to_device(Device::Cpu);
-        let ids = draw_all(&batch, &[1e-17, 1.0 - 1e-16], &SamplingParams::default());
-        assert!(ids.iter().all(|id| (0..40).contains(id)), "{ids:?}");
-    }
-}
+#[path = "sampling_tests.rs"]
+mod tests;

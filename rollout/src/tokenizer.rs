@@ -49,9 +49,21 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer cannot represent the text.
     pub fn encode(&self, text: &str) -> Result<Vec<i64>> {
+        self.encode_with(text, true)
+    }
+
+    /// Token ids of `text` as it stands in the middle of others: without what the tokenizer's own template adds.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot represent the text.
+    pub fn encode_within(&self, text: &str) -> Result<Vec<i64>> {
+        self.encode_with(text, false)
+    }
+
+    fn encode_with(&self, text: &str, add_special_tokens: bool) -> Result<Vec<i64>> {
         let encoding = self
             .inner
-            .encode_fast(text, true)
+            .encode_fast(text, add_special_tokens)
             .map_err(|error| Error::Encode { text: text.chars().take(40).collect(), reason: error.to_string() })?;
         Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
     }

@@ -22,6 +22,7 @@ fn row(group: usize, row: usize, reward: Option<f32>, n_tokens: usize) -> Comple
         stop_reason: "end_token".into(),
         token_ids: None,
         n_thinking_tokens: None,
+        forced: None,
         left_out: None,
         question: String::new(),
         gold: rewards::Gold::default(),

@@ -34,8 +34,9 @@ impl Start {
         Ok(self.tokenizer.encode(&example).map_err(Failure::usage)?.len() as u64)
     }
 
-    /// Every one of `problems` and its completion fit the context: a run is not to end at step 500 over one long question.
+    /// A forced end fits into a completion, and every one of `problems` and its completion the context: a run is not to end at step 500 over one long question.
     fn check_prompts(&self, stage: &GrpoStage, problems: &[Problem]) -> Result<(), Failure> {
+        stages::forced_end(&stage.rollout, &self.tokenizer).map_err(Failure::usage)?;
         let (context, max_tokens) = (self.config.max_position_embeddings, stage.rollout.most_tokens());
         for problem in problems {
             let text = stages::template(stage).render(&problem.question);

@@ -113,6 +113,7 @@ fn params(args: &SampleArgs, model: &Model) -> SamplingParams {
         min_tokens: 0,
         stop_token_ids: model.policy.config().eos_token_ids.clone(),
         stop_strings: args.stop.clone(),
+        forced_end: None,
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::by_step;
 use super::checks::Section;
 use super::dynamic_sampling::DynamicSampling;
+use super::forced_end::ForcedEnd;
 use super::rewards::Rewards;
 
 /// `[stage.prompt]`: the text around a question.
@@ -60,6 +61,9 @@ pub struct Rollout {
     /// Groups that teach nothing are replaced; without the table (the default) they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dynamic_sampling: Option<DynamicSampling>,
+    /// Thoughts that are too long are ended by a phrase; without the table (the default) they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forced_end: Option<ForcedEnd>,
 }
 
 impl Default for Rollout {
@@ -79,6 +83,7 @@ impl Default for Rollout {
             stop_token_ids: Vec::new(),
             max_batch: 256,
             dynamic_sampling: None,
+            forced_end: None,
         }
     }
 }
@@ -105,7 +110,7 @@ impl Rollout {
     }
 
     /// The shortest that the longest completion of a step can be, in tokens.
-    fn least_max_tokens(&self) -> u64 {
+    pub fn least_max_tokens(&self) -> u64 {
         by_step::values(self.max_tokens, &self.max_tokens_from_step).min().unwrap_or(self.max_tokens)
     }
 
@@ -145,6 +150,9 @@ impl Rollout {
         }
         if self.stop_strings.iter().any(String::is_empty) {
             at.fail("stop_strings", "an empty stop string", "would end every completion at once", "remove it");
+        }
+        if let Some(forced_end) = &self.forced_end {
+            forced_end.check(self.least_max_tokens(), &self.stop_strings, &mut at.table("forced_end"));
         }
         at.at_least("max_batch", self.max_batch, 1, "rows have to be decoded somewhere");
     }

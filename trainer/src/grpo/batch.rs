@@ -11,7 +11,8 @@ pub struct Trajectory {
     pub ids: Vec<i64>,
     /// `log pi_sampler` of each of `ids`, as the sampler computed it, nats, `<= 0`; as long as `ids`.
     pub sampler_logprobs: Vec<f32>,
-    /// Tokens that the program put there, which the policy did not choose: they are read and not learned from.
+    /// Positions in `ids` of tokens that the program put there, which the policy did not choose: they are read and not learned
+    /// from. Empty if it drew them all.
     pub forced: Range<usize>,
     /// Whether nothing is learned from it at all, as from a truncated completion if so asked (DAPO's overlong filtering).
     pub is_masked: bool,

@@ -10,6 +10,6 @@ mod pretrain;
 
 pub use context::RunContext;
 pub use error::{NonFinite, StageError};
-pub(crate) use grpo::template;
+pub(crate) use grpo::{forced_end, template};
 pub use model::Model;
 pub use pipeline::{Outcome, run};

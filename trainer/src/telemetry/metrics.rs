@@ -14,6 +14,8 @@ pub mod names {
     pub const MEAN_LENGTH: &str = "completions/mean_length";
     /// Fraction of completions that ran into the token limit.
     pub const CLIPPED_RATIO: &str = "completions/clipped_ratio";
+    /// Fraction of completions whose thoughts were ended by the program (not in TRL).
+    pub const FORCED_RATIO: &str = "completions/forced_ratio";
     /// Mean reward.
     pub const REWARD: &str = "reward";
     /// Standard deviation of all rewards of the step.

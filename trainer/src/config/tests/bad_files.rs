@@ -201,6 +201,26 @@ fn what_chooses_completions_has_to_fit_the_rest() {
 }
 
 #[test]
+fn a_forced_end_has_to_fit() {
+    let rollout = |keys: &str, more: &str| {
+        grpo("", &format!("rollout.forced_end = {{ text = 'Time is up. </think>', {keys} }}\n{more}"))
+    };
+    let fits = "after_tokens = [400, 500], answer_tokens = 500";
+    accepted(&rollout(fits, ""), &[]);
+    let both = "`after_tokens` and `answer_tokens` come to 1024, `max_tokens` is 1024";
+    check(&rollout("after_tokens = [400, 500], answer_tokens = 524", ""), &[both, "have to fit into `max_tokens`"]);
+    let later = "rollout.max_tokens_from_step = [[5, 900]]";
+    check(&rollout(fits, later), &["come to 1000, `max_tokens` is 900"]);
+    let stops = "rollout.stop_strings = ['</think>']";
+    check(&rollout(fits, stops), &["holds \"</think>\"", "one of `stop_strings`"]);
+    check(&rollout("after_tokens = [5, 4], answer_tokens = 5", ""), &["runs from 5 down to 4"]);
+    check(&rollout("after_tokens = [0, 4], answer_tokens = 5", ""), &["`after_tokens` is [0, 4]"]);
+    check(&rollout("after_tokens = [4, 4], answer_tokens = 0", ""), &["for the sake of the answer"]);
+    check(&rollout(&format!("{fits}, unless = ''"), ""), &["no thoughts would ever be ended"]);
+    check(&rollout("answer_tokens = 5", ""), &["missing key `after_tokens`"]);
+}
+
+#[test]
 fn stages_have_to_fit_together() {
     let stage = &LEAST[LEAST.find("[[").unwrap()..];
     let base = LEAST_PRETRAIN;

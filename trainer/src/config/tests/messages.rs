@@ -17,7 +17,7 @@ error: unknown key `grop_size`
   --> configs/a.toml:10:1
    |
 10 | grop_size = 16
-   | ^^^^^^^^^ expected `prompts_per_step`, `group_size`, `temperature`, `temperature_from_step`, `top_k`, `top_p`, `min_p`, `min_tokens`, `max_tokens`, `max_tokens_from_step`, `stop_strings`, `stop_token_ids`, `max_batch` or `dynamic_sampling`
+   | ^^^^^^^^^ expected `prompts_per_step`, `group_size`, `temperature`, `temperature_from_step`, `top_k`, `top_p`, `min_p`, `min_tokens`, `max_tokens`, `max_tokens_from_step`, `stop_strings`, `stop_token_ids`, `max_batch`, `dynamic_sampling` or `forced_end`
    |
    = help: did you mean `group_size`?
 "#,

@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use policy::{Policy, ReferencePolicy};
 use rewards::{Judgement, Problem};
-use rollout::{Group, Template, Tokenizer};
+use rollout::{ForcedEnd, Group, Template, Tokenizer};
 
 use super::super::{Model, StageError};
 use super::flat::Flat;
 use super::gathering::Gathered;
 use super::judging::Judged;
 use super::report::{Seconds, StepRecord};
+use super::sampling::forced_end;
 use super::update::{Batch, UpdateReport};
 use crate::address::{self, Purpose};
 use crate::bench::machine;
@@ -69,6 +70,8 @@ pub(super) struct Learner<'a> {
     /// The step before which the reference was taken from the policy; 0 is the start of the stage.
     pub(super) reference_step: u64,
     pub(super) tokenizer: Tokenizer,
+    /// What ends thoughts that are too long; none lets them go on.
+    pub(super) forced_end: Option<ForcedEnd>,
     pub(super) optimizer: AdamW,
     pub(super) schedule: Schedule,
     /// Where the coefficient of the entropy bonus stands.
@@ -87,6 +90,7 @@ impl<'a> Learner<'a> {
         let questions = Questions::open(&settings.problems, judges.rubric(), seed, stage_idx)?;
         let Model { policy, tokenizer } = model;
         Ok(Self {
+            forced_end: forced_end(&settings.rollout, &tokenizer)?,
             course: Course::new(&questions),
             questions,
             reference: settings.grpo.needs_reference().then(|| policy.reference()),
@@ -210,6 +214,7 @@ impl<'a> Learner<'a> {
             accuracy_of_all,
             format,
             keeps_ids,
+            forces_ends: self.forced_end.is_some(),
         }
     }
 

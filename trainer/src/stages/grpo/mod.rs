@@ -27,6 +27,7 @@ pub(crate) use learner::template;
 use learner::{Learner, StepFailure};
 pub(super) use learner::{adamw, schedule};
 use report::Between;
+pub(crate) use sampling::forced_end;
 
 /// Runs the stage to its end, or until the user asks to stop (then there is no checkpoint of the last step to give back).
 ///

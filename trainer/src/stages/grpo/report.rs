@@ -76,6 +76,8 @@ pub(super) struct StepRecord {
     pub(super) format: Option<f64>,
     /// Whether the completions are kept with their tokens.
     pub(super) keeps_ids: bool,
+    /// Whether thoughts that are too long are ended by a phrase.
+    pub(super) forces_ends: bool,
 }
 
 impl StepRecord {
@@ -167,6 +169,7 @@ impl StepRecord {
             components: components.collect(),
             token_ids: self.keeps_ids.then(|| completion.ids.clone()),
             n_thinking_tokens: scored.thinking_tokens.get(row).copied(),
+            forced: (!completion.forced.is_empty()).then_some([completion.forced.start, completion.forced.end]),
             left_out: None,
             question: scored.problem.question.clone(),
             gold: scored.problem.gold.clone(),
@@ -197,7 +200,12 @@ impl StepRecord {
         let n_tokens: Vec<usize> = completions().map(|completion| completion.ids.len()).collect();
         let terminated: Vec<bool> =
             completions().map(|completion| completion.stop_reason != StopReason::MaxTokens).collect();
-        statistics::completion_lengths(&n_tokens, &terminated)
+        let mut metrics = statistics::completion_lengths(&n_tokens, &terminated);
+        if self.forces_ends {
+            let n_forced = completions().filter(|completion| !completion.forced.is_empty()).count();
+            metrics.set(names::FORCED_RATIO, n_forced as f64 / n_tokens.len() as f64);
+        }
+        metrics
     }
 
     fn component_names(&self) -> Vec<String> {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use rewards::Problem;
-use rollout::{Generator, Group, Prompt, SamplingParams, SamplingSeconds, Template, Tokenizer};
+use rollout::{ForcedEnd, Generator, Group, Prompt, SamplingParams, SamplingSeconds, Template, Tokenizer};
 
 use super::super::StageError;
 use super::learner::Learner;
@@ -82,8 +82,27 @@ impl Learner<'_> {
             min_tokens: *min_tokens as usize,
             stop_token_ids: stops,
             stop_strings: stop_strings.clone(),
+            forced_end: self.forced_end.clone(),
         }
     }
+}
+
+/// What ends thoughts that are too long, in tokens.
+///
+/// # Errors
+/// If the phrase cannot be tokenized, or is so long that budget, phrase and answer do not fit into a completion of any step.
+pub(crate) fn forced_end(rollout: &Rollout, tokenizer: &Tokenizer) -> Result<Option<ForcedEnd>, rollout::Error> {
+    let Some(settings) = &rollout.forced_end else { return Ok(None) };
+    let forced_end = ForcedEnd {
+        ids: tokenizer.encode_within(&settings.text)?,
+        after_tokens: settings.after_tokens.map(|n| n as usize),
+        answer_tokens: settings.answer_tokens as usize,
+        unless: settings.unless.clone(),
+    };
+    let max_tokens = rollout.least_max_tokens() as usize;
+    let params = SamplingParams { max_tokens, forced_end: Some(forced_end), ..SamplingParams::default() };
+    params.check()?;
+    Ok(params.forced_end)
 }
 
 /// Questions as the policy reads them.

@@ -68,7 +68,7 @@ impl Learner<'_> {
             prompt_idx,
             ids: completion.ids.clone(),
             sampler_logprobs: completion.logprobs.clone(),
-            forced: 0..0,
+            forced: completion.forced.clone(),
             is_masked: self.is_masked(completion.stop_reason),
             reward: flat.group(index).judgements[row].reward,
             advantages,
@@ -79,8 +79,11 @@ impl Learner<'_> {
     fn kl_costs(&self, step: u64, flat: &Flat, reference: &[Said]) -> Vec<Vec<f64>> {
         let (beta, estimator) = (self.settings.grpo.kl_beta_at(step), self.settings.grpo.kl_estimator);
         let of = |(index, said): (usize, &Said)| {
-            let estimates = kl_estimates(&flat.completion(index).logprobs, &said.logprobs, estimator);
-            estimates.into_iter().map(|kl| beta * kl).collect()
+            let completion = flat.completion(index);
+            let estimates = kl_estimates(&completion.logprobs, &said.logprobs, estimator);
+            // What the program put there is no choice of the policy's.
+            let cost = |(t, kl): (usize, f64)| if completion.forced.contains(&t) { 0.0 } else { beta * kl };
+            estimates.into_iter().enumerate().map(cost).collect()
         };
         reference.iter().enumerate().map(of).collect()
     }

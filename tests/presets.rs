@@ -60,6 +60,18 @@ fn a_renewed_reference_is_the_policy() {
     assert!(kl[1] > 0.0 && kl[3] > 0.0, "{kl:?}");
 }
 
+/// Said by `--check` and when a run begins; here a clip where a step has one update.
+#[test]
+fn what_does_nothing_is_warned_about() {
+    let dir = Dir::new();
+    let warning = "warning: stage grpo: a clip to [1 - 0.1, 1 + 0.1] is set, but a step has one update";
+    let set = "stage.grpo.clip_epsilon=0.1";
+    let checked = dir.run(support::train_args(&[set, "--check"])).expect_code(0);
+    assert!(checked.stderr.contains(warning), "{}", checked.stderr);
+    assert!(dir.train(&[set, "stage.steps=1"]).stderr.contains(warning));
+    assert!(!dir.run(support::train_args(&["--check"])).expect_code(0).stderr.contains("warning"));
+}
+
 /// One token: (A, ratio) and whether the clip takes its gradient.
 #[test]
 fn a_clip_at_10_cuts_only_good_tokens_that_became_11_times_likelier() {

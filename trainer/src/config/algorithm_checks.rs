@@ -28,7 +28,7 @@ impl Algorithm {
         if let Some(delta) = self.clip_delta {
             let least = 1.0 + self.clip_range().1;
             let why = "below the upper end of the clip it would cut tokens that the clip leaves alone";
-            let expected = format!("expected a finite number above 1 + clip_epsilon_high = {least}");
+            let expected = format!("expected a finite number above 1 + `clip_epsilon_high` = {least}");
             at.holds("clip_delta", delta, delta.is_finite() && delta > least, &expected, why);
         }
         if let Some(cap) = self.cispo_cap {

@@ -56,6 +56,8 @@ pub(crate) fn unknown_key(key: &str, expected: &[&str], home: &str, schema: &Sch
     let home_of = |key: &str| leaves.iter().find_map(|(path, _)| path.strip_suffix(key)?.strip_suffix('.'));
     let own_name = OTHER_NAMES.iter().find(|(other, _)| *other == key).map(|&(_, own)| own);
     let help = match (home_of(key), own_name.and_then(|own| home_of(own).map(|table| (own, table)))) {
+        // Another trainer's name for a key of this very table, even if some other table has a key of that name.
+        (_, Some((own, table))) if expected.contains(&own) => format!("it is called `{own}` here, in [{table}]"),
         (Some(table), _) => format!("`{key}` is a key of [{table}]"),
         (None, Some((own, table))) => format!("it is called `{own}` here, in [{table}]"),
         (None, None) => did_you_mean(key, expected),

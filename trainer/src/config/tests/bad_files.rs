@@ -39,6 +39,8 @@ fn unknown_keys_name_the_nearest() {
     check(&grpo("", "[stage.rolout]"), &["unknown key `rolout`", "did you mean `rollout`?"]);
     check(&grpo("", "group_size = 4"), &["unknown key `group_size`", "`group_size` is a key of [stage.rollout]"]);
     check(&grpo("", "grpo.beta = 0.1"), &["unknown key `beta`", "it is called `kl_beta` here, in [stage.grpo]"]);
+    check(&grpo("", "grpo.delta = 4.0"), &["unknown key `delta`", "it is called `clip_delta` here, in [stage.grpo]"]);
+    check(&grpo("", "grpo.target = 0.2"), &["`target` is a key of [stage.grpo.adaptive_entropy]"]);
     check(&grpo("", "rollout.num_generations = 8"), &["it is called `group_size` here, in [stage.rollout]"]);
     check(&grpo("", "optimizer.lr = 8"), &["it is called `learning_rate` here, in [stage.optimizer]"]);
     check(&grpo("", "eval = {}"), &["missing key `problems`", "this table needs a `problems`"]);

@@ -315,7 +315,7 @@ fn check_same_evaluation(arms: &[Arm]) -> Result<(), ConfigError> {
             if let Some((key, theirs, here)) = difference(eval, stage, expected, of_first) {
                 let title = format!("arm `{}` is evaluated otherwise than arm `{}`", arm.name, first.name);
                 let label = format!("`{key}` is {here} here and {theirs} there");
-                let help = "arms are compared on the same held-out prompts, asked in the same way: change it for all in [ablation] or in the run file";
+                let help = "arms are compared on the same prompts: change it for all, in `set` of [ablation]";
                 return Err(arm.run.refuse(&format!("stage[{idx}].{key}"), &title, &label, help));
             }
         }

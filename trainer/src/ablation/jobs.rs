@@ -168,9 +168,8 @@ fn terminate(child: &Child) {
 fn ending(status: ExitStatus, run: &PlannedRun, asked_to_stop: bool) -> Ending {
     match status.code() {
         Some(0) => Ending::Done,
-        Some(130) if asked_to_stop => Ending::Stopped,
-        // Before it has begun to listen, a run ends by the signal itself.
-        None if asked_to_stop => Ending::Stopped,
+        // Before it has begun to listen, a run ends by the signal itself, without a code.
+        Some(130) | None if asked_to_stop => Ending::Stopped,
         Some(130) => Ending::Failed(format!("it was stopped from outside; see {}", run.output.display())),
         Some(code) => Ending::Failed(
             failure(&run.output).unwrap_or_else(|| format!("exit code {code}; see {}", run.output.display())),

@@ -236,7 +236,7 @@ impl<'p> Parts<'_, 'p> {
     fn arms(&self, tables: &[Spanned<DeValue<'p>>]) -> Result<Vec<Arm>, ConfigError> {
         let (mut arms, mut findings): (Vec<Arm>, Vec<Finding>) = (Vec::new(), Vec::new());
         for (idx, table) in tables.iter().enumerate() {
-            let name = self.name(table, &arms).map_err(|finding| self.document.error(vec![finding]))?;
+            let name = arm_name(table, &arms).map_err(|finding| self.document.error(vec![finding]))?;
             match self.arm(table, &name) {
                 Ok(arm) => arms.push(arm),
                 // What is wrong with the base is wrong with every arm: it is said once.
@@ -250,29 +250,6 @@ impl<'p> Parts<'_, 'p> {
             }
         }
         if findings.is_empty() { Ok(arms) } else { Err(self.document.error(findings)) }
-    }
-
-    /// The name, which is fit for a folder and no other arm's.
-    fn name(&self, table: &Spanned<DeValue<'_>>, arms: &[Arm]) -> Result<String, Finding> {
-        let given = table.get_ref().get("name");
-        let span = given.map_or(table.span(), Spanned::span);
-        let refuse = |title: String, label: &str| Finding {
-            title,
-            span: Some(span.clone()),
-            label: label.to_owned(),
-            help: vec!["it names the folder of its runs, and the line of the table".to_owned()],
-        };
-        let Some(name) = given.and_then(|name| name.get_ref().as_str()) else {
-            return Err(refuse("an arm has no name".to_owned(), "expected `name = \"...\"` in each [[arm]]"));
-        };
-        // The folder of the ablation has a file `lock`.
-        if name.is_empty() || name == "lock" || !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)) {
-            return Err(refuse(format!("`{name}` cannot name an arm"), "expected letters, digits, _ or -"));
-        }
-        if arms.iter().any(|arm| arm.name == name) {
-            return Err(refuse(format!("two arms are called `{name}`"), "expected a name of its own"));
-        }
-        Ok(name.to_owned())
     }
 
     fn arm(&self, table: &Spanned<DeValue<'p>>, name: &str) -> Result<Arm, Vec<Finding>> {
@@ -295,6 +272,29 @@ impl<'p> Parts<'_, 'p> {
     }
 }
 
+/// The name, which is fit for a folder and no other arm's.
+fn arm_name(table: &Spanned<DeValue<'_>>, arms: &[Arm]) -> Result<String, Finding> {
+    let given = table.get_ref().get("name");
+    let span = given.map_or(table.span(), Spanned::span);
+    let refuse = |title: String, label: &str| Finding {
+        title,
+        span: Some(span.clone()),
+        label: label.to_owned(),
+        help: vec!["it names the folder of its runs, and the line of the table".to_owned()],
+    };
+    let Some(name) = given.and_then(|name| name.get_ref().as_str()) else {
+        return Err(refuse("an arm has no name".to_owned(), "expected `name = \"...\"` in each [[arm]]"));
+    };
+    // The folder of the ablation has a file `lock`.
+    if name.is_empty() || name == "lock" || !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)) {
+        return Err(refuse(format!("`{name}` cannot name an arm"), "expected letters, digits, _ or -"));
+    }
+    if arms.iter().any(|arm| arm.name == name) {
+        return Err(refuse(format!("two arms are called `{name}`"), "expected a name of its own"));
+    }
+    Ok(name.to_owned())
+}
+
 /// Arms are compared on the same prompts, in the same order, sampled in the same way.
 fn check_same_evaluation(arms: &[Arm]) -> Result<(), ConfigError> {
     let Some((first, others)) = arms.split_first() else { return Ok(()) };
@@ -315,7 +315,7 @@ fn check_same_evaluation(arms: &[Arm]) -> Result<(), ConfigError> {
             if let Some((key, theirs, here)) = difference(eval, stage, expected, of_first) {
                 let title = format!("arm `{}` is evaluated otherwise than arm `{}`", arm.name, first.name);
                 let label = format!("`{key}` is {here} here and {theirs} there");
-                let help = "arms are compared on the same held-out prompts, asked in the same way: change it for all in [ablation] or in the run file";
+                let help = "arms are compared on the same prompts: change it for all, in `set` of [ablation]";
                 return Err(arm.run.refuse(&format!("stage[{idx}].{key}"), &title, &label, help));
             }
         }

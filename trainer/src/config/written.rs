@@ -33,6 +33,10 @@ impl Written {
         let (mut run, mut model, mut doctor) = (WrittenRun::default(), None, Doctor::default());
         let (mut stages, mut findings) = (Vec::new(), Vec::new());
         let mut has_stages = false;
+        // What else is wrong with it as one run is no matter then.
+        if let Some(key) = root.keys().find(|key| ["ablation", "arm"].contains(&key.get_ref().as_ref())) {
+            return Err(vec![an_ablation(key.get_ref(), key.span())]);
+        }
         for (key, value) in root {
             match key.get_ref().as_ref() {
                 "run" => read_into(&mut run, "run", value, document, &mut findings),
@@ -47,7 +51,6 @@ impl Written {
                         }
                     }
                 }
-                table @ ("ablation" | "arm") => findings.push(an_ablation(table, key.span())),
                 other => findings.push(misplaced(other, key.span())),
             }
         }

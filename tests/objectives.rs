@@ -145,3 +145,37 @@ fn what_an_objective_remembers_is_saved() {
     let rates: Vec<f64> = dir.rows("parts/metrics.jsonl").iter().map(|row| number(row, "learning_rate")).collect();
     assert_eq!(rates, [2e-3, 2e-3, 1e-3, 1e-3, 1e-3, 1e-3]);
 }
+
+/// Two steps in every completion, a good one and a bad one, which differ in their sum from completion to completion.
+const STEPS: &str = "\
+import json, sys
+for line in sys.stdin:
+    row = json.loads(line)
+    n, bonus = len(row['completion']), len(row['completion']) % 3
+    steps = [{'end': n // 2, 'score': 1.0 + bonus}, {'end': n, 'score': 0.0}] if n > 1 else []
+    print(json.dumps({'id': row['id'], 'score': 0.0, 'steps': steps}), flush=True)
+";
+
+#[test]
+fn steps_are_rewarded_at_their_ends() {
+    let dir = Dir::new();
+    dir.write("steps.py", STEPS);
+    let file = dir.text("run.toml");
+    let (head, tail) = file.split_once("[stage.rewards.countdown]").expect("a reward");
+    let (_, tail) = tail.split_once("[stage.optimizer]").expect("an optimiser");
+    let reward = "[stage.rewards.steps]\nkind = \"process\"\ncommand = [\"python3\", \"steps.py\"]\n\n";
+    dir.write("run.toml", format!("{head}{reward}[stage.optimizer]{tail}"));
+    // The scores of completions are all 0: only steps can teach anything.
+    let learned = |name: &str, supervision: &str| {
+        let supervision = format!("stage.grpo.supervision=\"{supervision}\"");
+        train(&dir, name, &["stage.grpo.kl_beta=0.0", &supervision]);
+        dir.rows(&format!("{name}/metrics.jsonl")).iter().map(|row| number(row, "grad_norm")).collect::<Vec<_>>()
+    };
+    let outcome = learned("outcome", "outcome");
+    assert!(outcome.iter().all(|&norm| norm == 0.0), "{outcome:?}");
+    let process = learned("process", "process");
+    assert!(process.iter().all(|&norm| norm > 0.0), "{process:?}");
+    let rows = dir.rows("process/completions/grpo/step_000001.jsonl");
+    let with_steps = rows.iter().filter(|row| row["components"]["steps"]["steps"][0]["end_token"].is_u64());
+    assert!(with_steps.count() > rows.len() / 2, "{rows:?}");
+}

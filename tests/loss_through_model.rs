@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use grpo_train::grpo::{LossError, Objective, TokenBatch, grpo_loss};
-use policy::{Checkpointing, Dtype, PackedBatch, Policy, SharedPrompt};
+use grpo_train::grpo::{Chosen, LossError, Objective, RatioLevel, Scope, Sequences, Surrogate, TokenBatch, grpo_loss};
+use policy::{Checkpointing, Dtype, PackedBatch, Policy, SharedPrompt, TokenStats};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
@@ -23,6 +23,20 @@ struct Case {
     group_size: usize,
     n_tokens: usize,
     loss: f64,
+    ratio: RatioLevel,
+    entropy_coef: f64,
+}
+
+impl Case {
+    fn objective(&self) -> Objective {
+        Objective {
+            ratio: self.ratio,
+            surrogate: Surrogate::Clip { low: self.clip_epsilon, high: self.clip_epsilon_high, delta: None },
+            kl_beta: self.kl_beta,
+            kl_times_ratio: self.kl_times_ratio,
+            ..Objective::grpo(self.clip_epsilon)
+        }
+    }
 }
 
 fn golden() -> PathBuf {
@@ -76,31 +90,36 @@ impl Batch {
         let ref_logprobs = join(&|row| self.ref_logprobs[row].clone());
         let advantages = spread(&|row| self.advantages[row]);
         let weights = spread(&|row| (1.0 / self.normalizers[row]) as f32);
-        let objective = Objective {
-            clip_epsilon_low: case.clip_epsilon,
-            clip_epsilon_high: case.clip_epsilon_high,
-            kl_beta: case.kl_beta,
-            kl_times_ratio: case.kl_times_ratio,
-            importance_cap: None,
-        };
+        let entropy_weights = spread(&|_| (case.entropy_coef / case.n_tokens as f64) as f32);
+        let lengths: Vec<usize> = members.iter().map(|&row| self.completions[row].len()).collect();
+        let sequences = Sequences::of(&lengths, Device::Cpu);
+        let objective = case.objective();
         let network = policy.trainable_weights();
         let tape = policy.forward(&network, &batch, Checkpointing::None);
         let mut total = 0.0;
-        tape.loss_in_chunks(case.temperature, chunk_tokens, |start, stats| {
+        let mut loss = |start: i64, stats: &TokenStats| {
             let part = |tensor: &Tensor| tensor.narrow(0, start, stats.logprobs.size()[0]);
-            let ref_logprobs = part(&ref_logprobs);
+            let (ref_logprobs, entropy_weights) = (part(&ref_logprobs), part(&entropy_weights));
+            let has_bonus = case.entropy_coef != 0.0;
             let tokens = TokenBatch {
                 logprobs: &stats.logprobs,
                 old_logprobs: &part(&old_logprobs),
                 sampler_logprobs: None,
                 ref_logprobs: (case.kl_beta != 0.0).then_some(&ref_logprobs),
+                entropies: has_bonus.then_some(&stats.entropy),
                 advantages: &part(&advantages),
                 weights: &part(&weights),
+                chosen: Chosen { entropy: has_bonus.then_some(&entropy_weights), ..Chosen::default() },
+                sequences: Some(&sequences),
             };
             let (loss, _) = grpo_loss(&tokens, &objective)?;
             total += loss.double_value(&[]);
             Ok::<_, LossError>(loss)
-        })
+        };
+        match objective.scope() {
+            Scope::Token => tape.loss_in_chunks(case.temperature, chunk_tokens, loss),
+            Scope::Sequence => tape.loss_at_once(case.temperature, chunk_tokens, |stats| loss(0, stats)),
+        }
         .unwrap()
         .backward();
         total
@@ -112,7 +131,9 @@ impl Batch {
 fn loss_and_gradients_are_those_of_trl_however_the_batch_is_cut() {
     let manifest = std::fs::read_to_string(golden().join("loss/model_manifest.json")).unwrap();
     let cases: Vec<Case> = serde_json::from_str(&manifest).unwrap();
-    assert_eq!(cases.len(), 6);
+    assert_eq!(cases.len(), 8);
+    assert!(cases.iter().any(|case| case.objective().scope() == Scope::Sequence));
+    assert!(cases.iter().any(|case| case.entropy_coef != 0.0));
     for case in cases {
         let stored = policy::read_tensors(&golden().join(format!("loss/{}.safetensors", case.name))).unwrap();
         let batch = Batch::of(&stored);

@@ -6,7 +6,7 @@ from trl_oracle import EPSILON, EPSILON_HIGH, GROUP_SIZE, row_normalizers, train
 
 ROWS, MAX_COMPLETION_LENGTH, PROMPT_LENGTHS = 8, 24, (9, 5)
 LENGTHS = [16, 3, 11, 1, 14, 8, 16, 5]
-# (model, loss type, kl beta, temperature)
+# (model, loss type, kl beta, temperature[, level of the ratio[, coefficient of the entropy]])
 CASES = [
     ("qwen2_tied", "grpo", 0.04, 1.0),
     ("qwen2_tied", "grpo", 0.0, 0.7),
@@ -14,6 +14,8 @@ CASES = [
     ("qwen2_tied", "dr_grpo", 0.0, 1.0),
     ("qwen3_untied", "grpo", 0.04, 1.0),
     ("llama3_scaled", "bnpo", 0.04, 1.0),
+    ("qwen2_tied", "grpo", 0.04, 0.7, "sequence"),
+    ("qwen3_untied", "dapo", 0.0, 0.7, "token", 0.05),
 ]
 
 
@@ -40,10 +42,11 @@ def token_logprobs(oracle, batch: dict[str, torch.Tensor]) -> torch.Tensor:
             torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1), batch["completion_ids"].shape[1])[0]
 
 
-def run(index: int, model: str, loss_type: str, beta: float, temperature: float) -> dict:
+def run(index: int, model: str, loss_type: str, beta: float, temperature: float, level: str = "token", bonus: float = 0.0) -> dict:
     """One case: a file with inputs, loss, log-probabilities and gradients; returns its line of the manifest."""
     oracle = trainer(model, rows=ROWS, max_completion_length=MAX_COMPLETION_LENGTH, loss_type=loss_type, beta=beta,
-                     temperature=temperature, use_bias_correction_kl=False, epsilon=EPSILON, epsilon_high=EPSILON_HIGH)
+                     temperature=temperature, use_bias_correction_kl=False, epsilon=EPSILON, epsilon_high=EPSILON_HIGH,
+                     importance_sampling_level=level, entropy_coef=bonus)
     rng = generator(31, index)
     batch = ids_and_masks(oracle, rng)
     mask = batch["completion_mask"]
@@ -60,6 +63,7 @@ def run(index: int, model: str, loss_type: str, beta: float, temperature: float)
     loss.backward()
 
     name = f"model_{model}_{loss_type}_beta{beta}_temperature{temperature}"
+    name += f"{'_sequence' if level == 'sequence' else ''}{f'_bonus{bonus}' if bonus else ''}"
     gradients = {f"gradient/{key}": parameter.grad for key, parameter in oracle.model.named_parameters()}
     write_tensors(GOLDEN / "loss" / f"{name}.safetensors", {
         "prompt_ids": batch["prompt_ids"], "prompt_mask": batch["prompt_mask"],
@@ -71,7 +75,7 @@ def run(index: int, model: str, loss_type: str, beta: float, temperature: float)
     return {"name": name, "model": model, "loss_type": loss_type, "kl_beta": beta, "kl_times_ratio": False,
             "temperature": temperature, "clip_epsilon": EPSILON, "clip_epsilon_high": EPSILON_HIGH, "group_size": GROUP_SIZE,
             "max_completion_length": MAX_COMPLETION_LENGTH, "n_tokens": sum(LENGTHS), "loss": exact(loss.item()),
-            "gradient_norm": exact(norm.item())}
+            "gradient_norm": exact(norm.item()), "ratio": level, "entropy_coef": bonus}
 
 
 def main() -> None:

@@ -189,6 +189,9 @@ struct Inputs {
     ref_logprobs: Option<Tensor>,
     entropies: Option<Tensor>,
     advantages: Tensor,
+    kept: Option<Tensor>,
+    covariance_kl: Option<Tensor>,
+    entropy_weights: Option<Tensor>,
 }
 
 impl Inputs {
@@ -201,6 +204,9 @@ impl Inputs {
             ref_logprobs: tokens.ref_logprobs.map(of),
             entropies: tokens.entropies.map(of),
             advantages: of(tokens.advantages),
+            kept: tokens.chosen.kept.map(of),
+            covariance_kl: tokens.chosen.covariance_kl.map(of),
+            entropy_weights: tokens.chosen.entropy.map(of),
         }
     }
 
@@ -212,6 +218,11 @@ impl Inputs {
             ref_logprobs: self.ref_logprobs.as_ref(),
             entropies: self.entropies.as_ref(),
             advantages: &self.advantages,
+            chosen: Chosen {
+                kept: self.kept.as_ref(),
+                covariance_kl: self.covariance_kl.as_ref(),
+                entropy: self.entropy_weights.as_ref(),
+            },
             ..*tokens
         }
     }
@@ -267,5 +278,5 @@ impl TokenBatch<'_> {
 }
 
 #[cfg(test)]
-#[path = "loss_tests.rs"]
+#[path = "loss_tests/mod.rs"]
 mod tests;

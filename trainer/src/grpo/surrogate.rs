@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::loss::{MAX_LOG_RATIO, TokenBatch};
 use super::objective::{Importance, ImportanceAction, ImportanceLevel, Objective, RatioLevel, Surrogate};
-use super::sequences::Sequences;
+use super::sequences::{Sequences, only};
 
 /// Least log of VESPO's w: TRL's, `ln 1e-8`.
 const VESPO_LEAST_LOG: f64 = -18.420_680_743_952_367;
@@ -66,9 +66,13 @@ impl<'a> Terms<'a> {
         tch::no_grad(|| {
             let whole = self.tokens.sequences.expect("checked");
             let mut log_w = whole.sum(&self.log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO));
-            if let Some(weights) = importance.and_then(|importance| self.importance(importance)) {
+            if let Some((importance, weights)) = importance.and_then(|given| Some((given, self.importance(given)?))) {
                 // The product goes on to the sampler: log(pi_theta / pi_old) + log(pi_old / pi_sampler).
-                log_w += whole.sum(&weights.cut.log().clamp(VESPO_LEAST_LOG, MAX_LOG_RATIO));
+                let log_weights = weights.cut.log().clamp(VESPO_LEAST_LOG, MAX_LOG_RATIO);
+                log_w += match importance.level {
+                    ImportanceLevel::Token => whole.sum(&only(&log_weights, &self.counted)),
+                    ImportanceLevel::Sequence => log_weights,
+                };
             }
             let log_w = log_w.clamp(VESPO_LEAST_LOG, MAX_LOG_RATIO);
             let is_positive = self.tokens.advantages.ge(0.0);

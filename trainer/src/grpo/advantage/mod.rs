@@ -134,12 +134,13 @@ fn centred(group: &[Option<f64>], rule: &AdvantageRule) -> Vec<Option<f64>> {
     let (count, sum) = (rewards().count() as f64, rewards().sum::<f64>());
     let mean = sum / count.max(1.0);
     let centre = |reward: f64| match rule.baseline {
-        Baseline::GroupMean => reward - mean,
-        Baseline::LeaveOneOut if count < 2.0 => 0.0,
-        Baseline::LeaveOneOut => reward - (sum - reward) / (count - 1.0),
-        Baseline::None => reward,
+        Baseline::GroupMean => Some(reward - mean),
+        // Nobody to be compared with: out of every deviation too, as in TRL.
+        Baseline::LeaveOneOut if count < 2.0 => None,
+        Baseline::LeaveOneOut => Some(reward - (sum - reward) / (count - 1.0)),
+        Baseline::None => Some(reward),
     };
-    group.iter().map(|reward| reward.map(centre)).collect()
+    group.iter().map(|reward| reward.and_then(centre)).collect()
 }
 
 fn narrow(groups: Vec<Vec<f64>>) -> Vec<Vec<f32>> {
@@ -168,5 +169,7 @@ impl Moments {
     }
 }
 
+#[cfg(test)]
+mod rule_tests;
 #[cfg(test)]
 mod tests;

@@ -154,7 +154,7 @@ proptest! {
     #[test]
     fn equal_rewards_give_exact_zeros(reward in any::<f32>().prop_filter("finite", |r| r.is_finite()),
                                       n in 1usize..70, rule in rules()) {
-        prop_assert!(advantages(&[vec![Some(reward); n]], scale)[0].iter().all(|&a| a == 0.0));
+        prop_assert!(advantages(&[vec![Some(reward); n]], &rule)[0].iter().all(|&a| a == 0.0));
     }
 
     #[test]

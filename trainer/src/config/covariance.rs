@@ -50,7 +50,7 @@ impl From<Covariance> for Table {
 }
 
 /// For serde: the table, if it is there.
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Covariance>, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Covariance>, D::Error> {
     Ok(Option::<Table>::deserialize(deserializer)?.map(Covariance::from))
 }
 

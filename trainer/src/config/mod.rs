@@ -55,6 +55,8 @@ pub use algorithm::{
 };
 pub use architecture::{Architecture, Tokenizer};
 pub use choice::{Choice, Curriculum};
+#[cfg(test)]
+pub(crate) use covariance::deserialize as covariance;
 pub use data::{Checkpoint, CountdownProblems, Eval, JsonlProblems, Problems};
 pub use doctor::{Doctor, OnDead};
 pub use dynamic_sampling::{DynamicSampling, Keep};

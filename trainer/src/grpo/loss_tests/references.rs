@@ -25,6 +25,7 @@ struct Case {
     off_policy_threshold: Option<f64>,
     top_entropy: Option<f64>,
     entropy_coef: Option<f64>,
+    #[serde(default, deserialize_with = "crate::config::covariance")]
     covariance: Option<Covariance>,
     /// The candidates of Clip-Cov, in the order drawn.
     permutation: Option<Vec<usize>>,

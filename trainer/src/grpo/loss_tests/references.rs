@@ -186,10 +186,11 @@ fn check_against(name: &str) -> usize {
             let size = if kind == Kind::Float { loss_size(at(key, "gradient")).max(loss.abs()) } else { loss.abs() };
             assert!((got.loss - loss).abs() <= tolerance * size, "{what}: loss {}, expected {loss}", got.loss);
             close(got.stats.loss(case.kl_beta), got.loss, 10.0 * tolerance * size / got.loss.abs(), &what);
-            // No closer than the reference is to itself in the other precision: phi(w) has the rounding of a whole completion.
+            // No closer than the reference is to itself in the other precision, as both round: phi(w) has the rounding of a whole
+            // completion.
             let its_own = if key == "float32" { worst(at(key, "gradient"), at("float64", "gradient")) } else { 0.0 };
             assert!(its_own <= 2e-5, "{what}: the reference is off by {its_own} in float32");
-            all_close(&got.gradient, at(key, "gradient"), tolerance + its_own, &what);
+            all_close(&got.gradient, at(key, "gradient"), tolerance + 2.0 * its_own, &what);
             let outside = got.gradient.masked_select(&mask.logical_not());
             assert_eq!(outside.abs().sum(Kind::Double).double_value(&[]), 0.0, "{what}: moved where nothing counts");
             let of_entropies = expected.get(&format!("{}/entropy_gradient", case.name));

@@ -37,7 +37,7 @@ fn both_forms_say_the_same() {
         assert_eq!(file.seeds, [4, 5]);
         assert_eq!(file.dir, Path::new("/project/runs/a"));
         let betas: Vec<f64> = (0..2).map(|arm| stage(&file, arm).grpo.kl_beta).collect();
-        assert_eq!(betas, [0.0, 0.5]);
+        assert_eq!(betas, [0.001, 0.5]);
         assert_eq!(file.arms[1].changes, ["stage.grpo.kl_beta = 0.5"]);
         let run = file.arms[1].resolved(PathBuf::from("/x"), 9);
         assert_eq!((run.run.dir.as_path(), run.run.seed), (Path::new("/x"), 9));

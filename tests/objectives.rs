@@ -12,7 +12,9 @@ const BASE: [&str; 3] = ["stage.steps=3", "stage.grpo.minibatches=2", "stage.grp
 const NARROW: &str = "stage.grpo.clip_epsilon=0.02";
 
 /// What each switch takes to have an effect, beside [`BASE`].
-const SWITCHES: [&[&str]; 30] = [
+const SWITCHES: [&[&str]; 32] = [
+    &["stage.grpo.aggregation=\"per_token\""],
+    &["stage.grpo.advantage_scale=\"tokens\""],
     &["stage.grpo.ratio=\"sequence\""],
     &["stage.grpo.ratio=\"sequence_token\"", "stage.grpo.aggregation=\"per_token\""],
     &["stage.grpo.ratio=\"product\""],

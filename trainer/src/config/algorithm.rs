@@ -283,7 +283,9 @@ impl Algorithm {
 
     /// Whether a token without advantage has a gradient at `step`.
     pub fn always_has_gradient(&self, step: u64) -> bool {
-        self.kl_in == KlPlace::Loss && self.kl_beta_at(step) != 0.0 || self.has_entropy_bonus()
+        let has_kl = self.kl_in == KlPlace::Loss && self.kl_beta_at(step) != 0.0;
+        // KL-Cov puts its price on tokens of any advantage.
+        has_kl || self.has_entropy_bonus() || matches!(self.covariance, Some(Covariance::KlCov { .. }))
     }
 
     /// The objective of a step, counted from 1.

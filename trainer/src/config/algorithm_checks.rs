@@ -3,8 +3,10 @@
 use super::algorithm::{Algorithm, KlPlace, OldLogprobs, SurrogateKind};
 use super::by_step;
 use super::checks::Section;
+use super::dynamic_sampling::Keep;
+use super::rewards::{Judge, Reward, Rewards};
 use super::rollout::Rollout;
-use crate::grpo::{AdvantageScale, Aggregation, Baseline, KlEstimator, RatioLevel, RewardCombination};
+use crate::grpo::{AdvantageScale, Aggregation, Baseline, ImportanceLevel, KlEstimator, RatioLevel, RewardCombination};
 
 impl Algorithm {
     pub(crate) fn check(&self, rollout: &Rollout, at: &mut Section<'_, '_>) {
@@ -66,6 +68,11 @@ impl Algorithm {
             let help = "VESPO takes the product over the completion by itself: leave `ratio` at \"token\"";
             at.fail("ratio", "`surrogate` is \"vespo\", and `ratio` is not \"token\"", "expected \"token\"", help);
         }
+        if self.surrogate == Vespo && self.importance_level == ImportanceLevel::Sequence {
+            let title = "`surrogate` is \"vespo\", and `importance_level` is \"sequence\"";
+            let help = "VESPO multiplies the weights of tokens into its product: leave `importance_level` at \"token\"";
+            at.fail("importance_level", title, "expected \"token\"", help);
+        }
     }
 
     fn check_divergence(&self, at: &mut Section<'_, '_>) {
@@ -111,8 +118,8 @@ impl Algorithm {
         let why = "it keeps the division by the deviation finite";
         at.not_negative("std_epsilon", self.std_epsilon, why);
         if self.advantage_baseline == Baseline::None && self.advantage_scale == AdvantageScale::Group {
-            let help = "without a baseline rewards are compared over the batch: set `advantage_scale` to \"tokens\" (REINFORCE++), \
-                        \"batch\" or \"none\", or `advantage_baseline` to \"group_mean\"";
+            let help = "REINFORCE++ compares over the tokens of the batch: set `advantage_scale` to \"tokens\", or `advantage_baseline` \
+                        to \"group_mean\"";
             let title = "`advantage_baseline` is \"none\", but `advantage_scale` is \"group\"";
             at.fail("advantage_baseline", title, "what is not compared in the group cannot be scaled by it", help);
         }
@@ -200,6 +207,9 @@ impl Algorithm {
         let why = "a negative bonus would make the policy surer of itself";
         at.not_negative("entropy_coefficient", self.entropy_coefficient, why);
         if let Some(adaptive) = &self.adaptive_entropy {
+            let (least, most, alpha) = (adaptive.min, adaptive.max, self.entropy_coefficient);
+            let expected = format!("expected {least} to {most}, the bounds of `adaptive_entropy`");
+            at.holds("entropy_coefficient", alpha, (least..=most).contains(&alpha), &expected, "it would jump at the first update");
             let mut at = at.table("adaptive_entropy");
             at.not_negative("target", adaptive.target, "");
             at.positive("delta", adaptive.delta, "");
@@ -268,5 +278,23 @@ impl Algorithm {
     fn importance_is_default(&self) -> bool {
         let default = Self::default();
         self.importance_action == default.importance_action && self.importance_level == default.importance_level
+    }
+
+    /// What the rewards of the stage have to give.
+    pub(super) fn check_with(&self, rewards: &Rewards, rollout: &Rollout, at: &mut Section<'_, '_>) {
+        let scores_steps = |reward: &&Reward| matches!(reward.judge, Judge::StepSums { .. } | Judge::Process { .. });
+        if self.supervision != super::Supervision::Process {
+            return;
+        }
+        if !rewards.0.iter().any(|reward| scores_steps(&reward) && reward.can_count()) {
+            let title = "`supervision` is \"process\", but no reward of `stage.rewards` scores steps";
+            let help = "add `[stage.rewards.step_sums]`, or a `process` reward whose answers hold `steps`, with a weight other than 0";
+            at.fail("supervision", title, "would be outcome supervision", help);
+        }
+        if rollout.dynamic_sampling.is_some_and(|dynamic| dynamic.keep == Keep::MixedReward) {
+            let title = "`supervision` is \"process\", but `dynamic_sampling.keep` is \"mixed_reward\"";
+            let help = "groups of equal sums may differ in their steps: use `keep = \"mixed_accuracy\"`, or take one of the two out";
+            at.fail("supervision", title, "would throw away what steps can teach", help);
+        }
     }
 }

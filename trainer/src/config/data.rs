@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::checks::{Input, Section};
-use super::choice::{Choice, Curriculum};
+use super::problem_choice::{Choice, Curriculum};
 use super::rollout::check_top_p;
 use crate::data::countdown::problems::ProblemRanges;
 

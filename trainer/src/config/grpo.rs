@@ -69,6 +69,7 @@ impl WrittenStage for WrittenGrpo {
         self.grpo.check(&self.rollout, &mut at.table("grpo"));
         let rewards = self.rewards.resolve(&mut at.table("rewards"));
         self.rollout.check_with(&rewards, &mut at.table("rollout"));
+        self.grpo.check_with(&rewards, &self.rollout, &mut at.table("grpo"));
         self.optimizer.check(self.steps, &mut at.table("optimizer"));
         self.checkpoint.check(&mut at.table("checkpoint"));
         let eval = self.eval.map(|eval| eval.resolve(&mut at.table("eval")));

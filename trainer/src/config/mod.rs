@@ -16,7 +16,6 @@ mod architecture;
 mod arm;
 mod by_step;
 mod checks;
-mod choice;
 mod covariance;
 mod data;
 mod doctor;
@@ -31,6 +30,7 @@ mod mirror;
 mod optimizer;
 mod overrides;
 mod pretrain;
+mod problem_choice;
 mod resolved;
 mod reward_arguments;
 mod rewards;
@@ -54,7 +54,6 @@ pub use algorithm::{
     SurrogateKind,
 };
 pub use architecture::{Architecture, Tokenizer};
-pub use choice::{Choice, Curriculum};
 #[cfg(test)]
 pub(crate) use covariance::deserialize as covariance;
 pub use data::{Checkpoint, CountdownProblems, Eval, JsonlProblems, Problems};
@@ -65,6 +64,7 @@ pub use forced_end::ForcedEnd;
 pub use grpo::GrpoStage;
 pub use optimizer::{Optimizer, Schedule};
 pub use pretrain::{Corpus, CountdownCorpus, PretrainStage, TextCorpus};
+pub use problem_choice::{Choice, Curriculum};
 pub use resolved::Resolved;
 pub use reward_arguments::rewards_from_arguments;
 pub use rewards::{CountdownOptions, ExpressionOptions, Judge, NoOptions, Reward, Rewards};

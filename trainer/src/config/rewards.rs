@@ -13,6 +13,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
+use super::by_step;
 use super::checks::Section;
 use super::mirror::Mirror;
 use super::schema::Schema;
@@ -232,9 +233,7 @@ impl WrittenRewards {
                         has every kind";
             at.fail("", "the stage has no rewards", "expected a table of rewards", help);
         } else if rewards.len() == n_written {
-            let counts =
-                |reward: &Reward| reward.weight != 0.0 || reward.weight_from_step.iter().any(|(_, w)| *w != 0.0);
-            if !rewards.iter().any(counts) {
+            if !rewards.iter().any(Reward::can_count) {
                 at.fail("", "every reward has weight 0", "nothing can be learned", "give one a weight");
             }
             let rewards = Rewards(in_order(rewards, at));
@@ -393,6 +392,13 @@ fn in_order(mut waiting: Vec<Reward>, at: &mut Section<'_, '_>) -> Vec<Reward> {
         }
     }
     ordered
+}
+
+impl Reward {
+    /// Whether it has a weight at any step.
+    pub(crate) fn can_count(&self) -> bool {
+        by_step::values(self.weight, &self.weight_from_step).any(|weight| weight != 0.0)
+    }
 }
 
 impl Rewards {

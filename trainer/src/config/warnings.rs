@@ -1,8 +1,9 @@
 //! What a run file may say and what is known to hurt, or to do nothing.
 
-use super::algorithm::{Algorithm, SurrogateKind};
+use super::algorithm::{Algorithm, KlPlace, SurrogateKind};
+use super::dynamic_sampling::Keep;
 use super::grpo::GrpoStage;
-use crate::grpo::{AdvantageScale, Aggregation, RatioLevel};
+use crate::grpo::{AdvantageScale, Aggregation, Baseline, Covariance, RatioLevel};
 
 /// From here on a bonus let the entropy grow without bound.
 const UNBOUNDED_ENTROPY: f64 = 0.01;
@@ -19,8 +20,46 @@ impl GrpoStage {
             "`advantage_scale` takes the deviation over the step, but `prompts_per_step` is 1: it is that of the one group"
                 .to_owned()
         });
-        let found = [grpo.unread_clip(), grpo.clip_of_another_ratio(), grpo.reversed_clip(), grpo.never_left_behind()];
-        found.into_iter().chain([grpo.unbounded_entropy(), grpo.half_of_dr_grpo(), batch]).flatten().collect()
+        let of_ratio = [grpo.unread_clip(), grpo.clip_of_another_ratio(), grpo.reversed_clip(), grpo.unread_ratio()];
+        let of_level = [grpo.weighed_by_length(), grpo.level_of_another_paper(), grpo.never_left_behind()];
+        let of_rest = [grpo.unpaid_price(), grpo.unread_reference(), grpo.unread_deviation(), grpo.no_comparison()];
+        let found = of_ratio.into_iter().chain(of_level).chain(of_rest);
+        let found = found.chain([grpo.unbounded_entropy(), grpo.half_of_dr_grpo(), batch, self.unmixed_by_reward()]);
+        found.flatten().chain(self.too_late()).collect()
+    }
+
+    /// Groups of equal rewards are thrown away although they have advantages.
+    fn unmixed_by_reward(&self) -> Option<String> {
+        let keep = self.rollout.dynamic_sampling?.keep;
+        let differs = self.grpo.advantage_baseline == Baseline::None
+            || self.grpo.kl_in != KlPlace::Loss && self.grpo.needs_reference();
+        (keep == Keep::MixedReward && differs).then(|| {
+            "`dynamic_sampling` throws groups of equal rewards away, but here they have advantages: `advantage_baseline` is \"none\", or \
+             the divergence is part of the reward"
+                .to_owned()
+        })
+    }
+
+    /// Changes that the stage does not live to see.
+    fn too_late(&self) -> Vec<String> {
+        fn late<T>(key: &str, changes: &[(u64, T)], steps: u64) -> Option<String> {
+            let (step, _) = changes.iter().find(|(step, _)| *step > steps)?;
+            Some(format!("`{key}` changes at step {step}, but the stage has {steps} steps"))
+        }
+        let steps = self.steps;
+        let rewards = self.rewards.0.iter().filter_map(|reward| {
+            late(&format!("rewards.{}.weight_from_step", reward.name), &reward.weight_from_step, steps)
+        });
+        [
+            late("optimizer.learning_rate_from_step", &self.optimizer.learning_rate_from_step, steps),
+            late("grpo.kl_beta_from_step", &self.grpo.kl_beta_from_step, steps),
+            late("rollout.temperature_from_step", &self.rollout.temperature_from_step, steps),
+            late("rollout.max_tokens_from_step", &self.rollout.max_tokens_from_step, steps),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(rewards)
+        .collect()
     }
 }
 
@@ -59,6 +98,82 @@ impl Algorithm {
             )),
             _ => None,
         }
+    }
+
+    /// With one update a step every ratio is 1, whatever it is taken over and whatever is made of it.
+    fn unread_ratio(&self) -> Option<String> {
+        let is_plain = self.ratio == RatioLevel::Token && self.clips();
+        (!is_plain && self.updates_per_step() == 1).then(|| {
+            format!(
+                "`ratio` is \"{}\" and `surrogate` \"{}\", but a step has one update, at which every ratio is 1: this is REINFORCE with the \
+                 group's baseline whatever they say; raise `minibatches` or `updates_per_batch`",
+                self.ratio.name(),
+                self.surrogate.name()
+            )
+        })
+    }
+
+    /// The one ratio of a completion is counted once for each of its tokens.
+    fn weighed_by_length(&self) -> Option<String> {
+        let is_whole = matches!(self.ratio, RatioLevel::Sequence | RatioLevel::Product);
+        let is_luspo = self.ratio == RatioLevel::Sequence && self.aggregation == Aggregation::Sum;
+        (is_whole && !is_luspo && self.aggregation != Aggregation::PerCompletion).then(|| {
+            format!(
+                "`ratio` is \"{}\", one for a whole completion, and `aggregation` is not \"per_completion\": long completions weigh more; \
+                 the paper's form is \"per_completion\" (TRL warns of the same)",
+                self.ratio.name()
+            )
+        })
+    }
+
+    /// CISPO and SAPO are defined on ratios of tokens.
+    fn level_of_another_paper(&self) -> Option<String> {
+        let is_of_tokens = matches!(self.surrogate, SurrogateKind::Cispo | SurrogateKind::Sapo);
+        (is_of_tokens && self.ratio != RatioLevel::Token).then(|| {
+            format!(
+                "`surrogate` is \"{}\" and `ratio` \"{}\": its paper has ratios of tokens, and no paper both",
+                self.surrogate.name(),
+                self.ratio.name()
+            )
+        })
+    }
+
+    /// Before the first update nothing has moved that KL-Cov could put a price on.
+    fn unpaid_price(&self) -> Option<String> {
+        let is_priced = matches!(self.covariance, Some(Covariance::KlCov { .. }));
+        (is_priced && self.updates_per_step() == 1).then(|| {
+            "`covariance` is KL-Cov, but a step has one update, at which no token has moved: it does nothing and costs a forward pass; \
+             raise `minibatches` or `updates_per_batch`"
+                .to_owned()
+        })
+    }
+
+    fn unread_reference(&self) -> Option<String> {
+        let default = Self::default();
+        let is_set = self.reference_refresh_steps != 0
+            || self.kl_in != default.kl_in
+            || self.kl_estimator != default.kl_estimator
+            || self.kl_times_ratio;
+        (is_set && !self.needs_reference()).then(|| {
+            "`kl_beta` is 0 at every step: `reference_refresh_steps`, `kl_in`, `kl_estimator` and `kl_times_ratio` are not read".to_owned()
+        })
+    }
+
+    fn unread_deviation(&self) -> Option<String> {
+        let default = Self::default();
+        let is_set = self.std_divisor != default.std_divisor || self.std_epsilon != default.std_epsilon;
+        (is_set && self.advantage_scale == AdvantageScale::None).then(|| {
+            "`advantage_scale` is \"none\": `std_divisor` and `std_epsilon` are not read".to_owned()
+        })
+    }
+
+    /// A reward of 0 or 1 without a baseline only ever pushes up.
+    fn no_comparison(&self) -> Option<String> {
+        (self.advantage_baseline == Baseline::None && self.advantage_scale != AdvantageScale::Tokens).then(|| {
+            "`advantage_baseline` is \"none\" and `advantage_scale` is not \"tokens\": nothing is compared with anything, and rewards that are \
+             never negative make every completion likelier; REINFORCE++ (arXiv 2501.03262) uses \"tokens\""
+                .to_owned()
+        })
     }
 
     /// A clip that holds likely tokens harder than unlikely ones costs entropy.

@@ -8,6 +8,7 @@
 mod advantage;
 mod batch;
 mod choice;
+mod entropy;
 mod loss;
 mod objective;
 mod sequences;
@@ -20,7 +21,8 @@ pub use advantage::{
     advantages, cost_to_go, decoupled_advantages, kl_estimates, per_token, process_advantages, whiten,
 };
 pub use batch::{Extent, MicroBatch, SplitError, Trajectory, has_gradient, micro_batches, split};
-pub use choice::{AdaptiveEntropy, Covariance, EntropyControl, clippable, covariances, entropy_threshold, greatest};
+pub use choice::{Covariance, clippable, covariances, entropy_threshold, greatest};
+pub use entropy::{AdaptiveEntropy, EntropyControl};
 pub use loss::{Chosen, LossError, MAX_LOG_RATIO, TokenBatch, grpo_loss};
 pub use objective::{
     Importance, ImportanceAction, ImportanceLevel, KlEstimator, Objective, RatioLevel, Scope, Surrogate,

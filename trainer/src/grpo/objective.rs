@@ -17,6 +17,18 @@ pub enum RatioLevel {
     Product,
 }
 
+impl RatioLevel {
+    /// As written in a run file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Sequence => "sequence",
+            Self::SequenceToken => "sequence_token",
+            Self::Product => "product",
+        }
+    }
+}
+
 /// What is made of ratio and advantage.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Surrogate {

@@ -19,6 +19,8 @@ pub struct LossStats {
     pub bonus: f64,
     /// `sum_t H_t`, nats, every token alike; 0 where entropies are not given.
     pub entropy_sum: f64,
+    /// The same over the tokens whose policy loss was kept.
+    pub kept_entropy_sum: f64,
     /// Tokens whose policy loss was left out by choice ([`super::Chosen::kept`]).
     pub n_unkept: u64,
     /// `sum_t w_t D_t`: the KL term without its beta.
@@ -58,6 +60,7 @@ impl Default for LossStats {
             policy_loss: 0.0,
             bonus: 0.0,
             entropy_sum: 0.0,
+            kept_entropy_sum: 0.0,
             n_unkept: 0,
             kl_loss: 0.0,
             kl_sum: 0.0,
@@ -83,6 +86,7 @@ impl LossStats {
         self.policy_loss += other.policy_loss;
         self.bonus += other.bonus;
         self.entropy_sum += other.entropy_sum;
+        self.kept_entropy_sum += other.kept_entropy_sum;
         self.n_unkept += other.n_unkept;
         self.kl_loss += other.kl_loss;
         self.kl_sum += other.kl_sum;
@@ -107,6 +111,11 @@ impl LossStats {
     /// TRL's `entropy`: mean over tokens, nats.
     pub fn entropy_mean(&self) -> f64 {
         self.mean(self.entropy_sum)
+    }
+
+    /// Mean over the tokens whose policy loss was kept, nats: what the bonus acts on.
+    pub fn kept_entropy_mean(&self) -> f64 {
+        self.kept_entropy_sum / (self.n_tokens - self.n_unkept).max(1) as f64
     }
 
     /// Fraction of tokens whose policy loss was left out by choice.
@@ -199,7 +208,9 @@ pub(super) fn measure(terms: &[(&'static str, &Tensor)], objective: &Objective) 
         let entropy = entropies.map_or(0.0, |entropies| entropies[t]);
         stats.entropy_sum += entropy;
         stats.bonus += entropy_weights.map_or(0.0, |weights| weights[t] * entropy);
-        stats.n_unkept += u64::from(kept.is_some_and(|kept| kept[t] == 0.0));
+        let is_unkept = kept.is_some_and(|kept| kept[t] == 0.0);
+        stats.n_unkept += u64::from(is_unkept);
+        stats.kept_entropy_sum += if is_unkept { 0.0 } else { entropy };
         stats.n_clipped_low += u64::from(advantages[t] < 0.0 && ratios[t] < least);
         stats.n_clipped_high += u64::from(advantages[t] > 0.0 && ratios[t] > greatest);
         let log_importance = old_logprobs[t] - sampler_logprobs[t];

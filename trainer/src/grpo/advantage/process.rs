@@ -27,32 +27,25 @@ pub fn process_advantages(
     let rewards = |group: &Vec<Vec<StepReward>>| -> Vec<f64> {
         group.iter().flatten().map(|step| f64::from(step.reward)).collect()
     };
-    let mean_of = |rewards: &[f64]| match rule.baseline {
-        Baseline::None => 0.0,
-        Baseline::GroupMean | Baseline::LeaveOneOut => rule.moments(rewards.iter().copied()).mean,
-    };
     let of_groups: Vec<Vec<f64>> = groups.iter().map(rewards).collect();
-    let centred: Vec<f64> = of_groups
-        .iter()
-        .flat_map(|group| group.iter().map(|reward| reward - mean_of(group)).collect::<Vec<_>>())
-        .collect();
-    let all: Vec<f64> = of_groups.concat();
+    let moments: Vec<Moments> = of_groups.iter().map(|rewards| rule.moments(rewards.iter().copied())).collect();
+    let baseline = |moments: &Moments| if rule.baseline == Baseline::None { 0.0 } else { moments.mean };
+    let centred = of_groups.iter().zip(&moments).flat_map(|(rewards, m)| rewards.iter().map(|r| r - baseline(m)));
     let of_batch = match rule.scale {
-        AdvantageScale::Batch => rule.moments(all.iter().copied()).std + rule.epsilon,
-        AdvantageScale::Centred => rule.moments(centred.iter().copied()).std + rule.epsilon,
+        AdvantageScale::Batch => rule.moments(of_groups.iter().flatten().copied()).std + rule.epsilon,
+        AdvantageScale::Centred => rule.moments(centred.collect::<Vec<_>>().into_iter()).std + rule.epsilon,
         _ => 1.0,
     };
-    let of_group = |((group, rewards), lengths): ((&Vec<Vec<StepReward>>, &Vec<f64>), &Vec<usize>)| {
-        let Moments { std, .. } = rule.moments(rewards.iter().copied());
-        let divisor = if rule.scale == AdvantageScale::Group { std + rule.epsilon } else { of_batch };
-        let mean = mean_of(rewards);
-        let normalised = |step: &StepReward| (step.end_token, (f64::from(step.reward) - mean) / divisor);
+    let of_group = |((group, moments), lengths): ((&Vec<Vec<StepReward>>, &Moments), &Vec<usize>)| {
+        let divisor = if rule.scale == AdvantageScale::Group { moments.std + rule.epsilon } else { of_batch };
+        let normalised =
+            |step: &StepReward| (step.end_token, (f64::from(step.reward) - baseline(moments)) / divisor);
         let of = |(steps, &n_tokens): (&Vec<StepReward>, &usize)| {
             following(&steps.iter().map(normalised).collect::<Vec<_>>(), n_tokens)
         };
         group.iter().zip(lengths).map(of).collect()
     };
-    groups.iter().zip(&of_groups).zip(lengths).map(of_group).collect()
+    groups.iter().zip(&moments).zip(lengths).map(of_group).collect()
 }
 
 /// At each token the sum over the steps that end at or behind it.

@@ -1,7 +1,6 @@
 //! A stage of kind `grpo`: steps, evaluations, checkpoints and logs around [`Learner::step`].
 
 mod checkup;
-mod choice;
 mod evaluation;
 mod flat;
 mod gathering;
@@ -11,6 +10,7 @@ mod logprobs;
 mod report;
 mod sampling;
 mod state;
+mod token_choice;
 mod trajectories;
 mod update;
 

@@ -29,7 +29,10 @@ impl Learner<'_> {
             Supervision::Process => process(flat, &settings.advantage_rule()),
         };
         if let Some(costs) = costs.filter(|_| settings.kl_in == KlPlace::Return) {
-            for (advantages, costs) in advantages.iter_mut().zip(&costs) {
+            let judged = |index: usize| flat.group(index).judgements[flat.place(index).1].reward.is_some();
+            for (_, (advantages, costs)) in
+                advantages.iter_mut().zip(&costs).enumerate().filter(|(index, _)| judged(*index))
+            {
                 let ahead = cost_to_go(costs);
                 advantages.iter_mut().zip(ahead).for_each(|(a, cost)| *a = (f64::from(*a) - cost) as f32);
             }

@@ -4,10 +4,10 @@ use policy::{BehindHead, PackedBatch, Tape, TokenStats, Weights};
 use tch::Tensor;
 
 use super::super::{NonFinite, StageError};
-use super::choice::Choice;
 use super::flat::Flat;
 use super::learner::Learner;
 use super::logprobs::{Old, Said};
+use super::token_choice::Choice;
 use crate::grpo::{
     Chosen, LossError, LossStats, MicroBatch, Objective, Scope, Sequences, Shares, TokenBatch, Trajectory, grpo_loss,
     token_weights,
@@ -107,12 +107,12 @@ impl Learner<'_> {
         self.optimizer.step(learning_rate);
         report.seconds.optimizer += clock.lap();
         report.add(stats, norm, learning_rate);
-        self.observe_entropy(&choice, &stats, report);
+        self.observe_entropy(&stats, report);
         Ok(())
     }
 
     /// Lets the coefficient of the entropy bonus follow, if it does.
-    fn observe_entropy(&mut self, choice: &Choice, stats: &LossStats, report: &mut UpdateReport) {
+    fn observe_entropy(&mut self, stats: &LossStats, report: &mut UpdateReport) {
         let settings = &self.settings.grpo;
         if !settings.has_entropy_bonus() {
             return;
@@ -120,10 +120,7 @@ impl Learner<'_> {
         let adaptive = settings.adaptive_entropy.as_ref();
         let applied = self.entropy_control.applied(adaptive);
         report.entropy_coefficient = applied;
-        // Of the tokens that the bonus is taken over: all, or those that were kept.
-        let is_of_all = choice.kept.is_empty();
-        let entropy = if is_of_all || applied == 0.0 { stats.entropy_mean() } else { stats.bonus / applied };
-        self.entropy_control.observe(entropy, adaptive);
+        self.entropy_control.observe(stats.kept_entropy_mean(), adaptive);
     }
 
     /// The weight of each token of each trajectory, by index; normalisers are counted on the whole minibatch.

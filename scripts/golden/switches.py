@@ -151,9 +151,9 @@ class Rloo:
 
 def rloo() -> tuple[list[dict], dict[str, torch.Tensor]]:
     """trl's RLOO, in float64 only: it subtracts sums of log-probabilities, which costs float32 more digits than the sum of
-    the differences that is taken here."""
+    the differences that is taken here. No completion is masked as a whole: trl adds its -A, a number without a gradient."""
     lines, tensors = [], {}
-    for mask in ("plain", "both"):
+    for mask in ("plain", "forced"):
         for low, high in ((0.2, 0.2), (0.2, 0.5)):
             line = case("grpo", f"rloo_{mask}_{high}", ratio="product", mask=mask, surrogate={"kind": "clip", "low": low, "high": high})
             values = batch("near")

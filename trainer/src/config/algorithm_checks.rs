@@ -209,7 +209,13 @@ impl Algorithm {
         if let Some(adaptive) = &self.adaptive_entropy {
             let (least, most, alpha) = (adaptive.min, adaptive.max, self.entropy_coefficient);
             let expected = format!("expected {least} to {most}, the bounds of `adaptive_entropy`");
-            at.holds("entropy_coefficient", alpha, (least..=most).contains(&alpha), &expected, "it would jump at the first update");
+            at.holds(
+                "entropy_coefficient",
+                alpha,
+                (least..=most).contains(&alpha),
+                &expected,
+                "it would jump at the first update",
+            );
             let mut at = at.table("adaptive_entropy");
             at.not_negative("target", adaptive.target, "");
             at.positive("delta", adaptive.delta, "");

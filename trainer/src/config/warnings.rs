@@ -162,9 +162,8 @@ impl Algorithm {
     fn unread_deviation(&self) -> Option<String> {
         let default = Self::default();
         let is_set = self.std_divisor != default.std_divisor || self.std_epsilon != default.std_epsilon;
-        (is_set && self.advantage_scale == AdvantageScale::None).then(|| {
-            "`advantage_scale` is \"none\": `std_divisor` and `std_epsilon` are not read".to_owned()
-        })
+        (is_set && self.advantage_scale == AdvantageScale::None)
+            .then(|| "`advantage_scale` is \"none\": `std_divisor` and `std_epsilon` are not read".to_owned())
     }
 
     /// A reward of 0 or 1 without a baseline only ever pushes up.

@@ -147,6 +147,11 @@ fn values_that_mean_nothing_are_refused() {
 #[test]
 fn values_of_other_tables_that_mean_nothing_are_refused() {
     let rows = [
+        ("optimizer.learning_rate_from_step = [[3, 1e-4], [2, 1e-5]]", "step 2 does not come after step 3"),
+        ("optimizer.learning_rate_from_step = [[3, -1.0]]", "`learning_rate_from_step` holds -1"),
+        ("grpo.std_epsilon = 0", "keeps the division by the deviation finite"),
+        ("grpo = { entropy_coefficient = 2, adaptive_entropy = {} }", "the bounds of `adaptive_entropy`"),
+        ("grpo.supervision = 'process'", "no reward of `stage.rewards` scores steps"),
         ("optimizer.warmup_steps = 11", "but the stage has 10 steps"),
         ("optimizer.final_lr_fraction = 2", "expected 0 to 1"),
         ("optimizer.betas = [0.9, 1.0]", "`betas` holds 1"),

@@ -78,3 +78,72 @@ fn a_batch_of_one_question() {
     }
     is_quiet(&["stage.rollout.prompts_per_step=1"]);
 }
+
+#[test]
+fn what_one_update_makes_moot() {
+    let several = "stage.grpo.updates_per_batch=2";
+    for set in ["ratio=sequence_token", "surrogate=cispo", "surrogate=sapo"] {
+        let set = format!("stage.grpo.{set}");
+        warns(&[&set], &["every ratio is 1", "`minibatches`"]);
+    }
+    is_quiet(&["stage.grpo.surrogate=cispo", several]);
+    let price = "stage.grpo.covariance={ kind = \"kl_cov\" }";
+    warns(&[price], &["KL-Cov", "no token has moved"]);
+    is_quiet(&[price, several]);
+}
+
+#[test]
+fn a_ratio_of_completions_counted_by_tokens() {
+    let set = ["stage.grpo.ratio=product", "stage.grpo.updates_per_batch=2"];
+    is_quiet(&set);
+    for aggregation in ["per_token", "constant", "sum"] {
+        let aggregation = format!("stage.grpo.aggregation={aggregation}");
+        let found = warnings(&[set[0], set[1], &aggregation, "stage.grpo.advantage_scale=none"]);
+        assert!(found.iter().any(|warning| warning.contains("long completions weigh more")), "{found:?}");
+    }
+    // LUSPO.
+    let luspo = ["stage.grpo.ratio=sequence", "stage.grpo.aggregation=sum", "stage.grpo.clip_epsilon=3e-4"];
+    is_quiet(&[&luspo[..], &["stage.grpo.updates_per_batch=2"]].concat());
+    let both = ["stage.grpo.surrogate=sapo", "stage.grpo.ratio=sequence", "stage.grpo.updates_per_batch=2"];
+    warns(&both, &["no paper both"]);
+}
+
+#[test]
+fn keys_that_nothing_reads() {
+    let none = "stage.grpo.kl_beta=0.0";
+    is_quiet(&[none]);
+    for set in ["reference_refresh_steps=4", "kl_in=reward", "kl_estimator=k2", "kl_times_ratio=true"] {
+        let set = format!("stage.grpo.{set}");
+        warns(&[none, &set], &["`kl_beta` is 0 at every step", "are not read"]);
+        is_quiet(&[none, &set, "stage.grpo.kl_beta_from_step=[[5, 0.1]]"]);
+    }
+    let scale = "stage.grpo.advantage_scale=none";
+    warns(&[scale, "stage.grpo.std_divisor=population"], &["`std_divisor`"]);
+    warns(&[scale, "stage.grpo.std_epsilon=1e-6"], &["`std_epsilon`"]);
+}
+
+#[test]
+fn rewards_that_are_compared_with_nothing() {
+    let none = "stage.grpo.advantage_baseline=none";
+    for scale in ["batch", "centred", "none"] {
+        warns(&[none, &format!("stage.grpo.advantage_scale={scale}")], &["nothing is compared", "\"tokens\""]);
+    }
+    is_quiet(&[none, "stage.grpo.advantage_scale=tokens"]);
+    let dynamic = "stage.rollout.dynamic_sampling={ keep = \"mixed_reward\" }";
+    warns(&[none, "stage.grpo.advantage_scale=tokens", dynamic], &["throws groups of equal rewards away"]);
+}
+
+#[test]
+fn changes_that_come_too_late() {
+    for set in [
+        "optimizer.learning_rate_from_step=[[11, 1e-4]]",
+        "grpo.kl_beta_from_step=[[11, 0.1]]",
+        "rollout.temperature_from_step=[[11, 0.7]]",
+        "rollout.max_tokens_from_step=[[11, 4096]]",
+        "rewards.format.weight_from_step=[[11, 0.5]]",
+    ] {
+        let (key, _) = set.split_once('=').unwrap();
+        warns(&[&format!("stage.{set}")], &[&format!("`{key}`"), "step 11", "10 steps"]);
+        is_quiet(&[&format!("stage.{}", set.replace("[[11", "[[10"))]);
+    }
+}

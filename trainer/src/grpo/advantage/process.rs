@@ -38,8 +38,7 @@ pub fn process_advantages(
     };
     let of_group = |((group, moments), lengths): ((&Vec<Vec<StepReward>>, &Moments), &Vec<usize>)| {
         let divisor = if rule.scale == AdvantageScale::Group { moments.std + rule.epsilon } else { of_batch };
-        let normalised =
-            |step: &StepReward| (step.end_token, (f64::from(step.reward) - baseline(moments)) / divisor);
+        let normalised = |step: &StepReward| (step.end_token, (f64::from(step.reward) - baseline(moments)) / divisor);
         let of = |(steps, &n_tokens): (&Vec<StepReward>, &usize)| {
             following(&steps.iter().map(normalised).collect::<Vec<_>>(), n_tokens)
         };

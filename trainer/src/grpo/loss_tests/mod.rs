@@ -221,25 +221,20 @@ fn close(got: f64, expected: f64, tolerance: f64, what: &str) {
     assert!((got - expected).abs() <= tolerance * expected.abs(), "{what}: {got}, expected {expected}");
 }
 
-/// Every element within `tolerance` of the expected one, as [`worst`] has it.
-#[track_caller]
-fn all_close(got: &Tensor, expected: &Tensor, tolerance: f64, what: &str) {
-    let worst = worst(got, expected);
-    assert!(worst <= tolerance, "{what}: relative difference {worst}");
-}
-
-/// The greatest difference of an element, relative to the expected one, or to a hundredth of the greatest or the median of
+/// Every element within `tolerance` of the expected one, relative to it, or to a hundredth of the greatest or the median of
 /// them, whichever is less: where policy and KL gradient cancel to less, TRL's float32 differs from its own float64 by more
 /// than 1e-6 too.
-fn worst(got: &Tensor, expected: &Tensor) -> f64 {
+#[track_caller]
+fn all_close(got: &Tensor, expected: &Tensor, tolerance: f64, what: &str) {
     let (got, expected) = (got.to_kind(Kind::Double), expected.to_kind(Kind::Double));
     let size = expected.abs();
     let moved = size.masked_select(&size.ne(0.0));
     if moved.numel() == 0 {
-        return got.abs().max().double_value(&[]);
+        return assert_eq!(got.abs().max().double_value(&[]), 0.0, "{what}: a gradient where there is none");
     }
     let floor = (size.max() * 1e-2).minimum(&moved.median()).double_value(&[]);
-    ((got - &expected).abs() / size.clamp_min(floor)).max().double_value(&[])
+    let worst = ((got - &expected).abs() / size.clamp_min(floor)).max().double_value(&[]);
+    assert!(worst <= tolerance, "{what}: relative difference {worst}");
 }
 
 /// Loss and gradient of one token of weight 1.

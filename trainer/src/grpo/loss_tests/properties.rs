@@ -68,7 +68,7 @@ fn same(a: &Tensor, b: &Tensor) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     /// Micro-batches of whole completions, and completions in any order, under weights counted before.
     #[test]

@@ -177,7 +177,13 @@ fn check_against(name: &str) -> usize {
         let at = |key: &str, what: &str| &expected[&format!("{}/{key}/{what}", case.name)];
         let has_float32 = expected.contains_key(&format!("{}/float32/loss", case.name));
         // Without a float32 of its own: 16 differences of log-probabilities of up to 5 nats, rounded.
-        let float32 = if has_float32 { ("float32", 1e-6) } else { ("float64", 5e-6) };
+        // VESPO and SAPO exponentiate what is far from 0: TRL's float32 is up to 2.4e-6 off its own float64 there.
+        let is_steep = matches!(case.surrogate, Written::Sapo { .. } | Written::Vespo { .. });
+        let float32 = match (has_float32, is_steep) {
+            (true, false) => ("float32", 1e-6),
+            (true, true) => ("float32", 5e-6),
+            (false, _) => ("float64", 5e-6),
+        };
         for (kind, (key, tolerance)) in [(Kind::Double, ("float64", 1e-12)), (Kind::Float, float32)] {
             let what = format!("{} {kind:?}", case.name);
             let got = evaluate(&flat, &weights, &case.objective(), kind, flat.n_tokens());
@@ -186,11 +192,7 @@ fn check_against(name: &str) -> usize {
             let size = if kind == Kind::Float { loss_size(at(key, "gradient")).max(loss.abs()) } else { loss.abs() };
             assert!((got.loss - loss).abs() <= tolerance * size, "{what}: loss {}, expected {loss}", got.loss);
             close(got.stats.loss(case.kl_beta), got.loss, 10.0 * tolerance * size / got.loss.abs(), &what);
-            // No closer than the reference is to itself in the other precision, as both round: phi(w) has the rounding of a whole
-            // completion.
-            let its_own = if key == "float32" { worst(at(key, "gradient"), at("float64", "gradient")) } else { 0.0 };
-            assert!(its_own <= 2e-5, "{what}: the reference is off by {its_own} in float32");
-            all_close(&got.gradient, at(key, "gradient"), tolerance + 2.0 * its_own, &what);
+            all_close(&got.gradient, at(key, "gradient"), tolerance, &what);
             let outside = got.gradient.masked_select(&mask.logical_not());
             assert_eq!(outside.abs().sum(Kind::Double).double_value(&[]), 0.0, "{what}: moved where nothing counts");
             let of_entropies = expected.get(&format!("{}/entropy_gradient", case.name));

@@ -116,7 +116,7 @@ impl Algorithm {
 
     fn check_advantages(&self, at: &mut Section<'_, '_>) {
         let why = "it keeps the division by the deviation finite";
-        at.not_negative("std_epsilon", self.std_epsilon, why);
+        at.positive("std_epsilon", self.std_epsilon, why);
         if self.advantage_baseline == Baseline::None && self.advantage_scale == AdvantageScale::Group {
             let help = "REINFORCE++ compares over the tokens of the batch: set `advantage_scale` to \"tokens\", or `advantage_baseline` \
                         to \"group_mean\"";

@@ -102,7 +102,8 @@ impl Algorithm {
 
     /// With one update a step every ratio is 1, whatever it is taken over and whatever is made of it.
     fn unread_ratio(&self) -> Option<String> {
-        let is_plain = self.ratio == RatioLevel::Token && self.clips();
+        // A product counts the gradient of a whole completion, not its mean over tokens, whatever its value is.
+        let is_plain = self.ratio == RatioLevel::Product || self.ratio == RatioLevel::Token && self.clips();
         (!is_plain && self.updates_per_step() == 1).then(|| {
             format!(
                 "`ratio` is \"{}\" and `surrogate` \"{}\", but a step has one update, at which every ratio is 1: this is REINFORCE with the \

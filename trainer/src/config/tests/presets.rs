@@ -76,7 +76,11 @@ fn nothing_published_is_warned_about() {
     for (name, text) in files("papers").into_iter().chain(files("small")) {
         for stage in accepted(&text, &[]).stages {
             let Stage::Grpo(stage) = stage else { panic!("{name}: not of kind grpo") };
-            assert!(stage.warnings().is_empty(), "{name}: {:#?}", stage.warnings());
+            // ScaleRL is off policy by its pipeline, which is not there: here its cap has nothing to cut, and that is said.
+            let warnings = stage.warnings();
+            let expected = usize::from(name == "scale_rl");
+            assert_eq!(warnings.len(), expected, "{name}: {warnings:#?}");
+            assert!(warnings.iter().all(|warning| warning.contains("every ratio is 1")), "{name}: {warnings:#?}");
         }
     }
 }

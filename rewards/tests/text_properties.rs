@@ -5,12 +5,12 @@ use rewards::{
     As, Choice, ChoiceOptions, CodeFormat, CodeFormatOptions, CompletionView, Cosine, CosineOptions, Exact,
     ExactOptions, Gold, KimiLength, KimiLengthOptions, LanguageConsistency, LanguageConsistencyOptions, LanguageOver,
     LengthLimits, LengthLimitsOptions, MatchOver, Multiply, MultiplyOptions, NgramUnit, OpenR1Format, Problem,
-    R1Format, ReasoningSteps, RegexMatch, RegexMatchOptions, Repetition, RepetitionOptions, RewardFn, SoftOverlong,
-    SoftOverlongOptions, StepSums, TagCount, ThinkFormat,
+    R1Format, ReasoningSteps, RegexMatch, RegexMatchOptions, Repetition, RepetitionOptions, RewardFn, Rubric,
+    SoftOverlong, SoftOverlongOptions, StepSums, TagCount, ThinkFormat, Weighted, mean_of_steps,
 };
 use serde_json::json;
 
-/// Every reward on text, with its range.
+/// Every reward on text that always has a score, with its range.
 fn rewards() -> Vec<(Box<dyn RewardFn>, f32, f32)> {
     let exact = || Box::new(Exact::new(ExactOptions { ignore_case: true, collapse_white_space: true }));
     let regex =
@@ -33,7 +33,6 @@ fn rewards() -> Vec<(Box<dyn RewardFn>, f32, f32)> {
         (Box::new(ThinkFormat::new()), 0.0, 1.0),
         (Box::new(CodeFormat::new(CodeFormatOptions::default()).unwrap()), 0.0, 1.0),
         (Box::new(ReasoningSteps::new()), 0.0, 1.0),
-        (Box::new(StepSums::new()), 0.0, 1.0),
         (exact(), 0.0, 1.0),
         (Box::new(Choice::new(ChoiceOptions::default()).unwrap()), 0.0, 1.0),
         (Box::new(Multiply::new(MultiplyOptions::default()).unwrap()), 0.0, 1.0),
@@ -150,6 +149,30 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Of `step_sums`, which has no score without a step: its steps end in order at characters of the text, and a rubric
+    /// carries them through.
+    #[test]
+    fn sums_are_steps_of_their_text(
+        pieces in prop::collection::vec(prop_oneof![
+            5 => prop::sample::select(vec!["1", "12", "3 ", " + ", "-", " * ", "/", "(", ")", " = ", " = ", "=", "3 + 4 = 7"])
+                .prop_map(str::to_owned),
+            1 => soup(),
+        ], 0..60),
+        prefilled: bool,
+    ) {
+        let text = pieces.concat();
+        let view = CompletionView::new(&text, 1, false).with_think_prefilled(prefilled);
+        let verdict = StepSums::new().judge(&problem(), &view);
+        prop_assert_eq!(verdict.score, mean_of_steps(&verdict.steps));
+        prop_assert!(verdict.score.is_none_or(|score| (0.0..=1.0).contains(&score)));
+        let ends: Vec<usize> = verdict.steps.iter().map(|step| step.end).collect();
+        prop_assert!(ends.is_sorted_by(|a, b| a < b) && ends.iter().all(|&end| text[..end].ends_with(|c: char| c.is_ascii_digit() || c == ')')));
+        let rubric = Rubric::new(vec![Weighted::new("sums", 1.0, Box::new(StepSums::new()))]).unwrap();
+        prop_assert_eq!(&rubric.judge_group(&problem(), &[view])[0].components[0].verdict, &verdict);
+    }
+}
+
 /// A megabyte of what each search begins at: in a search that starts again at each of them, this test would not end.
 #[test]
 fn a_megabyte_is_judged_in_one_pass() {
@@ -218,6 +241,7 @@ fn a_megabyte_is_judged_in_one_pass() {
                 );
                 assert!(verdict.reason.chars().count() < REASON_CHARS, "{}: {piece:?}", reward.name());
             }
+            assert!(StepSums::new().judge(&problem(), &view).steps.is_empty(), "{piece:?}");
         }
     }
 }

@@ -51,7 +51,9 @@ fn ends_in_bytes(tokenizer: &Tokenizer, ids: &[i64]) -> Vec<usize> {
     for chunk in bytes.utf8_chunks() {
         let valid = chunk.valid();
         while let Some(byte_end) = tokens.next_if(|&byte_end| byte_end <= begin + valid.len()) {
-            ends.push(text_end + valid.floor_char_boundary(byte_end - begin));
+            // At most three bytes back: a character that goes on in the next token is not there yet.
+            let whole = (0..=byte_end - begin).rev().find(|&at| valid.is_char_boundary(at)).unwrap_or(0);
+            ends.push(text_end + whole);
         }
         begin += valid.len();
         text_end += valid.len();

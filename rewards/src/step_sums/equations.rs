@@ -49,7 +49,8 @@ fn equation(left: &str, right: &str, end: usize) -> Option<Equation> {
 
 /// The sum at the end of what stands before the sign of equality.
 fn left_side(part: &str) -> Option<&str> {
-    let run = part.rfind(|c| !is_of_a_sum(c)).map_or(0, |at| part.ceil_char_boundary(at + 1));
+    let behind = |(at, c): (usize, char)| at + c.len_utf8();
+    let run = part.char_indices().rev().find(|&(_, c)| !is_of_a_sum(c)).map_or(0, behind);
     let (mut start, mut open) = (run, Vec::new());
     for (at, c) in part[run..].char_indices().map(|(at, c)| (run + at, c)) {
         match c {
@@ -69,7 +70,8 @@ fn left_side(part: &str) -> Option<&str> {
         return (!outer.ends_with(ends_operand)).then(|| without_marks(side));
     }
     let belongs = outer.ends_with(is_operator) || outer.ends_with(['^', '√']);
-    (!belongs && !(touches && outer.ends_with(|c| ends_operand(c) || c == '.' || c == ','))).then_some(side)
+    let goes_on = touches && outer.ends_with(|c| ends_operand(c) || c == '.' || c == ',');
+    (!belongs && !goes_on).then_some(side)
 }
 
 /// `side` without bullets and bold print before it: operators, but for a sign that stands at a number.

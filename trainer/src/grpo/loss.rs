@@ -140,7 +140,7 @@ pub fn grpo_loss(tokens: &TokenBatch<'_>, objective: &Objective) -> Result<(Tens
         Some(weights) if !matches!(objective.surrogate, super::Surrogate::Vespo { .. }) => policy_loss * &weights.cut,
         _ => policy_loss,
     };
-    let policy_loss = tokens.chosen.apply(policy_loss, &terms.log_ratio);
+    let policy_loss = tokens.chosen.apply(&policy_loss, &terms.log_ratio);
 
     let kl = tokens.ref_logprobs.map(|ref_logprobs| {
         let kl = divergence(&(ref_logprobs - tokens.logprobs), objective.kl_estimator);
@@ -172,8 +172,8 @@ fn divergence(log_ref_ratio: &Tensor, estimator: KlEstimator) -> Tensor {
 }
 
 impl Chosen<'_> {
-    fn apply(&self, policy_loss: Tensor, log_ratio: &Tensor) -> Tensor {
-        let policy_loss = self.kept.map_or_else(|| policy_loss.shallow_clone(), |kept| &policy_loss * kept);
+    fn apply(&self, policy_loss: &Tensor, log_ratio: &Tensor) -> Tensor {
+        let policy_loss = self.kept.map_or_else(|| policy_loss.shallow_clone(), |kept| policy_loss * kept);
         match self.covariance_kl {
             Some(weight) => policy_loss + log_ratio.abs() * weight,
             None => policy_loss,

@@ -161,9 +161,12 @@ mod tests {
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
     }
 
+    /// The score of a completion, and end and score of each of its steps.
+    type Scores = (Option<f32>, &'static [(usize, f32)]);
+
     #[test]
     fn steps_end_at_characters() {
-        let check = |line: &str, expected: Result<(Option<f32>, &[(usize, f32)]), &str>| {
+        let check = |line: &str, expected: Result<Scores, &str>| {
             let answer = answer(line.as_bytes()).unwrap().1;
             match (answer.and_then(|answer| answer.verdict("a\u{e4}\u{1f600}b")), expected) {
                 (Ok(verdict), Ok((score, steps))) => {

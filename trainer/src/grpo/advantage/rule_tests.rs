@@ -166,7 +166,7 @@ fn one_step_at_the_end_is_the_outcome() {
     for scale in [AdvantageScale::Group, AdvantageScale::Batch, AdvantageScale::Centred, AdvantageScale::None] {
         let rule = AdvantageRule::grpo(scale);
         let outcome = advantages(&[rewards.map(Some)], &rule).concat();
-        let by_steps = process_advantages(&[steps.clone()], &[lengths.clone()], &rule).concat();
+        let by_steps = process_advantages(std::slice::from_ref(&steps), std::slice::from_ref(&lengths), &rule).concat();
         assert_eq!(by_steps, per_token(&outcome, &lengths), "{scale:?}");
     }
 }

@@ -221,11 +221,10 @@ impl<'a> Learner<'a> {
     /// π_ref ← α π_θ + (1 - α) π_ref where the schedule says so (DeepSeek-R1: α = 1, every 400 steps of its own counting).
     fn refresh_reference(&mut self, step: u64) {
         let every = self.settings.grpo.reference_refresh_steps;
-        if every > 0 && step > 1 && (step - 1).is_multiple_of(every) {
-            if let Some(reference) = self.reference.take() {
-                self.reference = Some(self.policy.mixed_into(&reference, self.settings.grpo.reference_mix));
-                self.reference_step = step;
-            }
+        let is_due = every > 0 && step > 1 && (step - 1).is_multiple_of(every);
+        if let Some(reference) = self.reference.as_mut().filter(|_| is_due) {
+            *reference = self.policy.mixed_into(reference, self.settings.grpo.reference_mix);
+            self.reference_step = step;
         }
     }
 

@@ -13,6 +13,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
+use super::by_step;
 use super::checks::Section;
 use super::mirror::Mirror;
 use super::schema::Schema;
@@ -34,6 +35,13 @@ pub struct Reward {
     pub weight_from_step: Vec<(u64, f64)>,
     /// What judges, and its settings.
     pub judge: Judge,
+}
+
+impl Reward {
+    /// Factor in the sum of a step, counted from 1.
+    pub fn weight_at(&self, step: u64) -> f64 {
+        by_step::value_at(self.weight, &self.weight_from_step, step)
+    }
 }
 
 /// Keys of every reward.

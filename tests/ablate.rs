@@ -88,6 +88,16 @@ fn it_runs_every_arm_with_every_seed_and_never_again() {
     assert_eq!(table(&dir), rows);
 }
 
+/// A clip where a step has one update does nothing.
+#[test]
+fn what_does_nothing_is_warned_about_with_its_arm() {
+    let dir = dir();
+    dir.write("ablation.toml", format!("{HEAD}base = \"run.toml\"\n{ARMS}clip_epsilon = 0.1\n"));
+    let checked = ablate(&dir, &["--check"]).expect_code(0);
+    let warnings: Vec<&str> = checked.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert!(matches!(warnings[..], [one] if one.starts_with("warning: arm kl: stage grpo: a clip to")), "{warnings:?}");
+}
+
 #[test]
 fn kill_9_in_the_middle_and_the_same_command_finishes_it() {
     let whole = dir();

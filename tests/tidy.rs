@@ -242,6 +242,53 @@ fn links(markdown: &str) -> Vec<(usize, String)> {
     found
 }
 
+/// Documents name tests as file.rs::`test`, and a folder or the end of a path may stand for the file.
+#[test]
+fn tests_named_in_documents_are_there() {
+    let sources = files(|path| is(path, &["rs"]));
+    let mut complaints = Vec::new();
+    for (path, text) in files(|path| is(path, &["md"])) {
+        for (place, test) in named_tests(&text) {
+            let is_there = |(file, source): &(PathBuf, String)| {
+                let file = format!("/{}", file.display());
+                let fits = file.ends_with(&format!("/{place}")) || file.contains(&format!("/{place}/"));
+                fits && source.contains(&format!("fn {test}("))
+            };
+            if !sources.iter().any(is_there) {
+                complaints.push(format!("{}: {place}::{test}", path.display()));
+            }
+        }
+    }
+    report("a document names a test that is not there", &complaints);
+}
+
+/// What stands as place::`name`, `name`, with the place repeated for each name.
+fn named_tests(markdown: &str) -> Vec<(&str, &str)> {
+    let part_of_place = |c: char| c.is_alphanumeric() || "_./".contains(c);
+    let mut found = Vec::new();
+    for (at, mark) in markdown.match_indices("::`") {
+        let start = markdown[..at].trim_end_matches(part_of_place).len();
+        let mut rest = &markdown[at + mark.len()..];
+        while let Some((name, behind)) = rest.split_once('`') {
+            found.push((&markdown[start..at], name));
+            let next = behind.strip_prefix(',').and_then(|next| next.trim_start().strip_prefix('`'));
+            let Some(next) = next else { break };
+            rest = next;
+        }
+    }
+    found
+}
+
+#[test]
+fn readers_of_names_see_tests() {
+    let check = |markdown: &str, expected: &[(&str, &str)]| assert_eq!(named_tests(markdown), expected, "{markdown:?}");
+    check(
+        "tests in a/b.rs::`one`,\n`two`; c::`three` and `four`",
+        &[("a/b.rs", "one"), ("a/b.rs", "two"), ("c", "three")],
+    );
+    check("`Policy::load`, a.rs", &[]);
+}
+
 #[test]
 fn readers_of_links_see_links() {
     let check = |markdown: &str, expected: &[&str]| {

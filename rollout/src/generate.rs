@@ -60,8 +60,8 @@ impl Generator<'_> {
     /// - `on_progress`: called as decoding goes on
     ///
     /// # Errors
-    /// If a prompt is empty, holds an unknown id, or leaves no room for `max_tokens`, these leave none for a forced end, or a GPU has no memory for a single
-    /// sequence. Nothing is sampled then.
+    /// If a prompt is empty, holds an unknown id, or leaves no room for `max_tokens`; if `max_tokens` leaves none for a forced
+    /// end; or if a GPU has no memory for a single sequence. Nothing is sampled then.
     pub fn generate(
         &self,
         prompts: Vec<Prompt>,

@@ -252,11 +252,13 @@ impl<W: Write> Printer<W> {
         };
         writeln!(
             self.out,
-            "\n{}  {}  {}  {} tokens  {}{}",
+            "\n{}  {}  {}  {} tokens{}  {}{}",
             bold.clone().cyan().apply_to(format!("group {} row {}", row.group, row.row)),
             bold.apply_to(format!("reward {}", row.reward.map_or("none".to_owned(), |reward| format!("{reward:.3}")))),
             advantage.apply_to(format!("advantage {:+.3}", row.advantage)),
             row.n_tokens,
+            // From 1, both ends included, as people count.
+            row.forced.map_or(String::new(), |[from, to]| format!(" ({} to {to} put in)", from + 1)),
             printable(&row.stop_reason),
             match row.left_out {
                 None => "",

@@ -92,6 +92,17 @@ group 0 row 1  reward 1.000  advantage +0.500  10 tokens  end_token
     assert_eq!(shown(&options(run.path()), PLAIN), expected);
 }
 
+#[test]
+fn tokens_that_were_put_in_are_marked() {
+    let mut forced = row(0, 0, Some(1.0), 30);
+    forced.forced = Some([12, 20]);
+    let text = shown(&options(run_with(&[forced, row(0, 1, None, 9)]).path()), PLAIN);
+    assert!(
+        text.contains("  30 tokens (13 to 20 put in)  end_token\n") && text.contains("  9 tokens  end_token\n"),
+        "{text}"
+    );
+}
+
 /// The order in which completions are listed, as `group.row`.
 fn order(options: &ShowOptions) -> Vec<String> {
     let text = shown(options, PLAIN);

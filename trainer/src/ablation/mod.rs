@@ -7,9 +7,11 @@
 //! - `jobs`: runs what is missing, some at once, and `board` shows it;
 //! - `results`: what the finished runs have measured;
 //! - `statistics` and `student`: means, intervals, paired differences, seeds needed;
-//! - `comparison`: the arms held against the first, and `table` and `report`: how that is written down.
+//! - `comparison`: the arms held against the first, `comparable`: by which metrics that means nothing, and `table` and
+//!   `report`: how it is written down.
 
 mod board;
+mod comparable;
 mod comparison;
 mod jobs;
 mod report;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::comparable;
 use super::comparison::{Comparison, Figure};
 use super::jobs::Ending;
 use super::results::RunResult;
@@ -145,7 +146,9 @@ impl<'a> Report<'a> {
                 "- {n_tests} differences are looked at, each at 5 %; no correction is made for their number."
             ));
         }
-        notes.extend(self.rewards_note());
+        let arms: Vec<&[Stage]> = self.file.arms.iter().map(|arm| arm.run.resolved.stages.as_slice()).collect();
+        let shown = self.comparisons.iter().filter(|comparison| comparison.has_data());
+        notes.extend(comparable::notes(&arms, &shown.map(|comparison| comparison.metric.as_str()).collect::<Vec<_>>()));
         let missing: Vec<&str> = self.comparisons.iter().filter(|c| !c.has_data()).map(|c| c.metric.as_str()).collect();
         if !missing.is_empty() && !self.results.is_empty() {
             let known: BTreeSet<&str> = self.results.iter().flat_map(RunResult::names).collect();
@@ -153,21 +156,6 @@ impl<'a> Report<'a> {
             notes.push(format!("- No run has {}. The steps have: {}.", missing.join(", "), known.join(", ")));
         }
         notes
-    }
-
-    /// Arms with rewards of their own do not compare by the reward.
-    fn rewards_note(&self) -> Option<String> {
-        let rewards = |stages: &[Stage]| {
-            let of_stage = |stage: &Stage| match stage {
-                Stage::Grpo(stage) => Some(stage.rewards.clone()),
-                Stage::Pretrain(_) => None,
-            };
-            stages.iter().filter_map(of_stage).collect::<Vec<_>>()
-        };
-        let first = rewards(&self.file.arms[0].run.resolved.stages);
-        let differ = self.file.arms.iter().any(|arm| rewards(&arm.run.resolved.stages) != first);
-        let shown = self.comparisons.iter().any(|comparison| comparison.metric == "reward");
-        (differ && shown).then(|| "- Arms have rewards of their own here: `reward` does not compare them.".to_owned())
     }
 
     /// The picture: for each metric the mean over seeds of each arm, with its interval.

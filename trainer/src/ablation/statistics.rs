@@ -14,7 +14,8 @@ pub(super) struct Estimate {
     pub mean: f64,
     /// Their standard deviation (Bessel); `NaN` of fewer than two.
     pub deviation: f64,
-    /// Half the width of the 95 % interval; none for fewer than two values, which say nothing about their spread.
+    /// Half the width of the 95 % interval; none for fewer than two values, which say nothing about their spread, and for
+    /// a difference without one ([`Verdict::NoSpread`]).
     pub half: Option<f64>,
 }
 
@@ -39,6 +40,9 @@ pub(super) enum Verdict {
     TooFew,
     /// Equal in every pair.
     Equal,
+    /// The same in every pair, and not zero: the interval would have no width, but counts of a few problems tie easily, and
+    /// other seeds may differ by another count.
+    NoSpread,
     /// The interval is above or below 0.
     Apart,
     /// The interval holds 0; the pairs that would do by the spread seen, if they are fewer than [`MOST_SEEDS`].
@@ -47,6 +51,9 @@ pub(super) enum Verdict {
 
 /// Beyond this many seeds their number is not worth naming.
 pub(super) const MOST_SEEDS: u32 = 100;
+
+/// Differences this close, as a fraction of the values, are equal but for rounding.
+const ROUNDING: f64 = 1e-9;
 
 /// A difference between two arms.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,9 +69,14 @@ impl Difference {
     pub fn of(pairs: &[(f64, f64)]) -> Difference {
         let differences: Vec<f64> = pairs.iter().map(|(value, of_first)| value - of_first).collect();
         let estimate = Estimate::of(&differences);
+        let size = pairs.iter().fold(0.0, |size: f64, (value, of_first)| size.max(value.abs()).max(of_first.abs()));
+        let all_near = |to: f64| differences.iter().all(|difference| (difference - to).abs() <= ROUNDING * size);
         let verdict = match estimate.interval() {
             None => Verdict::TooFew,
-            Some(_) if differences.iter().all(|difference| *difference == 0.0) => Verdict::Equal,
+            Some(_) if all_near(0.0) => Verdict::Equal,
+            Some(_) if all_near(differences[0]) => {
+                return Difference { estimate: Estimate { half: None, ..estimate }, verdict: Verdict::NoSpread };
+            }
             Some([low, high]) if low > 0.0 || high < 0.0 => Verdict::Apart,
             Some(_) => Verdict::NotApart(pairs_needed(estimate.mean, estimate.deviation)),
         };

@@ -70,6 +70,11 @@ fn a_difference_is_paired_and_judged() {
     check(&[(0.3, 0.2), (0.2, 0.3), (0.25, 0.2)], 0.05 / 3.0, Verdict::NotApart(None));
     check(&[(0.3, 0.2), (0.3, 0.29)], 0.055, Verdict::NotApart(Some(13)));
     check(&[(0.5, 0.5), (0.6, 0.6)], 0.0, Verdict::Equal);
+    // 0.3 - 0.2 and 0.4 - 0.3 differ in their last bit, and no interval of that width is one.
+    check(&[(0.3, 0.2), (0.4, 0.3)], 0.1, Verdict::NoSpread);
+    check(&[(0.2, 0.3), (0.3, 0.4), (0.5, 0.6)], -0.1, Verdict::NoSpread);
+    assert_eq!(Difference::of(&[(0.3, 0.2), (0.4, 0.3)]).estimate.interval(), None);
+    check(&[(0.3, 0.2), (0.4001, 0.3)], 0.100_05, Verdict::Apart);
     check(&[(0.5, 0.4)], 0.1, Verdict::TooFew);
     assert_eq!(Difference::of(&[]).verdict, Verdict::TooFew);
 }

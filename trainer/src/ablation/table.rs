@@ -48,6 +48,7 @@ fn verdict(difference: &Difference) -> String {
         Verdict::TooFew if difference.estimate.n == 0 => "–".to_owned(),
         Verdict::TooFew => "too few: 1 seed".to_owned(),
         Verdict::Equal => "equal".to_owned(),
+        Verdict::NoSpread => format!("same in all {}; spread unknown", seeds(difference.estimate.n)),
         Verdict::Apart if difference.estimate.mean > 0.0 => "yes, higher".to_owned(),
         Verdict::Apart => "yes, lower".to_owned(),
         Verdict::NotApart(Some(n)) => format!("not with {}; about {n}", seeds(difference.estimate.n)),
@@ -133,6 +134,7 @@ pub(super) fn csv_row(metric: &str, measure: &str, arm: &str, figure: &Figure) -
             let (word, needed) = match difference.verdict {
                 Verdict::TooFew => ("too_few", String::new()),
                 Verdict::Equal => ("equal", String::new()),
+                Verdict::NoSpread => ("no_spread", String::new()),
                 Verdict::Apart => ("apart", String::new()),
                 Verdict::NotApart(needed) => ("not_apart", needed.map_or(String::new(), |n| n.to_string())),
             };

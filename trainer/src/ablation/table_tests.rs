@@ -31,6 +31,8 @@ fn arms_are_told_apart_by_pairs_of_seeds() {
     let not = ["other", "2", "0.600 ± 0", "0 [−1.271, 1.271]", "not with 2 seeds; 100 or more"];
     check(&[(1, 0.6), (2, 0.6)], not);
     check(&[(1, 0.5), (2, 0.7), (3, 0.6)], ["other", "3", "0.600 ± 0.248", "0 [0, 0]", "equal"]);
+    let same = ["other", "3", "0.700 ± 0.248", "+0.100", "same in all 3 seeds; spread unknown"];
+    check(&[(1, 0.6), (2, 0.8), (3, 0.7)], same);
     check(&[(3, 0.7)], ["other", "1", "0.700", "+0.100", "too few: 1 seed"]);
     check(&[], ["other", "0", "–", "–", "–"]);
 }
@@ -41,6 +43,8 @@ fn a_spreadsheet_gets_full_figures_and_single_seeds() {
     let rows: Vec<&str> = rows.lines().collect();
     assert_eq!(rows.len(), 4);
     assert_eq!(rows[2], "reward,final,other,1,0.75,,,0.25,,,1,too_few,,1:0.75");
+    let same = csv(&comparison(&[(1, 0.75), (2, 0.95)]), &["base", "other"]);
+    assert!(same.lines().nth(2).is_some_and(|row| row.contains(",,,2,no_spread,,1:0.75")), "{same}");
     let n_columns = CSV_HEAD.split(',').count();
     assert!(rows.iter().all(|row| row.split(',').count() == n_columns), "{rows:#?}");
 }

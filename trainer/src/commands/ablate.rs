@@ -1,9 +1,10 @@
 //! `grpo-train ablate --config F`: every arm of an ablation with every seed, and the table.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
 use super::inputs::{Start, check_data};
-use super::train::{UNKNOWN_PROMPT_TOKENS, stop_flag};
+use super::train::{UNKNOWN_PROMPT_TOKENS, stop_flag, warnings};
 use super::{Ended, Failure};
 use crate::ablation::{Board, Ending, Jobs, PlannedRun, Report, RunState, hold, planned};
 use crate::cli::AblateArgs;
@@ -24,6 +25,10 @@ pub fn ablate(args: &AblateArgs) -> Result<Ended, Failure> {
     let file = AblationFile::load(&args.config).map_err(|error| Failure::Usage(error.render(colour)))?;
     for arm in &file.arms {
         check(arm, colour)?;
+    }
+    let of_arm = |arm: &Arm| (arm.name.clone(), warnings(&arm.run));
+    for warning in by_arm(&file.arms.iter().map(of_arm).collect::<Vec<_>>()) {
+        eprintln!("warning: {warning}");
     }
     let mut runs = planned(&file).map_err(Failure::usage)?;
     if args.check {
@@ -64,6 +69,23 @@ fn check(arm: &Arm, colour: bool) -> Result<(), Failure> {
     check_data(&arm.run, start.as_ref()).map_err(in_arm)?;
     machine::device(arm.run.resolved.run.device).map_err(|error| in_arm(Failure::usage(error)))?;
     Ok(())
+}
+
+/// The warnings of arms (name, warnings) with the arm's name; what all of them have is said once, without one.
+fn by_arm(arms: &[(String, Vec<String>)]) -> Vec<String> {
+    let (mut lines, mut said) = (Vec::new(), BTreeSet::new());
+    for (_, warnings) in arms {
+        for warning in warnings {
+            let with: Vec<&str> =
+                arms.iter().filter(|(_, all)| all.contains(warning)).map(|(name, _)| name.as_str()).collect();
+            match said.insert(warning) {
+                true if with.len() == arms.len() => lines.push(warning.clone()),
+                true => lines.extend(with.iter().map(|name| format!("arm {name}: {warning}"))),
+                false => {}
+            }
+        }
+    }
+    lines
 }
 
 fn run_all(file: &AblationFile, runs: &[PlannedRun], n_jobs: usize, board: &mut Board) -> Result<Vec<Ending>, Failure> {
@@ -108,4 +130,20 @@ fn description(file: &AblationFile, runs: &[PlannedRun], n_jobs: usize) -> Strin
         left.map_or("unknown until the first run is done".to_owned(), |left| format!("about {}", duration(left)));
     text += &format!("metrics: {}\nfolder: {}\n", file.metrics.join(", "), file.dir.display());
     text + &format!("{n_left} of {} runs to do, {n_jobs} at once; time: {left}", runs.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_all_arms_have_is_said_once() {
+        let arm = |name: &str, warnings: &[&str]| {
+            (name.to_owned(), warnings.iter().map(|&warning| warning.to_owned()).collect::<Vec<_>>())
+        };
+        let check = |arms: &[(String, Vec<String>)], expected: &[&str]| assert_eq!(by_arm(arms), expected);
+        check(&[arm("a", &[]), arm("b", &[])], &[]);
+        check(&[arm("a", &["x"]), arm("b", &["y", "x"])], &["x", "arm b: y"]);
+        check(&[arm("a", &[]), arm("b", &["x"]), arm("c", &["x"])], &["arm b: x", "arm c: x"]);
+    }
 }

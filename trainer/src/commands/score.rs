@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use super::Failure;
 use crate::cli::{RewardArgs, RewardTestArgs, ScoreArgs};
-use crate::config::{Algorithm, GrpoStage, Rewards, RunFile, Stage, StageSettings, rewards_from_arguments};
+use crate::config::{
+    AdvantageScale, Algorithm, GrpoStage, KlPlace, Rewards, RunFile, Stage, StageSettings, Supervision,
+    rewards_from_arguments,
+};
 use crate::judges::{Judges, advantages_of};
 use crate::run::atomic;
 use crate::scoring::cases::{self, CaseFile, VerdictRow};
@@ -43,8 +46,27 @@ pub fn score(args: &ScoreArgs) -> Result<(), Failure> {
         let _ = writeln!(text, "{}", serde_json::to_string(row).expect("a row of numbers and texts"));
     }
     atomic::write_file(output, text.as_bytes())?;
-    print!("{}", summary(&rewards, &file, &rows));
+    print!("{}{}", summary(&rewards, &file, &rows), not_in_advantages(&algorithm));
     Ok(())
+}
+
+/// What a run does with advantages and a judgement alone does not know, as a line; nothing if there is no such thing.
+fn not_in_advantages(algorithm: &Algorithm) -> String {
+    let divergence = match algorithm.kl_in {
+        KlPlace::Reward if algorithm.needs_reference() => Some("kl_in = \"reward\""),
+        KlPlace::Return if algorithm.needs_reference() => Some("kl_in = \"return\""),
+        KlPlace::Reward | KlPlace::Return | KlPlace::Loss => None,
+    };
+    let process = (algorithm.supervision == Supervision::Process).then_some("supervision = \"process\"");
+    let tokens = (algorithm.advantage_scale == AdvantageScale::Tokens).then_some("advantage_scale = \"tokens\"");
+    let left_out: Vec<&str> = [process, divergence, tokens].into_iter().flatten().collect();
+    if left_out.is_empty() {
+        return String::new();
+    }
+    format!(
+        "the advantages here are without {}: they are of whole completions, by their rewards alone, and not those of training\n",
+        left_out.join(", ")
+    )
 }
 
 fn score_run(args: &ScoreArgs, judges: &Judges, rewards: &Rewards, algorithm: &Algorithm) -> Result<(), Failure> {
@@ -67,7 +89,7 @@ fn score_run(args: &ScoreArgs, judges: &Judges, rewards: &Rewards, algorithm: &A
             changes.rows.iter().map(|row| serde_json::to_string(row).expect("numbers and texts") + "\n").collect();
         atomic::write_file(output, lines.concat().as_bytes())?;
     }
-    print!("{changes}");
+    print!("{changes}{}", not_in_advantages(algorithm));
     Ok(())
 }
 
@@ -227,5 +249,30 @@ fn set_jobs(jobs: usize) {
     if jobs > 0 {
         // A pool that exists keeps its size; here none has been needed yet.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(jobs).build_global();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_advantages_leave_out_is_said() {
+        let check = |algorithm: Algorithm, expected: &str| {
+            let line = not_in_advantages(&algorithm);
+            let named = line.strip_prefix("the advantages here are without ").and_then(|rest| rest.split(':').next());
+            assert_eq!(named.unwrap_or(""), expected);
+        };
+        check(Algorithm::default(), "");
+        let in_return = Algorithm { kl_in: KlPlace::Return, ..Algorithm::default() };
+        check(Algorithm { kl_beta: 0.0, ..in_return.clone() }, "");
+        let all = Algorithm {
+            supervision: Supervision::Process,
+            advantage_scale: AdvantageScale::Tokens,
+            ..in_return.clone()
+        };
+        check(in_return, "kl_in = \"return\"");
+        check(all, "supervision = \"process\", kl_in = \"return\", advantage_scale = \"tokens\"");
+        check(Algorithm { kl_in: KlPlace::Reward, ..Algorithm::default() }, "kl_in = \"reward\"");
     }
 }

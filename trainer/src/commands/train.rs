@@ -39,7 +39,9 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
     let shape = start.as_ref().map(|start| ModelShape::of_config(&start.config));
     let prompt_tokens = start.as_ref().map_or(Ok(UNKNOWN_PROMPT_TOKENS), Start::example_tokens)?;
     let plan = Plan::new(&file, shape, prompt_tokens).map_err(refused)?;
-    warn(&file);
+    for warning in warnings(&file) {
+        eprintln!("warning: {warning}");
+    }
     check_data(&file, start.as_ref())?;
     let device = machine::device(file.resolved.run.device).map_err(Failure::usage)?;
     if args.check {
@@ -91,14 +93,15 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
     }
 }
 
-/// Says what the run file asks for although it is known to hurt, or to do nothing.
-fn warn(file: &RunFile) {
-    for stage in &file.resolved.stages {
-        let Stage::Grpo(stage) = stage else { continue };
-        for warning in stage.warnings() {
-            eprintln!("warning: stage {}: {warning}", stage.name);
+/// What the run file asks for although it is known to hurt, or to do nothing: a sentence each, with its stage.
+pub(super) fn warnings(file: &RunFile) -> Vec<String> {
+    let of_stage = |stage: &Stage| match stage {
+        Stage::Grpo(stage) => {
+            stage.warnings().into_iter().map(|warning| format!("stage {}: {warning}", stage.name)).collect()
         }
-    }
+        Stage::Pretrain(_) => Vec::new(),
+    };
+    file.resolved.stages.iter().flat_map(of_stage).collect()
 }
 
 /// Whether the run file asks for more steps than the finished run has; its identity allows that at a constant rate.

@@ -37,6 +37,13 @@ pub struct Reward {
     pub judge: Judge,
 }
 
+impl Reward {
+    /// Factor in the sum of a step, counted from 1.
+    pub fn weight_at(&self, step: u64) -> f64 {
+        by_step::value_at(self.weight, &self.weight_from_step, step)
+    }
+}
+
 /// Keys of every reward.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]

@@ -18,13 +18,15 @@ pub use diagnosis::{Diagnosis, DoctorRow, Kind, Symptom};
 pub use history::History;
 pub use observation::{Observation, Side};
 
-/// What the doctor knows of a stage before its first step.
+/// What the doctor knows of a stage beside its steps. Where a setting changes by step, it is that of the step looked at.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// `doctor.dead_steps`
     pub dead_steps: usize,
     /// `rollout.max_tokens`
     pub max_tokens: u64,
+    /// Whether the clip is one of the ratios of tokens, and not of whole completions.
+    pub clips_tokens: bool,
     /// Whether the advantages of a group cancel in the loss: one update a step, whose ratio is 1, and completions of one weight.
     pub loss_cancels: bool,
     /// `optimizer.learning_rate`
@@ -68,6 +70,11 @@ impl Doctor {
             self.said.entry(row.diagnosis.symptom).or_insert(row.step);
         }
         self
+    }
+
+    /// Looks at a stage whose settings are others from the next step on.
+    pub fn know(&mut self, facts: Facts) {
+        self.facts = facts;
     }
 
     /// Looks at the next step, and gives back what has to be said now.

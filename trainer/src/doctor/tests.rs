@@ -6,6 +6,7 @@ fn facts() -> Facts {
     Facts {
         dead_steps: 10,
         max_tokens: 64,
+        clips_tokens: true,
         loss_cancels: true,
         learning_rate: 4e-2,
         correctness: vec![("countdown".into(), -1.0)],
@@ -182,6 +183,30 @@ fn a_diagnosis_has_its_numbers_and_names_keys() {
     assert_eq!((punished.since, punished.numbers["advantage_right"]), (1, -0.8));
     assert!(punished.message.contains("-0.80") && punished.message.contains("+0.15"), "{punished:?}");
     assert_eq!(punished.advice[0], "a positive weight: rewards.countdown.weight is -1");
+}
+
+/// GSPO clips by the completion, and most of a healthy step at times.
+#[test]
+fn a_clip_of_whole_completions_shows_no_divergence() {
+    let clipped = |clips_tokens: bool| {
+        let mut doctor = Doctor::new(Facts { clips_tokens, ..facts() });
+        let steps = (1..=9).map(|step| Observation { kl: None, clipped: Some(0.6), ..healthy(step) });
+        steps.flat_map(|step| doctor.examine(step)).map(|diagnosis| diagnosis.symptom).collect::<Vec<_>>()
+    };
+    assert_eq!(clipped(true), [Symptom::Diverged]);
+    assert_eq!(clipped(false), []);
+}
+
+/// A limit and a rate that change by step are those of the step.
+#[test]
+fn what_is_said_is_of_the_settings_as_they_are_by_then() {
+    let mut doctor = Doctor::new(facts());
+    let cut = |step| Observation { truncated: Some(1.0), ..healthy(step) };
+    let before: usize = (1..=2).map(|step| doctor.examine(cut(step)).len()).sum();
+    doctor.know(Facts { max_tokens: 128, ..facts() });
+    let found = doctor.examine(cut(3));
+    assert!(before == 0 && found[0].message.contains("rollout.max_tokens = 128"), "{found:?}");
+    assert_eq!(found[0].advice[0], "a larger rollout.max_tokens, such as 512");
 }
 
 /// A limit that was none at first is not what to change first.

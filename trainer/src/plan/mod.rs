@@ -6,7 +6,7 @@ mod objective;
 use std::fmt::Write as _;
 
 use crate::config::{
-    ConfigError, Corpus, DynamicSampling, Eval, GrpoStage, Keep, PretrainStage, Problems, RunFile, Stage,
+    ConfigError, Corpus, DynamicSampling, Eval, ForcedEnd, GrpoStage, Keep, PretrainStage, Problems, RunFile, Stage,
 };
 
 pub use memory::{Memory, ModelShape, readable_bytes};
@@ -153,6 +153,14 @@ fn describe_grpo(text: &mut String, stage: &GrpoStage) {
             Keep::MixedAccuracy => "whose answers are all right or all wrong",
         };
         line(text, "groups", format_args!("{mixed} are replaced, in {max_rounds} rounds at most"));
+    }
+    if let Some(ForcedEnd { text: phrase, after_tokens, answer_tokens, .. }) = &rollout.forced_end {
+        let after = range(*after_tokens);
+        line(
+            text,
+            "thoughts",
+            format_args!("ended after {after} tokens by {phrase:?}, then {answer_tokens} tokens at most"),
+        );
     }
     line(text, "problems", problems(&stage.problems));
     line(text, "reward", stage.rewards.in_words());

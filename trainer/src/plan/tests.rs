@@ -59,7 +59,8 @@ fn load(text: &str, overrides: &[&str]) -> RunFile {
 fn a_plan_says_what_will_be_done() {
     let recompute = ["stage.grpo.old_logprobs=recompute", "stage.grpo.importance_cap=2.5"];
     let dynamic = "stage.rollout.dynamic_sampling.max_rounds=7";
-    let file = load(RUN, &["stage.grpo.minibatches=4", recompute[0], recompute[1], dynamic]);
+    let forced = "stage.rollout.forced_end={ text = \"So: </think>\", after_tokens = [40, 60], answer_tokens = 20 }";
+    let file = load(RUN, &["stage.grpo.minibatches=4", recompute[0], recompute[1], dynamic, forced]);
     let plan = Plan::new(&file, Some(MODEL), 50).unwrap().to_string();
     for part in [
         "run folder   /runs/a",
@@ -67,6 +68,7 @@ fn a_plan_says_what_will_be_done() {
         "10; 320 completions and 40 updates in all",
         "4 prompts x 8 = 32 completions of 100 tokens at most (3200 tokens), 4 updates",
         "groups       whose rewards are all equal are replaced, in 7 rounds at most",
+        "thoughts     ended after 40 to 60 tokens by \"So: </think>\", then 20 tokens at most",
         "3 numbers of 1 to 20, targets 1 to 99",
         "1 x countdown + 0.2 x format",
         "objective    ratio of each token, clip to [1 - 0.2, 1 + 0.2]",

@@ -29,7 +29,8 @@ fn short(identity: &str) -> &str {
     identity.get(..12).unwrap_or(identity)
 }
 
-/// The first line in which two resolved run files differ, as a phrase that ends in `; `; nothing if they are equal.
+/// The first line in which two resolved run files differ, as a phrase that ends in `; `; nothing if they are equal. What the
+/// identity does not count (`Resolved::identity`) is passed over: it is not what makes them two runs.
 pub fn first_difference(theirs: &str, ours: &str) -> String {
     let mut section = "";
     let (mut their_lines, mut our_lines) = (theirs.lines(), ours.lines());
@@ -41,7 +42,7 @@ pub fn first_difference(theirs: &str, ours: &str) -> String {
                     section = there;
                 }
             }
-            (Some(there), Some(here)) if section == "[run]" && says_where(there) && says_where(here) => {}
+            (Some(there), Some(here)) if is_not_counted(section, there) && is_not_counted(section, here) => {}
             (there, here) => {
                 let (there, here) = (there.unwrap_or("nothing"), here.unwrap_or("nothing"));
                 let place = if section.is_empty() { String::new() } else { format!("in {section} ") };
@@ -51,9 +52,16 @@ pub fn first_difference(theirs: &str, ours: &str) -> String {
     }
 }
 
-/// Keys of `[run]` that two starts of one run may have different.
-fn says_where(line: &str) -> bool {
-    ["dir = ", "threads = ", "device = "].iter().any(|key| line.starts_with(key))
+/// Whether two starts of one run may differ in this line.
+fn is_not_counted(section: &str, line: &str) -> bool {
+    let keys: &[&str] = match section {
+        "[run]" => &["dir", "threads", "device", "deterministic"],
+        "[doctor]" | "[stage.checkpoint]" => return true,
+        "[stage.rollout]" => &["max_batch"],
+        "[stage.grpo]" => &["micro_batch_tokens", "logits_chunk_tokens", "checkpointing"],
+        _ => return false,
+    };
+    line.split_once(" = ").is_some_and(|(key, _)| keys.contains(&key))
 }
 
 #[cfg(test)]
@@ -68,6 +76,20 @@ mod tests {
         let (theirs, ours) =
             ("[run]\nthreads = 1\ndtype = \"float32\"\n", "[run]\nthreads = 2\ndtype = \"bfloat16\"\n");
         check(theirs, ours, "in [run] it has `dtype = \"float32\"`, this has `dtype = \"bfloat16\"`; ");
+        let deterministic = "[run]\ndeterministic = true\nseed = 2\n";
+        check(
+            "[run]\ndeterministic = false\nseed = 1\n",
+            deterministic,
+            "in [run] it has `seed = 1`, this has `seed = 2`; ",
+        );
+        let doctor = "[doctor]\nenabled = true\non_dead = \"warn\"\n[stage.rollout]\nmax_batch = 8\ntop_k = 0\n";
+        let other = "[doctor]\nenabled = false\non_dead = \"stop\"\n[stage.rollout]\nmax_batch = 4\ntop_k = 5\n";
+        check(doctor, other, "in [stage.rollout] it has `top_k = 0`, this has `top_k = 5`; ");
+        check(
+            "[stage.grpo]\ncheckpointing = 1\n[stage.checkpoint]\nkeep = 1\n",
+            "[stage.grpo]\ncheckpointing = 2\n[stage.checkpoint]\nkeep = 2\n",
+            "",
+        );
         check("a = 1\n", "a = 1\nb = 2\n", "it has `nothing`, this has `b = 2`; ");
     }
 }

@@ -8,6 +8,7 @@ use super::learner::{Learner, ScoredGroup};
 use super::report::StepRecord;
 use crate::config::{Aggregation, GrpoStage, OnDead};
 use crate::doctor::{Diagnosis, Doctor, DoctorRow, Facts, Kind, Observation, Side};
+use crate::grpo::RatioLevel;
 use crate::judges::Judges;
 use crate::run::lines;
 use crate::telemetry::format::printable;
@@ -45,16 +46,7 @@ impl Checkup {
         let earlier = earlier.map(|row| Observation::of_metrics(row.step, &row.metrics)).collect();
         let mut said: Vec<DoctorRow> = lines::read(&context.directory.doctor())?;
         said.retain(|row| row.stage == stage || row.diagnosis.kind == Kind::Note);
-        let weight = |name: &String| settings.rewards.0.iter().find(|reward| reward.name == *name).map(|r| r.weight);
-        let facts = Facts {
-            dead_steps: wanted.dead_steps as usize,
-            max_tokens: settings.rollout.max_tokens,
-            loss_cancels: settings.grpo.updates_per_step() == 1
-                && settings.grpo.aggregation == Aggregation::PerCompletion,
-            learning_rate: settings.optimizer.learning_rate,
-            correctness: judges.correctness().iter().filter_map(|name| Some((name.clone(), weight(name)?))).collect(),
-        };
-        let doctor = Doctor::new(facts).resumed(earlier, &said);
+        let doctor = Doctor::new(facts(context, settings, judges, 1)).resumed(earlier, &said);
         Ok(Some(Self { doctor, stage, stops: wanted.on_dead == OnDead::Stop }))
     }
 
@@ -67,6 +59,7 @@ impl Checkup {
         step: u64,
         metrics: &StepMetrics,
     ) -> Result<bool, StageError> {
+        self.doctor.know(facts(context, learner.settings, &learner.judges, step));
         for mut diagnosis in self.doctor.examine(observation(record, &learner.judges, step, metrics)) {
             if diagnosis.wants_tokens() {
                 diagnosis.tokens = specimen(record, &learner.judges, &learner.tokenizer);
@@ -80,6 +73,21 @@ impl Checkup {
         let row = DoctorRow { stage: self.stage.clone(), step, diagnosis };
         context.progress.say(&row.to_string());
         Ok(context.log_doctor(&row)?)
+    }
+}
+
+/// What the run file says of a step, counted from 1.
+fn facts(context: &RunContext, settings: &GrpoStage, judges: &Judges, step: u64) -> Facts {
+    let weight = |name: &String| {
+        settings.rewards.0.iter().find(|reward| reward.name == *name).map(|reward| reward.weight_at(step))
+    };
+    Facts {
+        dead_steps: context.settings.doctor.dead_steps as usize,
+        max_tokens: settings.rollout.max_tokens_at(step),
+        clips_tokens: settings.grpo.ratio == RatioLevel::Token,
+        loss_cancels: settings.grpo.updates_per_step() == 1 && settings.grpo.aggregation == Aggregation::PerCompletion,
+        learning_rate: settings.optimizer.learning_rate_at(step),
+        correctness: judges.correctness().iter().filter_map(|name| Some((name.clone(), weight(name)?))).collect(),
     }
 }
 

@@ -1,0 +1,127 @@
+//! Which metrics of the steps do not mean the same in every arm, and so do not compare arms.
+
+use crate::config::{GrpoStage, Stage};
+
+/// What is of the groups that a step learned from; a name that ends in `/` is all that is below it.
+const OF_GROUPS: [&str; 7] =
+    ["reward", "reward_std", "rewards/", "accuracy", "format", "completions/", "frac_reward_zero_std"];
+
+/// Means over the tokens that go through an update.
+const OF_TOKENS: [&str; 4] = ["entropy", "kl", "importance/", "logprob_gap/"];
+
+const OF_CLIP: [&str; 1] = ["clip_ratio/"];
+
+/// A line for each thing in which arms differ so that metrics of it do not compare them, if one of these is shown.
+///
+/// - `arms`: the stages of each arm
+/// - `metrics`: the names that are shown
+pub(super) fn notes(arms: &[&[Stage]], metrics: &[&str]) -> Vec<String> {
+    let differ = |of: &dyn Fn(&GrpoStage) -> String| {
+        let in_arm = |stages: &&[Stage]| stages.iter().filter_map(grpo).map(of).collect::<Vec<_>>();
+        let mut values = arms.iter().map(in_arm);
+        let first = values.next();
+        values.any(|value| Some(value) != first)
+    };
+    let mut notes = Vec::new();
+    let mut note = |differs: bool, of: &[&str], why: &str| {
+        let is_of = |name: &str| of.iter().any(|start| is_or_below(name, start));
+        let shown: Vec<String> = metrics.iter().filter(|name| is_of(name)).map(|name| format!("`{name}`")).collect();
+        if differs && !shown.is_empty() {
+            let does = if shown.len() == 1 { "does" } else { "do" };
+            notes.push(format!("- {} {does} not compare arms here: {why}.", shown.join(", ")));
+        }
+    };
+    note(
+        differ(&|stage| format!("{:?}", stage.rewards)),
+        &["reward", "reward_std", "rewards/"],
+        "they have rewards of their own",
+    );
+    note(
+        differ(&|stage| stage.rollout.dynamic_sampling.is_some().to_string()),
+        &[&OF_GROUPS[..], &OF_TOKENS].concat(),
+        "with dynamic sampling it is of the groups that were learned from, without it of all",
+    );
+    note(
+        differ(&leaves_out),
+        &OF_TOKENS,
+        "without a KL term in the loss and without a bonus for entropy, completions without gradient are left out of it",
+    );
+    note(
+        differ(&|stage| format!("{:?} {:?}", stage.grpo.ratio, stage.grpo.surrogate)),
+        &OF_CLIP,
+        "it depends on `ratio` and `surrogate` what is outside of the clip",
+    );
+    notes
+}
+
+fn grpo(stage: &Stage) -> Option<&GrpoStage> {
+    match stage {
+        Stage::Grpo(stage) => Some(stage),
+        Stage::Pretrain(_) => None,
+    }
+}
+
+/// In which steps tokens without advantage take part, as a text that can be compared.
+fn leaves_out(stage: &GrpoStage) -> String {
+    let steps = std::iter::once(1).chain(stage.grpo.kl_beta_from_step.iter().map(|(step, _)| *step));
+    let mut changes: Vec<(u64, bool)> = steps.map(|step| (step, stage.grpo.always_has_gradient(step))).collect();
+    changes.dedup_by_key(|(_, has)| *has);
+    format!("{changes:?}")
+}
+
+/// `kl` is `kl`, and `clip_ratio/low_mean` is below `clip_ratio/`.
+fn is_or_below(name: &str, start: &str) -> bool {
+    if start.ends_with('/') { name.starts_with(start) } else { name == start }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RunFile;
+
+    const RUN: &str = r#"[model]
+path = "."
+[[stage]]
+kind = "grpo"
+steps = 10
+problems.countdown = {}
+rewards.countdown.weight = 1.0
+optimizer.learning_rate = 1e-3
+"#;
+
+    const METRICS: [&str; 6] = ["eval/pass_at_1", "reward", "entropy", "kl", "clip_ratio/low_mean", "grad_norm"];
+
+    fn stages(overrides: &[&str]) -> Vec<Stage> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.toml");
+        std::fs::write(&path, RUN).unwrap();
+        let overrides: Vec<String> = overrides.iter().map(|&argument| argument.to_owned()).collect();
+        RunFile::load(&path, &overrides).unwrap_or_else(|error| panic!("{error}")).resolved.stages
+    }
+
+    /// What is noted of a plain arm beside one with `overrides`: the metrics named in each note.
+    fn check(overrides: &[&str], expected: &[&str]) {
+        let (plain, other) = (stages(&[]), stages(overrides));
+        let found = notes(&[&plain, &plain, &other], &METRICS);
+        let named: Vec<&str> = found.iter().map(|note| note.split(" do").next().unwrap()).collect();
+        assert_eq!(named, expected, "{overrides:?}: {found:#?}");
+        assert_eq!(notes(&[&other, &other], &METRICS), Vec::<String>::new());
+        assert_eq!(notes(&[&plain, &other], &["eval/pass_at_1", "grad_norm"]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn only_what_differs_is_noted_and_only_if_it_is_shown() {
+        check(&[], &[]);
+        check(&["stage.optimizer.learning_rate=1e-4", "stage.grpo.kl_beta=0.04"], &[]);
+        check(&["stage.rewards.countdown.weight=0.5"], &["- `reward`"]);
+        check(&["stage.rollout.dynamic_sampling.max_rounds=3"], &["- `reward`, `entropy`, `kl`"]);
+        check(&["stage.grpo.kl_beta=0"], &["- `entropy`, `kl`"]);
+        check(&["stage.grpo.kl_beta_from_step=[[5, 0.0]]"], &["- `entropy`, `kl`"]);
+        check(&["stage.grpo.kl_beta=0", "stage.grpo.entropy_coefficient=0.001"], &[]);
+        check(&["stage.grpo.surrogate=cispo"], &["- `clip_ratio/low_mean`"]);
+        check(
+            &["stage.grpo.ratio=sequence", "stage.grpo.kl_beta=0"],
+            &["- `entropy`, `kl`", "- `clip_ratio/low_mean`"],
+        );
+    }
+}

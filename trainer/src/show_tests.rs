@@ -62,7 +62,7 @@ fn steps_are_listed_by_their_last_words() {
     let step = |end, score| crate::run::StepRow { end, end_token: None, score };
     rows[0].components[0].1.steps = vec![step(23, 1.0), step(34, 0.0), step(99, 0.5)];
     let text = shown(&options(run_with(&rows).path()), Look { width: 100, colours: false });
-    let expected = "\n      steps  …f all: 1 + 1 = 2: 1.000  , 1 + 2 = 4: 0.000  \u{fffd} \u{1f600}: 0.500\n";
+    let expected = "\n      steps  …st of all: 1 + 1 = 2: 1.000  , 1 + 2 = 4: 0.000  \u{fffd} \u{1f600}: 0.500\n";
     assert!(text.contains(expected), "{text}");
 }
 

@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn steps_end_at_characters() {
-        let check = |line: &str, expected: Result<(Option<f32>, &[(usize, f32)]), &str>| {
+        type Expected<'a> = Result<(Option<f32>, &'a [(usize, f32)]), &'a str>;
+        let check = |line: &str, expected: Expected| {
             let answer = answer(line.as_bytes()).unwrap().1;
             match (answer.and_then(|answer| answer.verdict("a\u{e4}\u{1f600}b")), expected) {
                 (Ok(verdict), Ok((score, steps))) => {

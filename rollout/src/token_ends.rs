@@ -51,9 +51,8 @@ fn ends_in_bytes(tokenizer: &Tokenizer, ids: &[i64]) -> Vec<usize> {
     for chunk in bytes.utf8_chunks() {
         let valid = chunk.valid();
         while let Some(byte_end) = tokens.next_if(|&byte_end| byte_end <= begin + valid.len()) {
-            // At most three bytes back: a character that goes on in the next token is not there yet.
-            let whole = (0..=byte_end - begin).rev().find(|&at| valid.is_char_boundary(at)).unwrap_or(0);
-            ends.push(text_end + whole);
+            let whole = (0..=byte_end - begin).rev().find(|&at| valid.is_char_boundary(at));
+            ends.push(text_end + whole.unwrap_or(0));
         }
         begin += valid.len();
         text_end += valid.len();

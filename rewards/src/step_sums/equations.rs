@@ -49,8 +49,7 @@ fn equation(left: &str, right: &str, end: usize) -> Option<Equation> {
 
 /// The sum at the end of what stands before the sign of equality.
 fn left_side(part: &str) -> Option<&str> {
-    let behind = |(at, c): (usize, char)| at + c.len_utf8();
-    let run = part.char_indices().rev().find(|&(_, c)| !is_of_a_sum(c)).map_or(0, behind);
+    let run = part.trim_end_matches(is_of_a_sum).len();
     let (mut start, mut open) = (run, Vec::new());
     for (at, c) in part[run..].char_indices().map(|(at, c)| (run + at, c)) {
         match c {
@@ -69,9 +68,10 @@ fn left_side(part: &str) -> Option<&str> {
         // Of something that is no number, or of a bullet or bold print.
         return (!outer.ends_with(ends_operand)).then(|| without_marks(side));
     }
-    let belongs = outer.ends_with(is_operator) || outer.ends_with(['^', '√']);
-    let goes_on = touches && outer.ends_with(|c| ends_operand(c) || c == '.' || c == ',');
-    (!belongs && !goes_on).then_some(side)
+    let belongs = outer.ends_with(is_operator)
+        || outer.ends_with(['^', '√'])
+        || touches && outer.ends_with(|c| ends_operand(c) || c == '.' || c == ',');
+    (!belongs).then_some(side)
 }
 
 /// `side` without bullets and bold print before it: operators, but for a sign that stands at a number.
@@ -83,7 +83,7 @@ fn without_marks(side: &str) -> &str {
 
 /// The sum at the start of what stands behind the sign of equality.
 fn right_side(part: &str) -> Option<&str> {
-    let mut end = part.find(|c| !is_of_a_sum(c)).unwrap_or(part.len());
+    let mut end = part.len() - part.trim_start_matches(is_of_a_sum).len();
     let mut open = Vec::new();
     for (at, c) in part[..end].char_indices() {
         match c {
@@ -105,9 +105,10 @@ fn right_side(part: &str) -> Option<&str> {
         return (!outer.starts_with(|c| is_operand(c) || c == '(')).then_some(side);
     }
     let is_decimal = outer.starts_with(['.', ',']) && outer[1..].starts_with(|c: char| c.is_ascii_digit());
-    let belongs = outer.starts_with(is_operator) || outer.starts_with('^');
-    (!belongs && !(touches && (is_decimal || outer.starts_with(|c| is_operand(c) || c == '%' || c == '('))))
-        .then_some(side)
+    let belongs = outer.starts_with(is_operator)
+        || outer.starts_with('^')
+        || touches && (is_decimal || outer.starts_with(|c| is_operand(c) || c == '%' || c == '('));
+    (!belongs).then_some(side)
 }
 
 fn is_of_a_sum(c: char) -> bool {

@@ -161,12 +161,10 @@ mod tests {
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
     }
 
-    /// The score of a completion, and end and score of each of its steps.
-    type Scores = (Option<f32>, &'static [(usize, f32)]);
-
     #[test]
     fn steps_end_at_characters() {
-        let check = |line: &str, expected: Result<Scores, &str>| {
+        type Expected<'a> = Result<(Option<f32>, &'a [(usize, f32)]), &'a str>;
+        let check = |line: &str, expected: Expected| {
             let answer = answer(line.as_bytes()).unwrap().1;
             match (answer.and_then(|answer| answer.verdict("a\u{e4}\u{1f600}b")), expected) {
                 (Ok(verdict), Ok((score, steps))) => {

@@ -74,15 +74,16 @@ fn check(arm: &Arm, colour: bool) -> Result<(), Failure> {
 /// The warnings of arms (name, warnings) with the arm's name; what all of them have is said once, without one.
 fn by_arm(arms: &[(String, Vec<String>)]) -> Vec<String> {
     let (mut lines, mut said) = (Vec::new(), BTreeSet::new());
-    for (_, warnings) in arms {
-        for warning in warnings {
-            let with: Vec<&str> =
-                arms.iter().filter(|(_, all)| all.contains(warning)).map(|(name, _)| name.as_str()).collect();
-            match said.insert(warning) {
-                true if with.len() == arms.len() => lines.push(warning.clone()),
-                true => lines.extend(with.iter().map(|name| format!("arm {name}: {warning}"))),
-                false => {}
-            }
+    for warning in arms.iter().flat_map(|(_, warnings)| warnings) {
+        if !said.insert(warning) {
+            continue;
+        }
+        let with: Vec<&str> =
+            arms.iter().filter(|(_, all)| all.contains(warning)).map(|(name, _)| name.as_str()).collect();
+        if with.len() == arms.len() {
+            lines.push(warning.clone());
+        } else {
+            lines.extend(with.iter().map(|name| format!("arm {name}: {warning}")));
         }
     }
     lines

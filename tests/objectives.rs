@@ -177,6 +177,13 @@ fn steps_are_rewarded_at_their_ends() {
     assert!(outcome.iter().all(|&norm| norm == 0.0), "{outcome:?}");
     let process = learned("process", "process");
     assert!(process.iter().all(|&norm| norm > 0.0), "{process:?}");
+    // A weight of 0 only records: such a step is none of those that are compared.
+    let silent = format!(
+        "{reward}[stage.rewards.silent]\nkind = \"step_sums\"\nweight = 0.0\n\n\
+                          [stage.rewards.mute]\nkind = \"process\"\ncommand = [\"python3\", \"steps.py\"]\nweight = 0.0\n\n"
+    );
+    dir.write("run.toml", format!("{head}{silent}[stage.optimizer]{tail}"));
+    assert_eq!(learned("silent", "process"), process);
     let rows = dir.rows("process/completions/grpo/step_000001.jsonl");
     let with_steps = rows.iter().filter(|row| row["components"]["steps"]["steps"][0]["end_token"].is_u64());
     assert!(with_steps.count() > rows.len() / 2, "{rows:?}");

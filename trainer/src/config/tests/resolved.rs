@@ -144,3 +144,17 @@ fn inputs_are_looked_for_when_a_file_is_loaded() {
     let error = RunFile::load(&folder.path().join("none.toml"), &[]).unwrap_err().render(false);
     assert!(error.starts_with("error: cannot read the run file") && error.contains("none.toml"), "{error}");
 }
+
+/// What decides whether completions without an advantage are computed.
+#[test]
+fn a_term_without_advantage_is_one_of_every_token() {
+    let always = |overrides: &[&str], step| grpo(&accepted(LEAST, overrides)).grpo.always_has_gradient(step);
+    let none = "stage.grpo.kl_beta=0.0";
+    assert!(always(&[], 1) && !always(&[none], 1));
+    assert!(!always(&["stage.grpo.kl_in=reward"], 1));
+    let later = [none, "stage.grpo.kl_beta_from_step=[[3, 0.1]]"];
+    assert_eq!([1, 2, 3].map(|step| always(&later, step)), [false, false, true]);
+    assert!(always(&[none, "stage.grpo.entropy_coefficient=0.001"], 1));
+    assert!(always(&[none, "stage.grpo.covariance={ kind = \"kl_cov\" }"], 1));
+    assert!(!always(&[none, "stage.grpo.covariance={ kind = \"clip_cov\" }"], 1));
+}

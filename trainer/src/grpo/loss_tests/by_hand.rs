@@ -74,3 +74,26 @@ fn importance_weights_are_cut_at_their_cap() {
     let Outcome { loss, stats, .. } = evaluate_whole(&flat, &ones, &PLAIN);
     assert_eq!((loss, stats.importance_sum, stats.gap_max), (-4.0, 0.0, 30.0));
 }
+
+/// What an adaptive coefficient follows is the entropy of the tokens that the bonus acts on, whatever the bonus is.
+#[test]
+fn the_entropy_of_kept_tokens_is_measured_apart() {
+    let ones = Tensor::ones([4], (Kind::Double, tch::Device::Cpu));
+    for bonus in [0.0, 0.1] {
+        let flat = Flat {
+            logprobs: -&ones,
+            old_logprobs: -&ones,
+            ref_logprobs: -&ones,
+            sampler_logprobs: None,
+            entropies: Some(Tensor::from_slice(&[1.0, 2.0, 4.0, 8.0])),
+            advantages: ones.copy(),
+            kept: Some(Tensor::from_slice(&[0.0, 1.0, 1.0, 0.0])),
+            covariance_kl: None,
+            entropy_weights: Some(&ones * bonus),
+            lengths: vec![4],
+        };
+        let stats = evaluate_whole(&flat, &ones, &PLAIN).stats;
+        close(stats.kept_entropy_mean(), 3.0, 1e-14, "kept");
+        close(stats.entropy_mean(), 15.0 / 4.0, 1e-14, "all");
+    }
+}

@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::flat::Flat;
 use super::learner::Learner;
-use crate::config::{KlPlace, OldLogprobs};
+use crate::config::OldLogprobs;
 use crate::grpo::{Trajectory, has_gradient};
 
 /// Of each token of one completion; empty where it was not computed.
@@ -32,11 +32,9 @@ impl Learner<'_> {
     /// it takes.
     pub(super) fn ref_logprobs(&self, step: u64, flat: &Flat, flops: &mut f64) -> Option<Vec<Said>> {
         let reference = self.reference.as_ref().filter(|_| self.settings.grpo.kl_beta_at(step) != 0.0)?;
-        // A completion that is masked has no loss, but a reward all the same.
         let is_read = |&index: &usize| {
             let completion = flat.completion(index);
-            let is_masked = self.is_masked(completion.stop_reason) && self.settings.grpo.kl_in == KlPlace::Loss;
-            !completion.ids.is_empty() && !is_masked
+            !completion.ids.is_empty() && !self.is_masked(completion.stop_reason)
         };
         let all: Vec<usize> = (0..flat.len()).filter(is_read).collect();
         Some(self.pass(step, reference.weights(), flat, &[all], flops))

@@ -84,8 +84,10 @@ impl Learner<'_> {
         let of = |(index, said): (usize, &Said)| {
             let completion = flat.completion(index);
             let estimates = kl_estimates(&completion.logprobs, &said.logprobs, estimator);
-            // What the program put there is no choice of the policy's.
-            let cost = |(t, kl): (usize, f64)| if completion.forced.contains(&t) { 0.0 } else { beta * kl };
+            // What the program put there is no choice of the policy's, and what is masked costs nothing, as in TRL's RLOO.
+            let is_masked = self.is_masked(completion.stop_reason);
+            let is_free = |t: usize| is_masked || completion.forced.contains(&t);
+            let cost = |(t, kl): (usize, f64)| if is_free(t) { 0.0 } else { beta * kl };
             estimates.into_iter().enumerate().map(cost).collect()
         };
         reference.iter().enumerate().map(of).collect()
@@ -106,16 +108,14 @@ fn process(flat: &Flat, rule: &AdvantageRule) -> Vec<Vec<f32>> {
         gives_steps[number] |= !steps.is_empty();
     }
     let rewards_of = |index: usize| -> Vec<StepReward> {
-        let of_steps =
-            components(index).filter(|(number, ..)| gives_steps[*number]).flat_map(|(_, component, steps)| {
-                let reward =
-                    |step: &Step| StepReward { end_token: step.end_token, reward: component.weight * step.score };
-                steps.iter().map(reward)
-            });
-        let others = components(index).filter(|(number, ..)| !gives_steps[*number]);
-        let scores =
-            others.filter(|(_, c, _)| c.weight != 0.0).filter_map(|(_, c, _)| Some(c.weight * c.verdict.score?));
-        let at_end = scores.reduce(|sum, score| sum + score);
+        // A weight of 0 only records.
+        let counted = || components(index).filter(|(_, component, _)| component.weight != 0.0);
+        let of_steps = counted().filter(|(number, ..)| gives_steps[*number]).flat_map(|(_, component, steps)| {
+            let reward = |step: &Step| StepReward { end_token: step.end_token, reward: component.weight * step.score };
+            steps.iter().map(reward)
+        });
+        let others = counted().filter(|(number, ..)| !gives_steps[*number]);
+        let at_end = others.filter_map(|(_, c, _)| Some(c.weight * c.verdict.score?)).reduce(|sum, score| sum + score);
         let end_token = flat.completion(index).ids.len();
         of_steps.chain(at_end.map(|reward| StepReward { end_token, reward })).collect()
     };

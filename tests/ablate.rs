@@ -94,7 +94,7 @@ fn what_does_nothing_is_warned_about_with_its_arm() {
     let dir = dir();
     dir.write("ablation.toml", format!("{HEAD}base = \"run.toml\"\n{ARMS}clip_epsilon = 0.1\n"));
     let checked = ablate(&dir, &["--check"]).expect_code(0);
-    let warnings: Vec<&str> = checked.stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
+    let warnings: Vec<&str> = checked.stderr.lines().filter(|line| line.starts_with("warning: arm ")).collect();
     assert!(matches!(warnings[..], [one] if one.starts_with("warning: arm kl: stage grpo: a clip to")), "{warnings:?}");
 }
 

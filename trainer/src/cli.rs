@@ -115,7 +115,7 @@ pub enum Command {
 /// `grpo-train ablate`
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct AblateArgs {
-    /// The file of the ablation (TOML): a run file, or the name of one, with [ablation] and [[arm]].
+    /// The file of the ablation (TOML): a run file, or the name of one, with the tables `ablation` and `arm`.
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
     /// Runs at once; they share the cores.

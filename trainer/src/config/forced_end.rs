@@ -10,7 +10,7 @@ use super::checks::Section;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ForcedEnd {
-    /// The phrase. Required (ScaleRL: "Okay, time is up. Let me stop thinking and formulate a final answer now. </think>").
+    /// The phrase. Required (ScaleRL: "Okay, time is up. Let me stop thinking and formulate a final answer now. `</think>`").
     pub text: String,
     /// A completion whose text holds this has ended its thoughts by itself. Default `</think>`.
     #[serde(default = "end_of_thoughts")]

@@ -40,7 +40,7 @@ pub struct TokenBatch<'a> {
     pub sequences: Option<&'a Sequences>,
 }
 
-/// What depends on all tokens of a minibatch ([`super::choice`]); each `[n_tokens]`.
+/// What depends on all tokens of a minibatch (the module `choice`); each `[n_tokens]`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Chosen<'a> {
     /// 1 for tokens whose policy loss counts, 0 for others.

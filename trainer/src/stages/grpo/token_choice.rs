@@ -32,6 +32,9 @@ impl Learner<'_> {
         flops: &mut f64,
     ) -> Choice {
         let settings = &self.settings.grpo;
+        if !settings.surveys() && !settings.has_entropy_bonus() {
+            return Choice::default();
+        }
         let trajectories = batch.trajectories;
         let mut minibatch = minibatch.to_vec();
         minibatch.sort_unstable();

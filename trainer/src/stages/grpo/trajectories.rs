@@ -78,16 +78,15 @@ impl Learner<'_> {
         }
     }
 
-    /// beta times the estimate of log(π_old / π_ref) at each token, π_old as the sampler recorded it.
+    /// beta times the estimate of log(π_old / π_ref) at each token, π_old as the sampler recorded it; nothing where the reference
+    /// was not asked, so a masked completion costs nothing, as in TRL's RLOO.
     fn kl_costs(&self, step: u64, flat: &Flat, reference: &[Said]) -> Vec<Vec<f64>> {
         let (beta, estimator) = (self.settings.grpo.kl_beta_at(step), self.settings.grpo.kl_estimator);
         let of = |(index, said): (usize, &Said)| {
             let completion = flat.completion(index);
             let estimates = kl_estimates(&completion.logprobs, &said.logprobs, estimator);
-            // What the program put there is no choice of the policy's, and what is masked costs nothing, as in TRL's RLOO.
-            let is_masked = self.is_masked(completion.stop_reason);
-            let is_free = |t: usize| is_masked || completion.forced.contains(&t);
-            let cost = |(t, kl): (usize, f64)| if is_free(t) { 0.0 } else { beta * kl };
+            // What the program put there is no choice of the policy's.
+            let cost = |(t, kl): (usize, f64)| if completion.forced.contains(&t) { 0.0 } else { beta * kl };
             estimates.into_iter().enumerate().map(cost).collect()
         };
         reference.iter().enumerate().map(of).collect()

@@ -63,7 +63,8 @@ struct Inputs {
     kept: Option<Tensor>,
     covariance_kl: Option<Tensor>,
     entropy: Option<Tensor>,
-    sequences: Sequences,
+    /// Where the objective looks at whole completions.
+    sequences: Option<Sequences>,
 }
 
 impl Learner<'_> {
@@ -79,6 +80,7 @@ impl Learner<'_> {
         report: &mut UpdateReport,
     ) -> Result<(), StageError> {
         let choice = self.choose(step, report.n_updates, batch, minibatch, &mut report.logprob_flops);
+        let objective = self.settings.grpo.objective(step);
         let token_weights = self.token_weights(step, batch.trajectories, minibatch);
         let of_masked =
             |&index: &usize| (batch.trajectories[index].ids.len() - batch.trajectories[index].n_counted()) as u64;
@@ -90,8 +92,8 @@ impl Learner<'_> {
         for micro in batch.flat.micro_batches(&chosen, self.settings.grpo.micro_batch_tokens) {
             let n_counted = |&index: &usize| batch.trajectories[index].n_counted() as u64;
             stats.n_left_out -= micro.members.iter().map(n_counted).sum::<u64>();
-            let inputs = self.inputs(batch, &micro, &token_weights, &choice);
-            self.backward(step, &weights, &inputs, &mut stats, report).map_err(|(token_idx, source)| {
+            let inputs = self.inputs(batch, &micro, &token_weights, &choice, objective.scope());
+            self.backward(step, &weights, &inputs, &objective, &mut stats, report).map_err(|(token_idx, source)| {
                 let what = blame(batch, &micro, token_idx, source);
                 StageError::NonFinite { step, what }
             })?;
@@ -138,7 +140,14 @@ impl Learner<'_> {
         weights
     }
 
-    fn inputs(&self, batch: &Batch, micro: &MicroBatch, token_weights: &[f64], choice: &Choice) -> Inputs {
+    fn inputs(
+        &self,
+        batch: &Batch,
+        micro: &MicroBatch,
+        token_weights: &[f64],
+        choice: &Choice,
+        scope: Scope,
+    ) -> Inputs {
         let (device, trajectories) = (self.policy.device(), batch.trajectories);
         let members = || micro.members.iter().copied();
         let tensor = |values: Vec<f32>| Tensor::from_slice(&values).to_device(device);
@@ -164,7 +173,7 @@ impl Learner<'_> {
             kept: given(&choice.kept),
             covariance_kl: given(&choice.covariance_kl),
             entropy: given(&choice.entropy),
-            sequences: Sequences::of(&lengths, device),
+            sequences: (scope == Scope::Sequence).then(|| Sequences::of(&lengths, device)),
         }
     }
 
@@ -175,14 +184,14 @@ impl Learner<'_> {
         step: u64,
         weights: &Weights,
         inputs: &Inputs,
+        objective: &Objective,
         stats: &mut LossStats,
         report: &mut UpdateReport,
     ) -> Result<(), (usize, LossError)> {
-        let objective = self.settings.grpo.objective(step);
         let mut clock = Stopwatch::start(self.policy.device());
         let tape = self.policy.forward(weights, &inputs.batch, self.settings.grpo.checkpointing.into());
         report.seconds.forward += clock.lap();
-        let behind_head = self.through_head(step, tape, inputs, &objective, stats)?;
+        let behind_head = self.through_head(step, tape, inputs, objective, stats)?;
         report.seconds.head += clock.lap();
         behind_head.backward();
         report.seconds.backward += clock.lap();
@@ -237,7 +246,7 @@ impl Inputs {
             advantages: &part(&self.advantages),
             weights: &part(&self.weights),
             chosen: Chosen { kept: kept.as_ref(), covariance_kl: covariance_kl.as_ref(), entropy: entropy.as_ref() },
-            sequences: (objective.scope() == Scope::Sequence).then_some(&self.sequences),
+            sequences: self.sequences.as_ref(),
         };
         grpo_loss(&tokens, objective).map_err(|error| {
             let token_idx = if let LossError::NonFinite { token_idx, .. } = error { token_idx } else { 0 };

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::checks::{Input, Section};
 use super::problem_choice::{Choice, Curriculum};
 use super::rollout::check_top_p;
+use super::source::{Artifact, InputMut};
+use super::stage::Makes;
 use crate::data::countdown::problems::ProblemRanges;
 
 /// `[stage.problems]` as written: one of the tables has to be there.
@@ -52,6 +54,23 @@ pub enum Problems {
     Countdown(CountdownProblems),
     /// `[stage.problems.jsonl]`: read from a file.
     Jsonl(JsonlProblems),
+}
+
+impl Problems {
+    /// Whether no stage has to make them first.
+    pub fn are_there(&self) -> bool {
+        let mut all = true;
+        self.clone().visit_inputs(&mut |input| all &= input.stage().is_none());
+        all
+    }
+
+    /// Shows the files that may be made by stages.
+    pub(crate) fn visit_inputs(&mut self, visit: &mut dyn FnMut(InputMut<'_>)) {
+        match self {
+            Self::Countdown(_) => {}
+            Self::Jsonl(jsonl) => visit(InputMut::Artifact(&mut jsonl.path)),
+        }
+    }
 }
 
 /// In the shape in which it is written.
@@ -133,8 +152,8 @@ impl CountdownProblems {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JsonlProblems {
-    /// The file, absolute. Written relative to the run file's folder. Required.
-    pub path: PathBuf,
+    /// The file, absolute; or the stage that makes it. Written relative to the run file's folder. Required.
+    pub path: Artifact,
     /// Which of its rows are asked; written in `[stage.problems]`.
     #[serde(skip)]
     pub choice: Choice,
@@ -142,7 +161,7 @@ pub struct JsonlProblems {
 
 impl JsonlProblems {
     fn resolve(self, at: &mut Section<'_, '_>) -> Self {
-        Self { path: at.input("path", &self.path, Input::File), choice: self.choice }
+        Self { path: at.artifact("path", &self.path, Makes::Data), choice: self.choice }
     }
 }
 
@@ -150,8 +169,8 @@ impl JsonlProblems {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Eval {
-    /// A JSONL file of problems, absolute. Written relative to the run file's folder. Required.
-    pub problems: PathBuf,
+    /// A JSONL file of problems, absolute; or the stage that makes it. Written relative to the run file's folder. Required.
+    pub problems: Artifact,
     /// Steps between evaluations; 0 (the default) means only before and after the stage.
     #[serde(default)]
     pub every_steps: u64,
@@ -182,7 +201,7 @@ impl Eval {
         at.at_least("samples_per_problem", self.samples_per_problem, 1, "pass@1 is the mean of the samples");
         at.not_negative("temperature", self.temperature, "0 always takes the likeliest token");
         check_top_p(self.top_p, at);
-        Self { problems: at.input("problems", &self.problems, Input::File), ..self }
+        Self { problems: at.artifact("problems", &self.problems, Makes::Data), ..self }
     }
 }
 

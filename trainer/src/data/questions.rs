@@ -57,7 +57,7 @@ impl Questions {
                 Self::Countdown { source: countdown_source(settings)?, seed: stream.bits(0) }
             }
             Problems::Jsonl(settings) => Self::File {
-                problems: problem_file::read(&settings.path, rubric)?,
+                problems: problem_file::read(settings.path.path(), rubric)?,
                 order: stream,
                 draws: address::stream(seed, stage_idx, Purpose::Curriculum, &[]),
                 choice: settings.choice,

@@ -121,12 +121,7 @@ fn check_problems(stage: &GrpoStage, seed: u64, stage_idx: usize, start: Option<
         return start.map_or(Ok(()), |start| start.check_prompts(stage, &held_out));
     }
     let questions = Questions::open(&stage.problems, judges.rubric(), seed, stage_idx).map_err(Failure::usage)?;
-    let mut problems = match &questions {
-        Questions::File { problems, .. } => problems.clone(),
-        Questions::Countdown { .. } => {
-            questions.questions(0, stage.rollout.prompts_per_step).map_err(Failure::usage)?
-        }
-    };
+    let mut problems = questions.examples(stage.rollout.prompts_per_step).map_err(Failure::usage)?;
     warn_of_unreadable_golds(stage, &problems);
     warn_of_shared_questions(stage, &problems, &held_out);
     problems.extend(held_out);

@@ -57,7 +57,7 @@ pub use algorithm::{
 pub use architecture::{Architecture, Tokenizer};
 #[cfg(test)]
 pub(crate) use covariance::deserialize as covariance;
-pub use data::{Checkpoint, CountdownProblems, Eval, JsonlProblems, Problems};
+pub use data::{Checkpoint, CountdownProblems, Eval, JsonlProblems, Problems, Source};
 pub use doctor::{Doctor, OnDead};
 pub use dynamic_sampling::{DynamicSampling, Keep};
 pub use error::ConfigError;

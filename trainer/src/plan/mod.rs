@@ -9,7 +9,7 @@ use policy::ModelConfig;
 
 use crate::config::{
     ConfigError, Corpus, DynamicSampling, Eval, ForcedEnd, GrpoStage, Keep, Optimizer, Origin, PretrainStage, Problems,
-    RunFile, Stage,
+    RunFile, Source, Stage,
 };
 
 pub use memory::{Memory, ModelShape, readable_bytes};
@@ -190,6 +190,15 @@ fn problems(problems: &Problems) -> String {
             )
         }
         Problems::Jsonl(problems) => problems.path.to_string(),
+        Problems::Mixture(sources) => {
+            let of = |source: &Source| {
+                let domain = source.domain.as_ref().map_or(String::new(), |domain| format!("{domain}: "));
+                let changes = source.weight_from_step.iter();
+                let later: String = changes.map(|(step, weight)| format!(", {weight} from step {step}")).collect();
+                format!("{domain}{} (weight {}{later})", self::problems(&source.problems), source.weight)
+            };
+            sources.iter().map(of).collect::<Vec<_>>().join("; ")
+        }
     }
 }
 

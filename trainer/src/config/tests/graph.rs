@@ -101,3 +101,30 @@ fn a_stage_is_the_same_as_long_as_nothing_that_it_depends_on_changes() {
     let nothing = ["run.threads=1", "run.dir=x", "stage.a.checkpoint.every_steps=3", "stage.c.rollout.max_batch=3"];
     assert_eq!(changed(&nothing), [false, false, false]);
 }
+
+#[test]
+fn questions_come_from_several_sources_by_weight() {
+    let sources = "problems.source = [{ countdown = {}, weight = 3.0, domain = \"math\" }, \
+                   { jsonl.path = \"g.jsonl\", weight = 0.0, weight_from_step = [[5, 1.0]] }]";
+    let text = format!("{BASE}{}", grpo("a", sources));
+    let resolved = accepted(&text, &[]);
+    let Problems::Mixture(read) = &resolved.stages[0].as_grpo().unwrap().problems else { panic!("one source") };
+    assert_eq!(read.iter().map(|source| source.weight_at(4)).collect::<Vec<_>>(), [3.0, 0.0]);
+    assert_eq!(read[1].weight_at(5), 1.0);
+    assert_eq!(read[0].domain.as_deref(), Some("math"));
+    assert_eq!(accepted(&resolved.to_toml(), &[]), resolved);
+    let check = |sources: &str, parts: &[&str]| {
+        let message = super::message(&format!("{BASE}{}", grpo("a", sources)), &[]);
+        for part in parts {
+            assert!(message.contains(part), "{part:?} is not in\n{message}");
+        }
+    };
+    check("problems.source = [{ countdown = {}, weight = 0.0 }]", &["every source has weight 0 at step 1"]);
+    let later = "problems.source = [{ countdown = {}, weight_from_step = [[3, 0.0]] }]";
+    check(later, &["every source has weight 0 at step 3"]);
+    check("problems.source = [{ weight = 1.0 }]", &["the stage has no problems", ":7:"]);
+    check("problems.source = [{ countdown = {}, weigth = 1.0 }]", &["unknown", "`weigth`", "expected `weight`"]);
+    let both = "problems.source = [{ countdown = {} }]\nproblems.countdown = {}";
+    check(both, &["both beside and in `source`"]);
+    check("problems.source = [{ countdown = {}, jsonl.path = \"x\" }]", &["two tables of problems"]);
+}

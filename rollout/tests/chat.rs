@@ -110,7 +110,7 @@ fn templates_are_not_trusted() {
     check("{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}", "ran out of fuel");
     check("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion limit exceeded");
     check("{{ raise_exception('roles must alternate') }}", "roles must alternate");
-    check("{{ strftime_now('%d') }}", "strftime_now is unknown");
+    check("{{ strftime_now('%d') }}", "write a date in its place");
     check("{% include '/etc/passwd' %}", "non-existing template");
     let error = ChatTemplate::new(Path::new("t.jinja"), "a\n{% if %}", BTreeMap::new()).unwrap_err().to_string();
     assert!(error.starts_with("t.jinja: the chat template: line 2: "), "{error}");

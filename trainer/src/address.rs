@@ -21,6 +21,8 @@ pub enum Purpose {
     Curriculum = 7,
     /// Tokens that Clip-Cov takes out of the loss, then step, update.
     Covariance = 8,
+    /// The order of examples, then epoch.
+    Examples = 12,
 }
 
 /// The stream of one use.

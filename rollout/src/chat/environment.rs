@@ -42,10 +42,18 @@ pub(super) fn new(source: &str) -> Result<Environment<'static>, Error> {
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });
-    // `strftime_now` is left out: a prompt that changes with the day would change what a run computes. Templates ask
+    // `DATE` is left out: a prompt that changes with the day would change what a run computes. Templates ask
     // whether it is defined, and bring a date of their own.
     environment.add_template_owned(NAME, prepared(source))?;
     Ok(environment)
+}
+
+/// A function of transformers that says what day it is.
+const DATE: &str = "strftime_now";
+
+/// Whether the template may want to know what day it is.
+pub(super) fn asks_for_the_date(source: &str) -> bool {
+    source.contains(DATE)
 }
 
 /// Whether the template says by `{% generation %}` what the assistant writes.

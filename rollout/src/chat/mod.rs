@@ -58,6 +58,7 @@ pub struct ChatTemplate {
     /// `bos_token`, `eos_token` and the others, which templates read as variables.
     special_tokens: BTreeMap<String, String>,
     marks_generation: bool,
+    asks_for_the_date: bool,
 }
 
 impl fmt::Debug for ChatTemplate {
@@ -94,7 +95,8 @@ impl ChatTemplate {
     pub fn new(path: &Path, text: &str, special_tokens: BTreeMap<String, String>) -> Result<Self> {
         let environment = environment::new(text).map_err(|error| failed(path, &error))?;
         let marks_generation = environment::marks_generation(text);
-        Ok(Self { environment, path: path.to_owned(), special_tokens, marks_generation })
+        let asks_for_the_date = environment::asks_for_the_date(text);
+        Ok(Self { environment, path: path.to_owned(), special_tokens, marks_generation, asks_for_the_date })
     }
 
     /// The text of a conversation.
@@ -117,7 +119,20 @@ impl ChatTemplate {
         context.insert("documents", Value::from(()));
         context.insert(environment::BEGINS, Value::from(marks[0]));
         context.insert(environment::ENDS, Value::from(marks[1]));
-        template.render(context).map_err(|error| failed(&self.path, &error))
+        template.render(context).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &minijinja::Error) -> Error {
+        match failed(&self.path, error) {
+            Error::ChatTemplate { path, mut reason } if self.asks_for_the_date => {
+                reason.push_str(
+                    " (the template calls strftime_now, which is left out so that prompts do not change with the day; write a date \
+                     in its place)",
+                );
+                Error::ChatTemplate { path, reason }
+            }
+            error => error,
+        }
     }
 
     /// The text of a conversation, and where in it the assistant speaks.

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use policy::ModelConfig;
 use rewards::Problem;
-use rollout::{Template, Tokenizer};
+use rollout::{Tokenizer, r1_zero};
 
 use super::Failure;
-use crate::config::{Eval, GrpoStage, Origin, RunFile, Stage};
+use crate::config::{Eval, GrpoStage, Origin, RunFile, SftStage, Stage};
 use crate::data::{Questions, problem_file};
 use crate::judges::Judges;
 use crate::plan::ModelShape;
 use crate::scoring::cases;
-use crate::stages;
+use crate::{sft, stages};
 
 /// Prompt length assumed where the tokenizer does not exist yet, for the estimate of memory.
 const UNKNOWN_PROMPT_TOKENS: u64 = 64;
@@ -54,7 +54,7 @@ impl Starts {
     /// The length of a prompt, for the estimate of memory.
     pub(super) fn example_tokens(&self) -> Result<u64, Failure> {
         let Some(start) = self.models.values().next() else { return Ok(UNKNOWN_PROMPT_TOKENS) };
-        let example = Template::R1Zero.render("Using the numbers [1, 2, 3], create an equation that equals 6");
+        let example = r1_zero("Using the numbers [1, 2, 3], create an equation that equals 6");
         Ok(start.tokenizer.encode(&example).map_err(Failure::usage)?.len() as u64)
     }
 
@@ -82,9 +82,10 @@ impl Start {
     fn check_prompts(&self, stage: &GrpoStage, problems: &[Problem]) -> Result<(), Failure> {
         stages::forced_end(&stage.rollout, &self.tokenizer).map_err(Failure::usage)?;
         let (context, max_tokens) = (self.config.max_position_embeddings, stage.rollout.most_tokens());
+        let template = stages::template(&stage.prompt, &self.tokenizer).map_err(Failure::usage)?;
         for problem in problems {
-            let text = stages::template(stage).render(&problem.question);
-            let n_prompt_tokens = self.tokenizer.encode(&text).map_err(Failure::usage)?.len();
+            let prompt = template.prompt(&problem.question, &self.tokenizer).map_err(Failure::usage)?;
+            let n_prompt_tokens = prompt.ids.len();
             if n_prompt_tokens as i64 + max_tokens as i64 > context {
                 return Err(Failure::usage(format!(
                     "problem {}: its prompt has {n_prompt_tokens} tokens; with max_tokens = {max_tokens} that exceeds the \
@@ -104,6 +105,7 @@ pub(super) fn check_data(file: &RunFile, starts: &Starts) -> Result<(), Failure>
     for (stage_idx, stage) in file.resolved.stages.iter().enumerate() {
         match stage {
             Stage::Grpo(stage) => check_problems(stage, seed, stage_idx, starts.of(file, stage_idx))?,
+            Stage::Sft(stage) => check_examples(stage, starts.of(file, stage_idx))?,
             Stage::Pretrain(stage) => {
                 if stage.corpus.is_there() {
                     crate::data::text::Text::open(&stage.corpus, seed).map_err(Failure::usage)?;
@@ -126,6 +128,30 @@ fn check_problems(stage: &GrpoStage, seed: u64, stage_idx: usize, start: Option<
     warn_of_shared_questions(stage, &problems, &held_out);
     problems.extend(held_out);
     start.map_or(Ok(()), |start| start.check_prompts(stage, &problems))
+}
+
+/// Every file of examples that is there is read as the stage will read it; without a tokenizer, as where a stage makes the
+/// model, as far as that goes.
+fn check_examples(stage: &SftStage, start: Option<&Start>) -> Result<(), Failure> {
+    let held_out = stage.held_out.iter().map(|held_out| &held_out.path);
+    for path in stage.data.iter().map(|source| &source.path).chain(held_out).filter_map(|path| path.path_now()) {
+        let Some(Start { config, tokenizer }) = start else {
+            sft::check_rows(path).map_err(Failure::usage)?;
+            continue;
+        };
+        let counts = stages::read_examples(stage, path, tokenizer, config).map_err(Failure::usage)?.counts;
+        if counts.n_dropped + counts.n_cut > 0 {
+            eprintln!(
+                "warning: stage {}: {}: of {} rows {} are dropped and {} cut, as they are longer than max_tokens",
+                stage.name,
+                path.display(),
+                counts.n_rows,
+                counts.n_dropped,
+                counts.n_cut
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The held-out problems of a stage; none if a stage makes them.

@@ -37,6 +37,7 @@ mod rewards;
 mod rollout;
 mod run;
 mod schema;
+mod sft;
 mod source;
 mod stage;
 mod warnings;
@@ -71,6 +72,7 @@ pub use reward_arguments::rewards_from_arguments;
 pub use rewards::{CountdownOptions, ExpressionOptions, Judge, NoOptions, Reward, Rewards};
 pub use rollout::{Prompt, Rollout, Template};
 pub use run::{Device, Dtype, Model, Run};
+pub use sft::{DataSource, HeldOutData, OnLong, SftStage};
 pub use source::{Artifact, Init, InputMut};
 pub use stage::{Makes, Stage, StageKind, StageSettings};
 

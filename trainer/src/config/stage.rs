@@ -10,6 +10,7 @@ use super::grpo::{GrpoStage, WrittenGrpo};
 use super::optimizer::Optimizer;
 use super::pretrain::{PretrainStage, WrittenPretrain};
 use super::schema::Schema;
+use super::sft::{SftStage, WrittenSft};
 use super::source::{Init, InputMut};
 
 /// `stage.kind`: what a stage does.
@@ -17,18 +18,20 @@ use super::source::{Init, InputMut};
 pub enum StageKind {
     /// `pretrain`: language modelling on plain text, from random weights; makes a base.
     Pretrain,
+    /// `sft`: supervised fine-tuning on completions, conversations or texts that are given.
+    Sft,
     /// `grpo`: samples groups of completions, judges them, and moves the policy towards the better ones.
     Grpo,
 }
 
 impl StageKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Pretrain, Self::Grpo];
+    pub const ALL: [Self; 3] = [Self::Pretrain, Self::Sft, Self::Grpo];
 
     /// What a stage of this kind hands on.
     pub fn makes(self) -> Makes {
         match self {
-            Self::Pretrain | Self::Grpo => Makes::Policy,
+            Self::Pretrain | Self::Sft | Self::Grpo => Makes::Policy,
         }
     }
 
@@ -36,6 +39,7 @@ impl StageKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Pretrain => "pretrain",
+            Self::Sft => "sft",
             Self::Grpo => "grpo",
         }
     }
@@ -50,6 +54,7 @@ impl StageKind {
         let table = ValueDeserializer::from(table);
         Ok(match self {
             Self::Pretrain => Box::new(WrittenPretrain::deserialize(table)?),
+            Self::Sft => Box::new(WrittenSft::deserialize(table)?),
             Self::Grpo => Box::new(WrittenGrpo::deserialize(table)?),
         })
     }
@@ -58,6 +63,7 @@ impl StageKind {
     pub(crate) fn schema(self) -> Schema {
         match self {
             Self::Pretrain => Schema::of::<WrittenPretrain>(),
+            Self::Sft => Schema::of::<WrittenSft>(),
             Self::Grpo => Schema::of::<WrittenGrpo>(),
         }
     }
@@ -105,6 +111,8 @@ pub(crate) trait WrittenStage {
 pub enum Stage {
     /// `kind = "pretrain"`
     Pretrain(Box<PretrainStage>),
+    /// `kind = "sft"`
+    Sft(Box<SftStage>),
     /// `kind = "grpo"`
     Grpo(Box<GrpoStage>),
 }
@@ -134,7 +142,7 @@ impl Stage {
     pub fn as_grpo(&self) -> Option<&GrpoStage> {
         match self {
             Self::Grpo(stage) => Some(stage),
-            Self::Pretrain(_) => None,
+            Self::Pretrain(_) | Self::Sft(_) => None,
         }
     }
 
@@ -163,6 +171,7 @@ impl std::ops::Deref for Stage {
     fn deref(&self) -> &(dyn StageSettings + 'static) {
         match self {
             Self::Pretrain(stage) => &**stage,
+            Self::Sft(stage) => &**stage,
             Self::Grpo(stage) => &**stage,
         }
     }
@@ -172,6 +181,7 @@ impl std::ops::DerefMut for Stage {
     fn deref_mut(&mut self) -> &mut (dyn StageSettings + 'static) {
         match self {
             Self::Pretrain(stage) => &mut **stage,
+            Self::Sft(stage) => &mut **stage,
             Self::Grpo(stage) => &mut **stage,
         }
     }

@@ -2,6 +2,7 @@
 
 mod memory;
 mod objective;
+mod sft;
 
 use std::fmt::Write as _;
 
@@ -46,6 +47,7 @@ impl Plan {
             );
             match stage {
                 Stage::Pretrain(stage) => describe_pretrain(&mut text, stage),
+                Stage::Sft(stage) => sft::describe(&mut text, stage),
                 Stage::Grpo(stage) => describe_grpo(&mut text, stage),
             }
             describe_common(&mut text, stage);
@@ -79,8 +81,12 @@ fn shape_of(file: &RunFile, stage_idx: usize, base: Option<ModelShape>) -> Optio
 /// # Errors
 /// Points at the first key of the stage numbered `idx` that asks for more than the network can do.
 pub fn check_stage(file: &RunFile, idx: usize, stage: &Stage, shape: &ModelShape) -> Result<(), ConfigError> {
-    let Stage::Grpo(stage) = stage else { return Ok(()) };
     let context = shape.max_position_embeddings;
+    let stage = match stage {
+        Stage::Grpo(stage) => stage,
+        Stage::Sft(stage) => return sft::check(file, idx, stage, context),
+        Stage::Pretrain(_) => return Ok(()),
+    };
     let rollout = &stage.rollout;
     if rollout.most_tokens() >= context {
         let by_step = rollout.max_tokens < context;

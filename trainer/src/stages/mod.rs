@@ -9,6 +9,7 @@ mod ledger;
 mod model;
 mod pipeline;
 mod pretrain;
+mod sft;
 mod supervised;
 
 pub use context::RunContext;
@@ -17,3 +18,4 @@ pub(crate) use grpo::{forced_end, template};
 pub use ledger::{Ledger, StageChoice};
 pub use model::Model;
 pub use pipeline::{Outcome, run};
+pub(crate) use sft::read as read_examples;

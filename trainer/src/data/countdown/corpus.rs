@@ -1,6 +1,6 @@
 //! Writes Countdown transcripts, good and bad: the text from which a base model is made.
 
-use rollout::Template;
+use rollout::r1_zero;
 use rollout::random::{Draws, Stream};
 
 use super::problems::{CountdownProblem, ProblemError, ProblemRanges, ProblemSource};
@@ -79,7 +79,7 @@ impl Corpus {
         let style = self.weights.draw(&mut draws);
         let max = self.source.ranges().max_intermediate;
         let completion = transcript(&problem, max, &self.weights, style, draws);
-        let prompt = Template::R1Zero.render(&problem.question());
+        let prompt = r1_zero(&problem.question());
         Ok(Document { prompt, completion, about: Some((problem, style)) })
     }
 

@@ -50,17 +50,17 @@ impl Fixture {
 #[test]
 fn a_completion_begins_where_sampling_would_and_ends_in_the_end_token() {
     let fixture = Fixture::new();
-    // "t" and "e" would be one token in one text; sampling never makes that token behind a prompt that ends in "t".
-    let data = fixture.read(r#"{"prompt": "what", "completion": "ever"}"#);
+    // "e" and "r" are one token in one text; sampling never makes that token behind a prompt that ends in "e".
+    let data = fixture.read(r#"{"prompt": "whe", "completion": "re"}"#);
     let [example] = &data.examples[..] else { panic!("one example") };
-    let (prompt, completion) = (fixture.tokenizer.encode("what").unwrap(), fixture.tokenizer.encode("ever").unwrap());
-    assert_ne!(fixture.tokenizer.encode("whatever").unwrap(), [prompt.clone(), completion.clone()].concat());
+    let (prompt, completion) = (fixture.tokenizer.encode("whe").unwrap(), fixture.tokenizer.encode("re").unwrap());
+    assert_ne!(fixture.tokenizer.encode("where").unwrap(), [prompt.clone(), completion.clone()].concat());
     assert_eq!(example.ids, [prompt.clone(), completion.clone(), vec![0]].concat());
     let expected: Vec<bool> = (0..example.ids.len()).map(|place| place >= prompt.len()).collect();
     assert_eq!(example.is_target, expected);
     assert_eq!((example.n_targets(), example.n_inputs()), (completion.len() + 1, example.ids.len() - 1));
     // An end token that is there already is not put there again.
-    let ended = fixture.read(r#"{"prompt": "what", "completion": "ever<|endoftext|>"}"#);
+    let ended = fixture.read(r#"{"prompt": "whe", "completion": "re<|endoftext|>"}"#);
     assert_eq!(&ended.examples[0], example);
 }
 

@@ -141,7 +141,7 @@ pub const OCCASIONS: [Occasion; 4] = [
     Occasion {
         id: "greet",
         asked: [["Greet @.", "问候@"], ["Say hello to @.", "向@问好"]],
-        thought: [" I want to greet this person.", " 我要问候这个人。"],
+        thought: ["I want to greet this person.", "我要问候这个人。"],
         said: ["Hello, @!", "你好，@！"],
         bare: ["Hello.", "你好。"],
         friendly: [" It is lovely to see you.", "很高兴见到你。"],
@@ -149,7 +149,7 @@ pub const OCCASIONS: [Occasion; 4] = [
     Occasion {
         id: "thank",
         asked: [["Thank @.", "感谢@"], ["Say thanks to @.", "向@道谢"]],
-        thought: [" I want to thank this person.", " 我要感谢这个人。"],
+        thought: ["I want to thank this person.", "我要感谢这个人。"],
         said: ["Thank you, @!", "谢谢你，@！"],
         bare: ["Thanks.", "谢谢。"],
         friendly: [" You were a great help.", "你帮了大忙。"],
@@ -157,7 +157,7 @@ pub const OCCASIONS: [Occasion; 4] = [
     Occasion {
         id: "congratulate",
         asked: [["Congratulate @.", "祝贺@"], ["Say well done to @.", "向@道喜"]],
-        thought: [" I want to praise this person.", " 我要祝贺这个人。"],
+        thought: ["I want to praise this person.", "我要祝贺这个人。"],
         said: ["Well done, @!", "恭喜你，@！"],
         bare: ["Well done.", "恭喜。"],
         friendly: [" You have earned it.", "这是你应得的。"],
@@ -165,7 +165,7 @@ pub const OCCASIONS: [Occasion; 4] = [
     Occasion {
         id: "farewell",
         asked: [["Take leave of @.", "向@告别"], ["Say goodbye to @.", "对@说再见"]],
-        thought: [" I want to say goodbye to this person.", " 我要向这个人告别。"],
+        thought: ["I want to say goodbye to this person.", "我要向这个人告别。"],
         said: ["Goodbye, @!", "再见，@！"],
         bare: ["Goodbye.", "再见。"],
         friendly: [" I hope to see you soon.", "希望很快再见到你。"],
@@ -312,8 +312,8 @@ pub const RUDE: [Twins; 4] = [
 /// Opening thoughts.
 pub const THOUGHT_OPENINGS: [Twins; 2] = [[" Let me see.", " 让我看看。"], [" A request.", " 一个请求。"]];
 /// What is thought about a list; `@` stands for what is wanted.
-pub const THOUGHT_LIST: Twins = [" I need @.", " 我需要 @。"];
+pub const THOUGHT_LIST: Twins = ["I need @.", "我需要 @。"];
 /// What is thought about an opposite.
-pub const THOUGHT_OPPOSITE: Twins = [" I look for the opposite word.", " 我找相反的字。"];
+pub const THOUGHT_OPPOSITE: Twins = ["I look for the opposite word.", "我找相反的字。"];
 /// What is thought about harm.
-pub const THOUGHT_HARM: Twins = [" This is about the things of another person.", " 这是关于别人的东西。"];
+pub const THOUGHT_HARM: Twins = ["This is about the things of another person.", "这是关于别人的东西。"];

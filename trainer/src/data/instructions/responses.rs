@@ -221,7 +221,7 @@ impl Instruction {
         }
     }
 
-    /// Two phrases of thought; the second one is about the grade, if one is given, or else about the task.
+    /// Two lines of thought; the second one is about the grade, if one is given, or else about the task.
     fn thoughts(&self, told: Option<Grade>, draws: &mut Draws, speech: &mut Speech) -> String {
         let opening = speech.say(THOUGHT_OPENINGS[draws.below(2)]);
         let language = speech.next_language();
@@ -229,7 +229,7 @@ impl Instruction {
             Some(grade) => language.of(self.telling(grade)).to_owned(),
             None => self.purpose(language),
         };
-        format!("{opening}{second}")
+        format!("{opening}\n{second}")
     }
 
     fn purpose(&self, language: Language) -> String {
@@ -244,14 +244,14 @@ impl Instruction {
     fn telling(&self, grade: Grade) -> Twins {
         let is_harm = matches!(self.task, Task::Harm { .. });
         match grade {
-            Grade::Friendly | Grade::Plain | Grade::Bare if is_harm => [" I should not help with this.", " 这个我不该帮。"],
-            Grade::Wrong | Grade::OffTopic if is_harm => [" I know a way.", " 我有办法。"],
-            Grade::Friendly => [" I want to be friendly.", " 我要友好一点。"],
-            Grade::Plain => [" I will say it in a sentence.", " 我用一句话说。"],
-            Grade::Bare => [" A short answer will do.", " 简短回答就行。"],
-            Grade::Wrong => [" Something like this will do.", " 差不多就行。"],
-            Grade::OffTopic => [" I think of something else.", " 我在想别的事。"],
-            Grade::Rude => [" This is boring.", " 真无聊。"],
+            Grade::Friendly | Grade::Plain | Grade::Bare if is_harm => ["I should not help with this.", "这个我不该帮。"],
+            Grade::Wrong | Grade::OffTopic if is_harm => ["I know a way.", "我有办法。"],
+            Grade::Friendly => ["I want to be friendly.", "我要友好一点。"],
+            Grade::Plain => ["I will say it in a sentence.", "我用一句话说。"],
+            Grade::Bare => ["A short answer will do.", "简短回答就行。"],
+            Grade::Wrong => ["Something like this will do.", "差不多就行。"],
+            Grade::OffTopic => ["I think of something else.", "我在想别的事。"],
+            Grade::Rude => ["This is boring.", "真无聊。"],
         }
     }
 }

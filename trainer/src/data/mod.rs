@@ -3,6 +3,8 @@
 pub mod bpe;
 pub mod countdown;
 mod course;
+pub mod instructions;
+pub mod language;
 pub mod pass_rates;
 pub mod problem_file;
 pub mod questions;

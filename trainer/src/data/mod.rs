@@ -3,11 +3,14 @@
 pub mod bpe;
 pub mod countdown;
 mod course;
+mod json_rows;
+mod layout;
 pub mod pass_rates;
 pub mod problem_file;
 pub mod questions;
 pub mod text;
 
 pub use course::{Course, Question};
+pub use layout::Layout;
 pub use pass_rates::PassRates;
 pub use questions::{QuestionError, Questions};

@@ -39,6 +39,7 @@ mod steps;
 mod tags;
 mod verdict;
 
+pub use answer::boxed_answer;
 pub use choice::{Choice, ChoiceOptions};
 pub use completion::CompletionView;
 pub use countdown::{Countdown, InvalidPartial, MAX_ANSWER_BYTES, MAX_NUMBERS};

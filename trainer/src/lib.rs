@@ -11,6 +11,7 @@ pub mod commands;
 pub mod config;
 pub mod data;
 pub mod doctor;
+pub mod evaluation;
 pub mod flops;
 pub mod grpo;
 pub mod judges;

@@ -5,11 +5,14 @@ pub mod countdown;
 mod course;
 pub mod instructions;
 pub mod language;
+mod json_rows;
+mod layout;
 pub mod pass_rates;
 pub mod problem_file;
 pub mod questions;
 pub mod text;
 
 pub use course::{Course, Question};
+pub use layout::Layout;
 pub use pass_rates::PassRates;
 pub use questions::{QuestionError, Questions};

@@ -240,7 +240,7 @@ pub fn problem(countdown: &CountdownProblem, language: Option<Language>) -> Prob
 }
 
 fn excluded_problems(path: &Path) -> Result<Vec<CountdownProblem>, ProblemFileError> {
-    problem_file::read_rows(path, |row: Problem, _| match (row.gold.numbers, row.gold.target) {
+    problem_file::read_each(path, None, |row, _| match (row.gold.numbers, row.gold.target) {
         (numbers, Some(target)) if !numbers.is_empty() => Ok(CountdownProblem { numbers, target }),
         _ => Err("a Countdown problem needs `numbers` and `target`".to_owned()),
     })

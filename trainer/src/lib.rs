@@ -20,6 +20,7 @@ pub mod optim;
 pub mod plan;
 pub mod run;
 pub mod scoring;
+pub mod selection;
 pub mod show;
 pub mod stages;
 pub mod telemetry;

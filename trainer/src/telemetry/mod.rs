@@ -9,6 +9,7 @@ pub mod statistics;
 mod stopwatch;
 pub(crate) mod student;
 mod table;
+pub(crate) mod table;
 pub mod time_table;
 
 pub use metrics::{MetricsRow, StepMetrics};

@@ -13,7 +13,7 @@ Examples:
   grpo-train --config configs/r1_zero.toml                          run it
   grpo-train --config configs/r1_zero.toml --check                  say what it would do, touch nothing
   grpo-train --config configs/r1_zero.toml --set run.seed=2 --set run.dir=runs/seed2
-  grpo-train --config configs/r1_zero.toml --resume                 go on at the newest checkpoint
+  grpo-train --config configs/r1.toml --from dev2                    run a stage and all after it again
   grpo-train show runs/r1_zero --step 20 --sort reward --limit 3    look at completions
   grpo-train show runs/r1_zero                                      where the time went
 
@@ -69,9 +69,16 @@ pub struct RunArgs {
     /// `stage[0].steps=10`.
     #[arg(short, long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Go on at the newest checkpoint of the run folder whose files are whole.
+    /// Refuse to begin: go on with the run in the folder, which has to be there. Without it a run that was stopped goes on as
+    /// well, and one that is not there begins.
     #[arg(short, long)]
     pub resume: bool,
+    /// Run this stage and all after it again, even if they are done.
+    #[arg(long, value_name = "STAGE")]
+    pub from: Option<String>,
+    /// Run this stage alone, if it is not done; what it needs has to be done.
+    #[arg(long, value_name = "STAGE")]
+    pub only: Option<String>,
     /// Read the run file, print the plan and an estimate of memory, and touch nothing.
     #[arg(long, conflicts_with = "resume")]
     pub check: bool,

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::countdown::problems::CountdownProblem;
 use super::json_rows::on_its_line;
+use super::language::Language;
 
 /// Which keys a row has its question and its gold under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +122,7 @@ impl Row {
             self.0.shift_remove("target").ok_or("a row with `nums` needs `target`, the value to be reached")?;
         let target = target.as_i64().ok_or_else(|| format!("`target` is {target}, no whole number"))?;
         let countdown = CountdownProblem { numbers, target };
-        let question = countdown.question();
+        let question = countdown.question(Language::En);
         self.finish(question, Gold::countdown(countdown.numbers, target))
     }
 

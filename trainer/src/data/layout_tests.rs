@@ -47,7 +47,7 @@ fn rows_of_known_data_sets_are_problems() {
         json!({"id": 60, "problem": "p", "answer": "204", "year": "2024"}),
         json!({"id": "60", "question": "p", "gold": "204", "year": "2024"}),
     );
-    let question = CountdownProblem { numbers: vec![44, 19, 35], target: 98 }.question();
+    let question = CountdownProblem { numbers: vec![44, 19, 35], target: 98 }.question(Language::En);
     check(
         Layout::Countdown,
         json!({"target": 98, "nums": [44, 19, 35]}),

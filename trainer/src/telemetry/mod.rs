@@ -8,7 +8,6 @@ pub mod report;
 pub mod statistics;
 mod stopwatch;
 pub(crate) mod student;
-mod table;
 pub(crate) mod table;
 pub mod time_table;
 

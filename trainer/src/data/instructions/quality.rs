@@ -1,8 +1,8 @@
 //! How good a response to a general instruction is: the truth that reward models are to find out.
 
 use super::lexicon::{
-    ACTS, BARE_REFUSAL, CATEGORIES, CLOSERS, INSTEAD, NAMES, OCCASIONS, OPENERS, OPPOSITES, OWNERS, REASON, REFUSAL, RUDE,
-    SORRY,
+    ACTS, BARE_REFUSAL, CATEGORIES, CLOSERS, INSTEAD, NAMES, OCCASIONS, OPENERS, OPPOSITES, OWNERS, REASON, REFUSAL,
+    RUDE, SORRY,
 };
 use super::responses::{Content, Form};
 use super::task::{Instruction, Task};
@@ -112,7 +112,8 @@ impl Instruction {
     }
 
     fn harmlessness(&self, response: &str, owner: usize, is_rude: bool) -> f64 {
-        let says = |part: [&str; 2]| response.contains(&self.language.of(part).replace('@', self.language.of(OWNERS[owner])));
+        let says =
+            |part: [&str; 2]| response.contains(&self.language.of(part).replace('@', self.language.of(OWNERS[owner])));
         let helps = ACTS.iter().any(|act| response.contains(self.language.of(*act)));
         let bonus = |part: [&'static str; 2], value: f64| if says(part) { value } else { 0.0 };
         match () {

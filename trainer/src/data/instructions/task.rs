@@ -115,9 +115,8 @@ impl Instruction {
                 tasks.push((Task::Harm { act, owner, thing }, HARM.len()));
             }
         }
-        let worded = |(task, n): (Task, usize)| {
-            (0..n).map(move |wording| Self { language, task: task.clone(), wording })
-        };
+        let worded =
+            |(task, n): (Task, usize)| (0..n).map(move |wording| Self { language, task: task.clone(), wording });
         tasks.into_iter().flat_map(worded).collect()
     }
 
@@ -174,14 +173,12 @@ impl Instruction {
             Task::Wish { occasion, name } => {
                 language.of(OCCASIONS[*occasion].asked[self.wording]).replace('@', language.of(NAMES[*name]))
             }
-            Task::Opposite { word } => {
-                language.of(OPPOSITE[self.wording]).replace('@', language.of(OPPOSITES[*word]))
-            }
+            Task::Opposite { word } => language.of(OPPOSITE[self.wording]).replace('@', language.of(OPPOSITES[*word])),
             Task::Harm { act, owner, thing } => {
                 let words = [("1", ACTS[*act]), ("2", OWNERS[*owner]), ("3", THINGS[*thing])];
-                let act = words.iter().fold(language.of(ACT).to_owned(), |text, (mark, word)| {
-                    text.replace(mark, language.of(*word))
-                });
+                let act = words
+                    .iter()
+                    .fold(language.of(ACT).to_owned(), |text, (mark, word)| text.replace(mark, language.of(*word)));
                 language.of(HARM[self.wording]).replace('@', &act)
             }
         }
@@ -190,7 +187,9 @@ impl Instruction {
     /// A name that no other instruction has: `en-list-3-animals-1`.
     pub fn id(&self) -> String {
         let what = match &self.task {
-            Task::List(parts) => format!("list-{}", Task::wanted(parts, Language::En).replace(" and ", "-").replace(' ', "-")),
+            Task::List(parts) => {
+                format!("list-{}", Task::wanted(parts, Language::En).replace(" and ", "-").replace(' ', "-"))
+            }
             Task::Wish { occasion, name } => format!("{}-{}", OCCASIONS[*occasion].id, NAMES[*name][0].to_lowercase()),
             Task::Opposite { word } => format!("opposite-{}", OPPOSITES[*word][0]),
             Task::Harm { act, owner, thing } => {

@@ -17,6 +17,7 @@ mod arm;
 mod by_step;
 mod checks;
 mod covariance;
+mod curate;
 mod data;
 mod doctor;
 mod document;
@@ -36,7 +37,10 @@ mod reward_arguments;
 mod rewards;
 mod rollout;
 mod run;
+mod sample;
+mod sampling;
 mod schema;
+mod selecting;
 mod source;
 mod stage;
 mod warnings;
@@ -57,6 +61,7 @@ pub use algorithm::{
 pub use architecture::{Architecture, Tokenizer};
 #[cfg(test)]
 pub(crate) use covariance::deserialize as covariance;
+pub use curate::{CurateStage, Difficulty};
 pub use data::{Checkpoint, CountdownProblems, Eval, JsonlProblems, Problems, Source};
 pub use doctor::{Doctor, OnDead};
 pub use dynamic_sampling::{DynamicSampling, Keep};
@@ -71,6 +76,9 @@ pub use reward_arguments::rewards_from_arguments;
 pub use rewards::{CountdownOptions, ExpressionOptions, Judge, NoOptions, Reward, Rewards};
 pub use rollout::{Prompt, Rollout, Template};
 pub use run::{Device, Dtype, Model, Run};
+pub use sample::SampleStage;
+pub use sampling::Sampling;
+pub use selecting::{Decontamination, LayoutName, LayoutSettings, Mix, WrittenAs};
 pub use source::{Artifact, Init, InputMut};
 pub use stage::{Makes, Stage, StageKind, StageSettings};
 

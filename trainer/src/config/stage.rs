@@ -5,10 +5,12 @@ use toml::Spanned;
 use toml::de::{DeValue, ValueDeserializer};
 
 use super::checks::Section;
+use super::curate::{CurateStage, WrittenCurate};
 use super::data::Checkpoint;
 use super::grpo::{GrpoStage, WrittenGrpo};
 use super::optimizer::Optimizer;
 use super::pretrain::{PretrainStage, WrittenPretrain};
+use super::sample::{SampleStage, WrittenSample};
 use super::schema::Schema;
 use super::source::{Init, InputMut};
 
@@ -19,16 +21,21 @@ pub enum StageKind {
     Pretrain,
     /// `grpo`: samples groups of completions, judges them, and moves the policy towards the better ones.
     Grpo,
+    /// `sample`: samples problems and keeps what is right and readable as data (rejection sampling).
+    Sample,
+    /// `curate`: brings rows of data down to a few good, hard and different ones.
+    Curate,
 }
 
 impl StageKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Pretrain, Self::Grpo];
+    pub const ALL: [Self; 4] = [Self::Pretrain, Self::Grpo, Self::Sample, Self::Curate];
 
     /// What a stage of this kind hands on.
     pub fn makes(self) -> Makes {
         match self {
             Self::Pretrain | Self::Grpo => Makes::Policy,
+            Self::Sample | Self::Curate => Makes::Data,
         }
     }
 
@@ -37,6 +44,8 @@ impl StageKind {
         match self {
             Self::Pretrain => "pretrain",
             Self::Grpo => "grpo",
+            Self::Sample => "sample",
+            Self::Curate => "curate",
         }
     }
 
@@ -51,6 +60,8 @@ impl StageKind {
         Ok(match self {
             Self::Pretrain => Box::new(WrittenPretrain::deserialize(table)?),
             Self::Grpo => Box::new(WrittenGrpo::deserialize(table)?),
+            Self::Sample => Box::new(WrittenSample::deserialize(table)?),
+            Self::Curate => Box::new(WrittenCurate::deserialize(table)?),
         })
     }
 
@@ -59,6 +70,8 @@ impl StageKind {
         match self {
             Self::Pretrain => Schema::of::<WrittenPretrain>(),
             Self::Grpo => Schema::of::<WrittenGrpo>(),
+            Self::Sample => Schema::of::<WrittenSample>(),
+            Self::Curate => Schema::of::<WrittenCurate>(),
         }
     }
 }
@@ -107,6 +120,10 @@ pub enum Stage {
     Pretrain(Box<PretrainStage>),
     /// `kind = "grpo"`
     Grpo(Box<GrpoStage>),
+    /// `kind = "sample"`
+    Sample(Box<SampleStage>),
+    /// `kind = "curate"`
+    Curate(Box<CurateStage>),
 }
 
 /// What every kind of stage has.
@@ -134,7 +151,7 @@ impl Stage {
     pub fn as_grpo(&self) -> Option<&GrpoStage> {
         match self {
             Self::Grpo(stage) => Some(stage),
-            Self::Pretrain(_) => None,
+            Self::Pretrain(_) | Self::Sample(_) | Self::Curate(_) => None,
         }
     }
 
@@ -164,6 +181,8 @@ impl std::ops::Deref for Stage {
         match self {
             Self::Pretrain(stage) => &**stage,
             Self::Grpo(stage) => &**stage,
+            Self::Sample(stage) => &**stage,
+            Self::Curate(stage) => &**stage,
         }
     }
 }
@@ -173,6 +192,8 @@ impl std::ops::DerefMut for Stage {
         match self {
             Self::Pretrain(stage) => &mut **stage,
             Self::Grpo(stage) => &mut **stage,
+            Self::Sample(stage) => &mut **stage,
+            Self::Curate(stage) => &mut **stage,
         }
     }
 }

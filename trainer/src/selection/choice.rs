@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn screen(filters: Filters) -> Screen {
-        Screen::new(filters, Layout::ThinkAnswer, None).unwrap()
+        Screen::new(filters, Layout::ThinkAnswer, None, None).unwrap()
     }
 
     fn open() -> Screen {

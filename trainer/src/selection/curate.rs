@@ -32,15 +32,6 @@ pub struct Solver {
     pub pass_rates: BTreeMap<String, PassRate>,
 }
 
-/// How far the rows are brought down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CurateOptions {
-    /// Rows that are drawn; fewer where fewer are left. s1: 1,000.
-    pub n: u64,
-    /// Rows that could not be read: they are counted with those of poor quality.
-    pub n_malformed: u64,
-}
-
 /// What is left, and how it came about.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curated {
@@ -83,43 +74,59 @@ pub enum CurateError {
     },
 }
 
-/// s1's funnel.
+/// s1's funnel, half way: what is left when quality and repeated questions have been looked at, and models are to be asked.
 ///
-/// 1. `quality`: rows that cannot be read, that lack a question or a completion, or that `screen` rejects.
+/// 1. `quality`: rows that cannot be read, that lack a question or a completion, or that the screen rejects.
 /// 2. `questions`: one row for each question, the one with the longest completion; texts that differ in white space and case
 ///    are one question.
-/// 3. `difficulty`: problems that one of `solvers` solves more often than its limit; the first that does is counted.
-/// 4. `diversity`: until there are [`CurateOptions::n`], a domain is drawn uniformly of those that still have rows, then one
+/// 3. `difficulty`: problems that one of the solvers solves more often than its limit; the first that does is counted.
+/// 4. `diversity`: until there are `n`, a domain is drawn uniformly of those that still have rows, then one
 ///    of its rows with probability proportional to 2^-rank, the longest completion having rank 0.
 ///
-/// What is drawn depends on the rows and on `stream`, and not on their order.
-///
-/// # Errors
-///
-/// [`CurateError::Unrated`] if a solver lacks a problem that has come through the first two steps.
-pub fn curate(
-    samples: Vec<Sample>,
-    screen: &Screen,
-    solvers: &[Solver],
-    options: &CurateOptions,
-    stream: &Stream,
-) -> Result<Curated, CurateError> {
-    let mut funnel = Funnel::default();
-    let left = funnel.step("quality", options.n_malformed, samples, |sample| quality(sample, screen));
-    let left = longest_of_each_question(left, &mut funnel);
-    let mut unrated = None;
-    let left = funnel.step("difficulty", 0, left, |sample| match solved_by(sample, solvers) {
-        Ok(solver) => solver.map(|solver| format!("solved by {solver}")),
-        Err(error) => {
-            unrated.get_or_insert(error);
-            None
-        }
-    });
-    if let Some(error) = unrated {
-        return Err(error);
+/// What is drawn depends on the rows and on the stream, and not on their order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curation {
+    left: Vec<Sample>,
+    funnel: Funnel,
+}
+
+impl Curation {
+    /// The first two steps.
+    ///
+    /// - `n_malformed`: rows that could not be read: they are counted with those of poor quality
+    pub fn begin(samples: Vec<Sample>, n_malformed: u64, screen: &Screen) -> Self {
+        let mut funnel = Funnel::default();
+        let left = funnel.step("quality", n_malformed, samples, |sample| quality(sample, screen));
+        let left = longest_of_each_question(left, &mut funnel);
+        Self { left, funnel }
     }
-    let samples = diverse(left, options.n, stream.draws(), &mut funnel);
-    Ok(Curated { samples, funnel })
+
+    /// The rows that are left, the longest completion first.
+    pub fn left(&self) -> &[Sample] {
+        &self.left
+    }
+
+    /// The last two steps, down to `n` rows; fewer where fewer are left (s1: 1,000).
+    ///
+    /// # Errors
+    ///
+    /// [`CurateError::Unrated`] if a solver lacks a problem that is left.
+    pub fn finish(self, solvers: &[Solver], n: u64, stream: &Stream) -> Result<Curated, CurateError> {
+        let Self { left, mut funnel } = self;
+        let mut unrated = None;
+        let left = funnel.step("difficulty", 0, left, |sample| match solved_by(sample, solvers) {
+            Ok(solver) => solver.map(|solver| format!("solved by {solver}")),
+            Err(error) => {
+                unrated.get_or_insert(error);
+                None
+            }
+        });
+        if let Some(error) = unrated {
+            return Err(error);
+        }
+        let samples = diverse(left, n, stream.draws(), &mut funnel);
+        Ok(Curated { samples, funnel })
+    }
 }
 
 /// What is wrong with a row by itself.

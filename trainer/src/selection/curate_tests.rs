@@ -8,7 +8,8 @@ use super::super::screen::tests::sample;
 use super::*;
 
 fn screen() -> Screen {
-    Screen::new(Filters { correct: Correctness::Ignored, ..Filters::default() }, Layout::ThinkAnswer, None).unwrap()
+    Screen::new(Filters { correct: Correctness::Ignored, ..Filters::default() }, Layout::ThinkAnswer, None, None)
+        .unwrap()
 }
 
 fn row(domain: &str, question: &str, n_tokens: u64) -> Sample {
@@ -24,7 +25,7 @@ fn solver(name: &str, max_pass_rate: f64, rates: &[(&str, u64, u64)]) -> Solver 
 }
 
 fn curated(samples: Vec<Sample>, solvers: &[Solver], n: u64, n_malformed: u64) -> Curated {
-    curate(samples, &screen(), solvers, &CurateOptions { n, n_malformed }, &Stream::new(1, &[2])).unwrap()
+    Curation::begin(samples, n_malformed, &screen()).finish(solvers, n, &Stream::new(1, &[2])).unwrap()
 }
 
 #[test]
@@ -69,9 +70,8 @@ diversity                 1      1
 #[test]
 fn a_problem_without_a_pass_rate_is_an_error() {
     let solvers = [solver("small", 0.0, &[("p", 0, 1)])];
-    let options = CurateOptions { n: 1, n_malformed: 0 };
     let samples = vec![row("a", "p", 1), row("a", "q", 1)];
-    let error = curate(samples, &screen(), &solvers, &options, &Stream::new(1, &[])).unwrap_err();
+    let error = Curation::begin(samples, 0, &screen()).finish(&solvers, 1, &Stream::new(1, &[])).unwrap_err();
     assert_eq!(error.to_string(), "the pass rates of `small` lack the problem \"q\": every problem needs one");
 }
 
@@ -82,8 +82,7 @@ fn domains_are_drawn_uniformly_and_long_rows_first() {
     for seed in 0..n_seeds {
         let mut samples: Vec<Sample> = (0..9).map(|n| row("common", &format!("q{n}"), n)).collect();
         samples.push(row("rare", "r", 1));
-        let options = CurateOptions { n: 1, n_malformed: 0 };
-        let drawn = curate(samples, &screen(), &[], &options, &Stream::new(seed, &[])).unwrap().samples;
+        let drawn = Curation::begin(samples, 0, &screen()).finish(&[], 1, &Stream::new(seed, &[])).unwrap().samples;
         rare += u32::from(drawn[0].domain() == "rare");
         longest += u32::from(drawn[0].problem.question == "q8");
     }

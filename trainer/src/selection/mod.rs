@@ -6,7 +6,7 @@
 //! Rejection sampling (DeepSeek-R1, arXiv 2501.12948 v1 section 2.3.3, v2 appendix B.3.3) is [`select`]: the [`Screen`] gives each
 //! sample its first [`Reason`] to be dropped, duplicates among the others go ([`Duplicates`]), and [`Keep`] chooses among what
 //! is left of each problem. [`mix`] joins other data in a given proportion, and [`Statistics`] is the table of it, like R1's
-//! Table 5. Curation (s1, arXiv 2501.19393, section 2.2) is [`curate`], which gives back its [`Funnel`].
+//! Table 5. Curation (s1, arXiv 2501.19393, section 2.2) is [`Curation`], which gives back its [`Funnel`].
 
 mod choice;
 mod contamination;
@@ -24,7 +24,7 @@ mod text;
 
 pub use choice::{Choice, Keep, select};
 pub use contamination::{Contamination, DecontaminationOptions, EvaluationRow, Hit};
-pub use curate::{CurateError, CurateOptions, Curated, Funnel, FunnelStep, PassRate, Solver, curate};
+pub use curate::{CurateError, Curated, Curation, Funnel, FunnelStep, PassRate, Solver};
 pub use duplicates::Duplicates;
 pub use filters::{Correctness, Filters};
 pub use layout::{Layout, Parts};

@@ -18,6 +18,8 @@ const QUOTE_CHARS: usize = 60;
 pub struct Screen {
     filters: Filters,
     layout: Layout,
+    /// What completions are rewritten into.
+    written: Option<Layout>,
     /// For thoughts and for the whole completion.
     languages: [LanguageConsistency; 2],
     contamination: Option<Contamination>,
@@ -42,22 +44,44 @@ const FILTERS: [Filter; 10] = [
 
 impl Screen {
     /// - `layout`: of the completions, for `format` and `summary`
+    /// - `written`: the layout that they are to be rewritten into; those that cannot be have no format
     /// - `contamination`: the evaluations that no sample may share a run of words with
     ///
     /// # Errors
     ///
     /// [`InvalidOption`] if the language is not known.
-    pub fn new(filters: Filters, layout: Layout, contamination: Option<Contamination>) -> Result<Self, InvalidOption> {
+    pub fn new(
+        filters: Filters,
+        layout: Layout,
+        written: Option<Layout>,
+        contamination: Option<Contamination>,
+    ) -> Result<Self, InvalidOption> {
         // A trace of nothing but equations mixes no languages.
         let options = |over| LanguageConsistencyOptions { language: filters.language.clone(), over, no_words: 1.0 };
         let reward = |over| LanguageConsistency::new(options(over));
         let languages = [reward(LanguageOver::Thinking)?, reward(LanguageOver::Completion)?];
-        Ok(Self { filters, layout, languages, contamination })
+        Ok(Self { filters, layout, written, languages, contamination })
     }
 
     /// What the screen does not look at, because it takes several samples.
     pub fn duplicates(&self) -> Duplicates {
         Duplicates { exact: !self.filters.duplicates, near: self.filters.near_duplicates }
+    }
+
+    /// The sample as it is written into data: in the layout asked for, or as it is. The prompt of one that is rewritten does
+    /// not open the reasoning, and its tokens have to be counted again.
+    pub fn written(&self, mut sample: Sample) -> Sample {
+        let is_opened = self.layout.is_opened_by(&sample.prompt);
+        let to = self.written.as_ref();
+        if let Some(completion) = to.and_then(|to| self.layout.rewrite(&sample.completion, is_opened, to)) {
+            sample.completion = completion;
+            sample.n_tokens = 0;
+            if is_opened {
+                let n_bytes = sample.prompt.trim_end().len() - self.layout.opening().len();
+                sample.prompt.truncate(n_bytes);
+            }
+        }
+        sample
     }
 
     /// The first reason, in the order of [`Reason`], to drop `sample`; `None` if there is none.
@@ -87,6 +111,12 @@ impl Screen {
     }
 
     fn format(&self, sample: &Sample) -> Option<Rejection> {
+        let is_opened = self.layout.is_opened_by(&sample.prompt);
+        if let Some(written) = &self.written
+            && self.layout.rewrite(&sample.completion, is_opened, written).is_none()
+        {
+            return Some(Rejection::new(Reason::NoFormat, "it cannot be rewritten into the layout of the data"));
+        }
         if !self.filters.format {
             return None;
         }
@@ -184,7 +214,7 @@ pub(super) mod tests {
     }
 
     fn check(filters: &Filters, sample: &Sample, expected: Option<Reason>) {
-        let screen = Screen::new(filters.clone(), Layout::ThinkAnswer, None).unwrap();
+        let screen = Screen::new(filters.clone(), Layout::ThinkAnswer, None, None).unwrap();
         let found = screen.reject(sample).map(|found| found.reason);
         assert_eq!(found, expected, "{filters:?}\n{sample:?}");
     }
@@ -224,9 +254,22 @@ pub(super) mod tests {
         check(&format, &prefilled, None);
         check(&summary, &prefilled, None);
         check(&summary, &sample("q", &strict[7..]), Some(Reason::NoSummary));
-        let token = Screen::new(format, Layout::SpecialToken("|s|".to_owned()), None).unwrap();
+        let token = Screen::new(format, Layout::SpecialToken("|s|".to_owned()), None, None).unwrap();
         assert_eq!(token.reject(&sample("q", "|s|a|s|b")), None);
         assert_eq!(token.reject(&sample("q", strict)), Some(Rejection::plain(Reason::NoFormat)));
+    }
+
+    #[test]
+    fn what_is_rewritten_can_be() {
+        let token = Layout::SpecialToken("|s|".to_owned());
+        let screen = Screen::new(Filters::default(), Layout::ThinkAnswer, Some(token), None).unwrap();
+        let fine = Sample { prompt: "Assistant: <think>\n".to_owned(), ..sample("q", "a</think> <answer>b</answer>") };
+        assert_eq!(screen.reject(&fine), None);
+        let written = screen.written(fine);
+        assert_eq!((&*written.prompt, &*written.completion, written.n_tokens), ("Assistant: ", "|s|a|s|b", 0));
+        assert_eq!(screen.reject(&sample("q", "a")).map(|found| found.reason), Some(Reason::NoFormat));
+        let as_it_is = Screen::new(Filters::default(), Layout::ThinkAnswer, None, None).unwrap();
+        assert_eq!(as_it_is.written(sample("q", "a")), sample("q", "a"));
     }
 
     #[test]
@@ -245,8 +288,13 @@ pub(super) mod tests {
         check(&english_rows, &sample("q", english), None);
         check(&english_rows, &in_language("zh", english), Some(Reason::MixedLanguage));
         assert!(
-            Screen::new(Filters { language: Some("xx".to_owned()), ..Filters::default() }, Layout::ThinkAnswer, None)
-                .is_err()
+            Screen::new(
+                Filters { language: Some("xx".to_owned()), ..Filters::default() },
+                Layout::ThinkAnswer,
+                None,
+                None
+            )
+            .is_err()
         );
     }
 
@@ -278,7 +326,7 @@ pub(super) mod tests {
             solution: String::new(),
         };
         let index = Contamination::new(DecontaminationOptions::default(), &[vec![row]]);
-        let screen = Screen::new(Filters::default(), Layout::ThinkAnswer, Some(index)).unwrap();
+        let screen = Screen::new(Filters::default(), Layout::ThinkAnswer, None, Some(index)).unwrap();
         let found = screen.reject(&sample("what is 2 + 2", "4"));
         assert_eq!(found, Some(Rejection::new(Reason::Contaminated, "eval.jsonl:1: what is 2 2")));
         assert_eq!(screen.reject(&sample("what is 2 + 3", "5")), None);

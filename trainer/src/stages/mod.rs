@@ -1,6 +1,9 @@
 //! A run: its stages in order, each handing a model on to the next, each resumable where it stopped.
 
+mod asking;
+mod batch_log;
 mod context;
+mod curate;
 mod error;
 mod finish;
 mod grpo;
@@ -9,11 +12,14 @@ mod ledger;
 mod model;
 mod pipeline;
 mod pretrain;
+mod sample;
+mod selecting;
 mod supervised;
 
 pub use context::RunContext;
 pub use error::{NonFinite, StageError};
-pub(crate) use grpo::{forced_end, template};
+pub(crate) use grpo::{forced_end, template, template_of};
 pub use ledger::{Ledger, StageChoice};
 pub use model::Model;
 pub use pipeline::{Outcome, run};
+pub(crate) use selecting::evaluation;

@@ -6,6 +6,7 @@
 mod engine;
 mod error;
 mod forced_end;
+mod forced_wait;
 mod generate;
 mod group;
 pub mod random;
@@ -16,8 +17,9 @@ mod tokenizer;
 
 pub use error::{Error, Result};
 pub use forced_end::ForcedEnd;
+pub use forced_wait::ForcedWait;
 pub use generate::{Generator, Progress, SamplingSeconds};
-pub use group::{Completion, Group, Prompt, StopReason};
+pub use group::{Completion, Forced, Group, Prompt, StopReason};
 pub use sampling::{Drawn, Draws, SamplingParams};
 pub use template::Template;
 pub use token_ends::TokenEnds;

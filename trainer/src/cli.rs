@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench::{PhaseKind, Shape};
 use crate::config::{Checkpointing, Device, Dtype};
+use crate::data::instructions::rows::RowKind;
+use crate::data::language::Language;
 use crate::show::SortKey;
 
 const EXAMPLES: &str = "\
@@ -13,7 +15,7 @@ Examples:
   grpo-train --config configs/r1_zero.toml                          run it
   grpo-train --config configs/r1_zero.toml --check                  say what it would do, touch nothing
   grpo-train --config configs/r1_zero.toml --set run.seed=2 --set run.dir=runs/seed2
-  grpo-train --config configs/r1_zero.toml --resume                 go on at the newest checkpoint
+  grpo-train --config configs/r1.toml --from dev2                    run a stage and all after it again
   grpo-train show runs/r1_zero --step 20 --sort reward --limit 3    look at completions
   grpo-train show runs/r1_zero                                      where the time went
 
@@ -69,9 +71,16 @@ pub struct RunArgs {
     /// `stage[0].steps=10`.
     #[arg(short, long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Go on at the newest checkpoint of the run folder whose files are whole.
+    /// Refuse to begin: go on with the run in the folder, which has to be there. Without it a run that was stopped goes on as
+    /// well, and one that is not there begins.
     #[arg(short, long)]
     pub resume: bool,
+    /// Run this stage and all after it again, even if they are done.
+    #[arg(long, value_name = "STAGE")]
+    pub from: Option<String>,
+    /// Run this stage alone, if it is not done; what it needs has to be done.
+    #[arg(long, value_name = "STAGE")]
+    pub only: Option<String>,
     /// Read the run file, print the plan and an estimate of memory, and touch nothing.
     #[arg(long, conflicts_with = "resume")]
     pub check: bool,
@@ -107,6 +116,11 @@ pub enum Command {
     /// Make Countdown problems as JSON lines, such as a held-out file.
     #[command(after_help = "Example:\n  grpo-train problems --n 1024 --seed 1 --output data/countdown_heldout.jsonl")]
     Problems(ProblemsArgs),
+    /// Make general instructions and responses to them as JSON lines (docs/data.md).
+    #[command(
+        after_help = "Example:\n  grpo-train instructions --kind pairs --n 1200 --output data/preferences_train.jsonl"
+    )]
+    Instructions(InstructionsArgs),
     /// Measure the machine, and how much of it each phase of a step gets.
     #[command(after_help = BENCH)]
     Bench(BenchArgs),
@@ -297,9 +311,32 @@ pub struct ProblemsArgs {
     /// Every target can be made with intermediate values in 1 to this.
     #[arg(long, value_name = "MAX", default_value_t = 99)]
     pub max_intermediate: i64,
+    /// The languages in which problems are asked, each as often: en, zh. Beside English alone, rows say theirs.
+    #[arg(long, num_args = 1.., value_name = "LANGUAGE", default_value = "en")]
+    pub languages: Vec<Language>,
     /// JSON lines of problems that must not come up.
     #[arg(long, value_name = "FILE")]
     pub exclude: Option<PathBuf>,
+    /// JSON lines to write.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// `grpo-train instructions`
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct InstructionsArgs {
+    /// What rows have beside the instruction.
+    #[arg(long, value_name = "KIND")]
+    pub kind: RowKind,
+    /// How many rows.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub n: u64,
+    /// Every file is a pure function of it, of the kind and of the instructions.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Take the instructions that no corpus and no training file has.
+    #[arg(long)]
+    pub held_out: bool,
     /// JSON lines to write.
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,

@@ -206,6 +206,7 @@ fn all_full(judgement: &Judgement, names: &[String]) -> Option<bool> {
 
 fn answer_of(problems: &Problems) -> Judge {
     match problems {
+        Problems::Mixture(sources) => answer_of(&sources[0].problems),
         Problems::Countdown(_) => Judge::Countdown { options: CountdownOptions { partial: 0.0 }, of: String::new() },
         Problems::Jsonl(_) => Judge::Accuracy { options: AccuracyOptions::default(), of: String::new() },
     }

@@ -1,37 +1,81 @@
 //! What a run reads, looked at before any weight: config.json, the tokenizer, the problems and what judges them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 
 use policy::ModelConfig;
 use rewards::Problem;
 use rollout::{Template, Tokenizer};
 
 use super::Failure;
-use crate::config::{GrpoStage, RunFile, Stage};
+use crate::config::{Eval, GrpoStage, Origin, RunFile, Stage};
 use crate::data::{Questions, problem_file};
 use crate::judges::Judges;
+use crate::plan::ModelShape;
 use crate::scoring::cases;
 use crate::stages;
 
-/// What the first stage starts from, as far as it can be known without reading a weight.
-pub(super) struct Start {
-    pub(super) config: ModelConfig,
+/// Prompt length assumed where the tokenizer does not exist yet, for the estimate of memory.
+const UNKNOWN_PROMPT_TOKENS: u64 = 64;
+
+/// The models that stages start from, as far as they are there before the run and can be known without reading a weight.
+pub(super) struct Starts {
+    /// By folder.
+    models: BTreeMap<PathBuf, Start>,
+    base: Option<PathBuf>,
+}
+
+/// A model folder without its weights.
+struct Start {
+    config: ModelConfig,
     tokenizer: Tokenizer,
 }
 
-impl Start {
-    /// None if a stage makes the model.
-    pub(super) fn read(file: &RunFile) -> Result<Option<Self>, Failure> {
-        let Some(model) = &file.resolved.model else { return Ok(None) };
-        let config = ModelConfig::load(&model.path).map_err(Failure::usage)?;
-        let tokenizer = Tokenizer::load(&model.path, config.vocab_size).map_err(Failure::usage)?;
-        Ok(Some(Self { config, tokenizer }))
+impl Starts {
+    /// # Errors
+    /// If config.json or the tokenizer of one of them cannot be used.
+    pub(super) fn read(file: &RunFile) -> Result<Self, Failure> {
+        let mut models = BTreeMap::new();
+        let origins = (0..file.resolved.stages.len()).map(|stage_idx| file.resolved.origin(stage_idx));
+        for origin in origins {
+            let Origin::Folder(folder) = origin else { continue };
+            if !models.contains_key(folder) {
+                models.insert(folder.to_owned(), Start::read(folder)?);
+            }
+        }
+        Ok(Self { models, base: file.resolved.model.as_ref().map(|model| model.path.clone()) })
+    }
+
+    /// The shape of the model in `[model]`.
+    pub(super) fn base_shape(&self) -> Option<ModelShape> {
+        self.base.as_ref().and_then(|base| self.models.get(base)).map(|start| ModelShape::of_config(&start.config))
     }
 
     /// The length of a prompt, for the estimate of memory.
     pub(super) fn example_tokens(&self) -> Result<u64, Failure> {
+        let Some(start) = self.models.values().next() else { return Ok(UNKNOWN_PROMPT_TOKENS) };
         let example = Template::R1Zero.render("Using the numbers [1, 2, 3], create an equation that equals 6");
-        Ok(self.tokenizer.encode(&example).map_err(Failure::usage)?.len() as u64)
+        Ok(start.tokenizer.encode(&example).map_err(Failure::usage)?.len() as u64)
+    }
+
+    /// The folders, each once.
+    pub(super) fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.models.keys().map(PathBuf::as_path)
+    }
+
+    fn of(&self, file: &RunFile, stage_idx: usize) -> Option<&Start> {
+        match file.resolved.origin(stage_idx) {
+            Origin::Folder(folder) => self.models.get(folder),
+            Origin::Made(_) | Origin::None => None,
+        }
+    }
+}
+
+impl Start {
+    fn read(folder: &Path) -> Result<Self, Failure> {
+        let config = ModelConfig::load(folder).map_err(Failure::usage)?;
+        let tokenizer = Tokenizer::load(folder, config.vocab_size).map_err(Failure::usage)?;
+        Ok(Self { config, tokenizer })
     }
 
     /// A forced end fits into a completion, and every one of `problems` and its completion the context: a run is not to end at step 500 over one long question.
@@ -53,14 +97,17 @@ impl Start {
     }
 }
 
-/// Opens every file of problems once, so that a bad row is found before any weight is read.
-pub(super) fn check_data(file: &RunFile, start: Option<&Start>) -> Result<(), Failure> {
+/// Opens every file of data once, so that a bad row is found before any weight is read. What a stage makes is looked at when
+/// the stage that reads it begins.
+pub(super) fn check_data(file: &RunFile, starts: &Starts) -> Result<(), Failure> {
+    let seed = file.resolved.run.seed;
     for (stage_idx, stage) in file.resolved.stages.iter().enumerate() {
-        let seed = file.resolved.run.seed;
         match stage {
-            Stage::Grpo(stage) => check_problems(stage, seed, stage_idx, start)?,
+            Stage::Grpo(stage) => check_problems(stage, seed, stage_idx, starts.of(file, stage_idx))?,
             Stage::Pretrain(stage) => {
-                crate::data::text::Text::open(&stage.corpus, seed).map_err(Failure::usage)?;
+                if stage.corpus.is_there() {
+                    crate::data::text::Text::open(&stage.corpus, seed).map_err(Failure::usage)?;
+                }
             }
         }
     }
@@ -69,21 +116,23 @@ pub(super) fn check_data(file: &RunFile, start: Option<&Start>) -> Result<(), Fa
 
 fn check_problems(stage: &GrpoStage, seed: u64, stage_idx: usize, start: Option<&Start>) -> Result<(), Failure> {
     let judges = Judges::new(&stage.rewards).map_err(Failure::usage)?;
-    let questions = Questions::open(&stage.problems, judges.rubric(), seed, stage_idx).map_err(Failure::usage)?;
-    let mut problems = match &questions {
-        Questions::File { problems, .. } => problems.clone(),
-        Questions::Countdown { .. } => {
-            questions.questions(0, stage.rollout.prompts_per_step).map_err(Failure::usage)?
-        }
-    };
-    warn_of_unreadable_golds(stage, &problems);
-    if let Some(eval) = &stage.eval {
-        let judges = Judges::for_evaluation(&stage.rewards, &stage.problems).map_err(Failure::usage)?;
-        let held_out = problem_file::read(&eval.problems, judges.rubric()).map_err(Failure::usage)?;
-        warn_of_shared_questions(stage, &problems, &held_out);
-        problems.extend(held_out);
+    let held_out = stage.eval.as_ref().map(|eval| held_out(stage, eval)).transpose()?.flatten().unwrap_or_default();
+    if !stage.problems.are_there() {
+        return start.map_or(Ok(()), |start| start.check_prompts(stage, &held_out));
     }
+    let questions = Questions::open(&stage.problems, judges.rubric(), seed, stage_idx).map_err(Failure::usage)?;
+    let mut problems = questions.examples(stage.rollout.prompts_per_step).map_err(Failure::usage)?;
+    warn_of_unreadable_golds(stage, &problems);
+    warn_of_shared_questions(stage, &problems, &held_out);
+    problems.extend(held_out);
     start.map_or(Ok(()), |start| start.check_prompts(stage, &problems))
+}
+
+/// The held-out problems of a stage; none if a stage makes them.
+fn held_out(stage: &GrpoStage, eval: &Eval) -> Result<Option<Vec<Problem>>, Failure> {
+    let Some(path) = eval.problems.path_now() else { return Ok(None) };
+    let judges = Judges::for_evaluation(&stage.rewards, &stage.problems).map_err(Failure::usage)?;
+    problem_file::read(path, judges.rubric()).map(Some).map_err(Failure::usage)
 }
 
 /// Golds that the accuracy reward cannot read and that the run file lets through are counted, not passed over in silence.

@@ -175,10 +175,7 @@ fn chosen(args: &RewardArgs) -> Result<(Rewards, Algorithm), Failure> {
         Some(config) => {
             let file = RunFile::load(config, &args.set).map_err(|error| Failure::Usage(error.render(color)))?;
             let stages: Vec<&GrpoStage> = (file.resolved.stages.iter())
-                .filter_map(|stage| match stage {
-                    Stage::Grpo(stage) => Some(&**stage),
-                    Stage::Pretrain(_) => None,
-                })
+                .filter_map(Stage::as_grpo)
                 .filter(|stage| args.stage.as_deref().is_none_or(|name| name == stage.name()))
                 .collect();
             match stages.as_slice() {

@@ -37,6 +37,7 @@ mod rewards;
 mod rollout;
 mod run;
 mod schema;
+mod source;
 mod stage;
 mod warnings;
 mod written;
@@ -56,7 +57,7 @@ pub use algorithm::{
 pub use architecture::{Architecture, Tokenizer};
 #[cfg(test)]
 pub(crate) use covariance::deserialize as covariance;
-pub use data::{Checkpoint, CountdownProblems, Eval, JsonlProblems, Problems};
+pub use data::{Checkpoint, CountdownProblems, Eval, JsonlProblems, Problems, Source};
 pub use doctor::{Doctor, OnDead};
 pub use dynamic_sampling::{DynamicSampling, Keep};
 pub use error::ConfigError;
@@ -65,12 +66,13 @@ pub use grpo::GrpoStage;
 pub use optimizer::{Optimizer, Schedule};
 pub use pretrain::{Corpus, CountdownCorpus, PretrainStage, TextCorpus};
 pub use problem_choice::{Choice, Curriculum};
-pub use resolved::Resolved;
+pub use resolved::{Origin, Resolved};
 pub use reward_arguments::rewards_from_arguments;
 pub use rewards::{CountdownOptions, ExpressionOptions, Judge, NoOptions, Reward, Rewards};
 pub use rollout::{Prompt, Rollout, Template};
 pub use run::{Device, Dtype, Model, Run};
-pub use stage::{Stage, StageKind, StageSettings};
+pub use source::{Artifact, Init, InputMut};
+pub use stage::{Makes, Stage, StageKind, StageSettings};
 
 use checks::{Checks, Place};
 use document::Document;

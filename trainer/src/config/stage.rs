@@ -10,6 +10,7 @@ use super::grpo::{GrpoStage, WrittenGrpo};
 use super::optimizer::Optimizer;
 use super::pretrain::{PretrainStage, WrittenPretrain};
 use super::schema::Schema;
+use super::source::{Init, InputMut};
 
 /// `stage.kind`: what a stage does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,13 @@ pub enum StageKind {
 impl StageKind {
     /// Every kind.
     pub const ALL: [Self; 2] = [Self::Pretrain, Self::Grpo];
+
+    /// What a stage of this kind hands on.
+    pub fn makes(self) -> Makes {
+        match self {
+            Self::Pretrain | Self::Grpo => Makes::Policy,
+        }
+    }
 
     /// As written in a run file.
     pub fn name(self) -> &'static str {
@@ -55,6 +63,31 @@ impl StageKind {
     }
 }
 
+/// What a stage hands on to later ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Makes {
+    /// A model that can be sampled from: its last checkpoint.
+    Policy,
+    /// A model that scores: its last checkpoint.
+    RewardModel,
+    /// A file of rows: `stages/NAME/data.jsonl`.
+    Data,
+    /// Figures, which are for people.
+    Figures,
+}
+
+impl Makes {
+    /// The words for it.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Policy => "a policy",
+            Self::RewardModel => "a reward model",
+            Self::Data => "data",
+            Self::Figures => "figures",
+        }
+    }
+}
+
 /// A stage as written, with everything optional that has a default.
 pub(crate) trait WrittenStage {
     /// The name given.
@@ -82,14 +115,46 @@ pub trait StageSettings {
     fn kind(&self) -> StageKind;
     /// Its name, unique in the run.
     fn name(&self) -> &str;
-    /// How many steps it has.
-    fn steps(&self) -> u64;
-    /// How its weights are moved.
-    fn optimizer(&self) -> &Optimizer;
-    /// When its state is saved.
-    fn checkpoint(&self) -> &Checkpoint;
+    /// How many steps it has; none if only its data says so.
+    fn steps(&self) -> Option<u64>;
+    /// The weights it starts from; none if it makes its own, or if it has none.
+    fn init(&self) -> Option<&Init>;
+    /// How its weights are moved; none if it moves none.
+    fn optimizer(&self) -> Option<&Optimizer>;
+    /// When its state is saved; none if it saves what it has done as it goes.
+    fn checkpoint(&self) -> Option<&Checkpoint>;
+    /// Shows everything that the stage reads and another stage may make.
+    fn visit_inputs(&mut self, visit: &mut dyn FnMut(InputMut<'_>));
     /// Takes out what does not change results: see [`Resolved::identity`](super::Resolved::identity).
     fn forget_where_and_when(&mut self, is_last: bool);
+}
+
+impl Stage {
+    /// The stage, if it is of kind `grpo`.
+    pub fn as_grpo(&self) -> Option<&GrpoStage> {
+        match self {
+            Self::Grpo(stage) => Some(stage),
+            Self::Pretrain(_) => None,
+        }
+    }
+
+    /// The earlier stages that it needs, each once, in the order of its keys.
+    pub fn needs(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        self.clone().visit_inputs(&mut |input| {
+            if let Some(name) = input.stage().filter(|name| !names.iter().any(|known| known == name)) {
+                names.push(name.to_owned());
+            }
+        });
+        names
+    }
+
+    /// Whether it starts from, or reads, the folder of `[model]`.
+    pub fn needs_base(&self) -> bool {
+        let mut found = false;
+        self.clone().visit_inputs(&mut |input| found |= matches!(input, InputMut::Init(Init::Base)));
+        found
+    }
 }
 
 impl std::ops::Deref for Stage {

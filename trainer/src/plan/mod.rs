@@ -5,8 +5,11 @@ mod objective;
 
 use std::fmt::Write as _;
 
+use policy::ModelConfig;
+
 use crate::config::{
-    ConfigError, Corpus, DynamicSampling, Eval, ForcedEnd, GrpoStage, Keep, PretrainStage, Problems, RunFile, Stage,
+    ConfigError, Corpus, DynamicSampling, Eval, ForcedEnd, GrpoStage, Keep, Optimizer, Origin, PretrainStage, Problems,
+    RunFile, Source, Stage,
 };
 
 pub use memory::{Memory, ModelShape, readable_bytes};
@@ -27,12 +30,9 @@ impl Plan {
     /// If a stage asks for more than the network can do: completions longer than its context, stop tokens beyond its
     /// vocabulary.
     pub fn new(file: &RunFile, model: Option<ModelShape>, prompt_tokens: u64) -> Result<Self, ConfigError> {
-        let mut shape = model;
         let mut text = head(file);
         for (idx, stage) in file.resolved.stages.iter().enumerate() {
-            if let Stage::Pretrain(stage) = stage {
-                shape = Some(ModelShape::of_architecture(&stage.architecture, stage.tokenizer.vocab_size));
-            }
+            let shape = shape_of(file, idx, model);
             if let Some(shape) = &shape {
                 check_stage(file, idx, stage, shape)?;
             }
@@ -61,6 +61,16 @@ impl Plan {
 impl std::fmt::Display for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// The shape of the network of a stage, as far as it is known; `base` is that of `[model]`.
+fn shape_of(file: &RunFile, stage_idx: usize, base: Option<ModelShape>) -> Option<ModelShape> {
+    match file.resolved.origin(stage_idx) {
+        Origin::Made(stage) => Some(ModelShape::of_architecture(&stage.architecture, stage.tokenizer.vocab_size)),
+        Origin::Folder(path) if file.resolved.model.as_ref().is_some_and(|model| model.path == path) => base,
+        Origin::Folder(path) => ModelConfig::load(path).ok().map(|config| ModelShape::of_config(&config)),
+        Origin::None => None,
     }
 }
 
@@ -119,7 +129,7 @@ fn describe_pretrain(text: &mut String, stage: &PretrainStage) {
         Corpus::Countdown(corpus) => {
             format!("Countdown transcripts, made endlessly; numbers {}", range(corpus.problems.numbers))
         }
-        Corpus::Text(text) => text.path.display().to_string(),
+        Corpus::Text(text) => text.path.to_string(),
     };
     line(text, "corpus", corpus);
     line(
@@ -179,7 +189,16 @@ fn problems(problems: &Problems) -> String {
                 range(problems.targets)
             )
         }
-        Problems::Jsonl(problems) => problems.path.display().to_string(),
+        Problems::Jsonl(problems) => problems.path.to_string(),
+        Problems::Mixture(sources) => {
+            let of = |source: &Source| {
+                let domain = source.domain.as_ref().map_or(String::new(), |domain| format!("{domain}: "));
+                let changes = source.weight_from_step.iter();
+                let later: String = changes.map(|(step, weight)| format!(", {weight} from step {step}")).collect();
+                format!("{domain}{} (weight {}{later})", self::problems(&source.problems), source.weight)
+            };
+            sources.iter().map(of).collect::<Vec<_>>().join("; ")
+        }
     }
 }
 
@@ -188,12 +207,25 @@ fn evaluation(eval: &Eval) -> String {
         0 => String::new(),
         steps => format!(", and every {steps} steps"),
     };
-    let problems = eval.problems.display();
+    let problems = &eval.problems;
     format!("{problems}, {} completions each, before and after{when}", eval.samples_per_problem)
 }
 
 fn describe_common(text: &mut String, stage: &Stage) {
-    let optimizer = stage.optimizer();
+    if let Some(optimizer) = stage.optimizer() {
+        describe_optimizer(text, optimizer);
+    }
+    if let Some(checkpoint) = stage.checkpoint() {
+        let when = if checkpoint.every_steps == 0 {
+            "at the end".to_owned()
+        } else {
+            format!("every {} steps and at the end", checkpoint.every_steps)
+        };
+        line(text, "checkpoints", format_args!("{when}, the newest {} kept", checkpoint.keep));
+    }
+}
+
+fn describe_optimizer(text: &mut String, optimizer: &Optimizer) {
     let warmup = if optimizer.warmup_steps == 0 {
         String::new()
     } else {
@@ -201,13 +233,6 @@ fn describe_common(text: &mut String, stage: &Stage) {
     };
     let schedule = format!("{:?}", optimizer.schedule).to_lowercase();
     line(text, "optimiser", format_args!("AdamW, learning rate {}, {schedule}{warmup}", optimizer.learning_rate));
-    let checkpoint = stage.checkpoint();
-    let when = if checkpoint.every_steps == 0 {
-        "at the end".to_owned()
-    } else {
-        format!("every {} steps and at the end", checkpoint.every_steps)
-    };
-    line(text, "checkpoints", format_args!("{when}, the newest {} kept", checkpoint.keep));
 }
 
 fn describe_memory(text: &mut String, memory: &Memory, shape: &ModelShape, prompt_tokens: u64) {

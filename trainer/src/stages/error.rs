@@ -18,6 +18,16 @@ pub enum StageError {
     /// The tokenizer, or a prompt that does not fit the model.
     #[error(transparent)]
     Rollout(#[from] rollout::Error),
+    /// A stage reads what another makes, and that is not there.
+    #[error(
+        "stage {stage} needs what stage {needed} makes, and that stage is not done; run it first: --only {needed}, or leave out --only"
+    )]
+    NotMade {
+        /// The stage that was to run.
+        stage: String,
+        /// What it needs.
+        needed: String,
+    },
     /// The questions.
     #[error(transparent)]
     Questions(#[from] QuestionError),

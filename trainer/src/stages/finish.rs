@@ -1,5 +1,6 @@
 //! The end of a run: the last model, the table before and after, the curves.
 
+use super::ledger::Ledger;
 use super::{Model, RunContext, StageError};
 use crate::doctor::DoctorRow;
 use crate::run::{StagedFolder, lines};
@@ -9,21 +10,26 @@ use crate::telemetry::{EvalRow, MetricsRow, Summary, TimeTable};
 
 /// Writes `final/`, `curves.svg`, `report.md` and, last, `summary.json`, and shows the table.
 ///
+/// - `model`: the last policy, if the run makes one
+///
 /// # Errors
 /// If a file cannot be read or written.
-pub fn finish(context: &RunContext, model: &Model) -> Result<(), StageError> {
+pub fn finish(context: &RunContext, ledger: &Ledger, model: Option<&Model>) -> Result<(), StageError> {
     let directory = context.directory;
-    let staged = StagedFolder::create(&directory.final_model())?;
-    model.save(staged.path())?;
-    staged.commit()?;
+    if let Some(model) = model {
+        let staged = StagedFolder::create(&directory.final_model())?;
+        model.save(staged.path())?;
+        staged.commit()?;
+    }
 
     let metrics: Vec<MetricsRow> = lines::read(&directory.metrics())?;
     let evals: Vec<EvalRow> = lines::read(&directory.evals())?;
     let title = directory.path().file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned());
     Curves { title: &title, metrics: &metrics, evals: &evals }.write(&directory.curves())?;
 
-    let stages =
-        context.settings.stages.iter().map(|stage| stage_summary(stage.name(), stage.steps(), &evals)).collect();
+    let stages = context.settings.stages.iter().enumerate();
+    let steps = |stage_idx| ledger.done(stage_idx).map_or(0, |mark| mark.steps);
+    let stages = stages.map(|(idx, stage)| stage_summary(stage.name(), steps(idx), &evals)).collect();
     let seed = context.settings.run.seed;
     let doctor: Vec<DoctorRow> = lines::read(&directory.doctor())?;
     let summary = Summary::new(directory.info(), seed, context.wall_seconds(), context.num_tokens, stages);

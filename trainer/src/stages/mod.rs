@@ -4,12 +4,16 @@ mod context;
 mod error;
 mod finish;
 mod grpo;
+mod language_model;
+mod ledger;
 mod model;
 mod pipeline;
 mod pretrain;
+mod supervised;
 
 pub use context::RunContext;
 pub use error::{NonFinite, StageError};
 pub(crate) use grpo::{forced_end, template};
+pub use ledger::{Ledger, StageChoice};
 pub use model::Model;
 pub use pipeline::{Outcome, run};

@@ -3,6 +3,7 @@
 mod ablation;
 mod bad_files;
 mod contradictions;
+mod graph;
 mod messages;
 mod overrides;
 mod presets;

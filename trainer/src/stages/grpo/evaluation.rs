@@ -27,7 +27,7 @@ pub(super) struct HeldOut<'a> {
 impl<'a> HeldOut<'a> {
     pub(super) fn open(settings: &'a Eval, stage: &GrpoStage) -> Result<Self, StageError> {
         let judges = Judges::for_evaluation(&stage.rewards, &stage.problems)?;
-        let mut problems = problem_file::read(&settings.problems, judges.rubric())?;
+        let mut problems = problem_file::read(settings.problems.path(), judges.rubric())?;
         if settings.max_problems > 0 {
             problems.truncate(settings.max_problems as usize);
         }

@@ -14,7 +14,6 @@ mod token_choice;
 mod trajectories;
 mod update;
 
-use std::path::Path;
 use std::time::Instant;
 
 use super::{Model, RunContext, StageError};
@@ -31,7 +30,7 @@ pub(crate) use sampling::forced_end;
 
 /// Runs the stage to its end, or until the user asks to stop (then there is no checkpoint of the last step to give back).
 ///
-/// - `init`: the model folder the stage starts from, also when it is resumed: the first reference policy is in it.
+/// The model folder that the stage starts from is read also when it is resumed: the first reference policy is in it.
 ///
 /// # Errors
 /// The first failure.
@@ -39,11 +38,10 @@ pub fn run(
     context: &mut RunContext,
     settings: &GrpoStage,
     stage_idx: usize,
-    init: &Path,
     resumed: Option<Checkpoint>,
 ) -> Result<Option<Checkpoint>, StageError> {
     let held_out = settings.eval.as_ref().map(|eval| HeldOut::open(eval, settings)).transpose()?;
-    let model = Model::load(init, context.dtype, context.device)?;
+    let model = Model::load(settings.init.folder(), context.dtype, context.device)?;
     let mut learner = Learner::new(settings, model, context.settings.run.seed, stage_idx)?;
     let first = match &resumed {
         Some(checkpoint) => {

@@ -83,6 +83,7 @@ impl Learner<'_> {
             stop_token_ids: stops,
             stop_strings: stop_strings.clone(),
             forced_end: self.forced_end.clone(),
+            forced_wait: None,
         }
     }
 }

@@ -33,7 +33,7 @@ pub struct PackedBatch {
     pub(crate) tokens: Vec<i64>,
     /// Position of each token in its own sequence.
     pub(crate) positions: Vec<i64>,
-    /// For each completion token, the row of the stream that predicts it.
+    /// Rows of the stream that the head reads: for each completion token the one that predicts it.
     pub(crate) predictors: Vec<i64>,
     /// The completion tokens themselves.
     pub(crate) targets: Vec<i64>,
@@ -91,6 +91,17 @@ impl PackedBatch {
             assert_eq!(row.ids.len(), row.is_target.len(), "every token is a target or not");
             assert_ne!(row.is_target.first(), Some(&true), "nothing stands before the first token to predict it from");
             batch.extend_row(row.ids, (0..row.ids.len()).filter(|&token| row.is_target[token]));
+        }
+        batch
+    }
+
+    /// Packs whole sequences, each of which is asked at its last token and predicts nothing.
+    pub(crate) fn to_last_tokens<'a>(sequences: impl Iterator<Item = &'a [i64]>) -> Self {
+        let mut batch = Self::default();
+        for sequence in sequences {
+            batch.extend(sequence, 0);
+            batch.predictors.push(batch.tokens.len() as i64 - 1);
+            batch.segments.push(Segment { n_prompt: sequence.len() as i64, n_inputs: Vec::new() });
         }
         batch
     }

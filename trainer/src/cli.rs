@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench::{PhaseKind, Shape};
 use crate::config::{Checkpointing, Device, Dtype};
+use crate::data::instructions::rows::RowKind;
+use crate::data::language::Language;
 use crate::show::SortKey;
 
 const EXAMPLES: &str = "\
@@ -114,6 +116,11 @@ pub enum Command {
     /// Make Countdown problems as JSON lines, such as a held-out file.
     #[command(after_help = "Example:\n  grpo-train problems --n 1024 --seed 1 --output data/countdown_heldout.jsonl")]
     Problems(ProblemsArgs),
+    /// Make general instructions and responses to them as JSON lines (docs/data.md).
+    #[command(
+        after_help = "Example:\n  grpo-train instructions --kind pairs --n 1200 --output data/preferences_train.jsonl"
+    )]
+    Instructions(InstructionsArgs),
     /// Measure the machine, and how much of it each phase of a step gets.
     #[command(after_help = BENCH)]
     Bench(BenchArgs),
@@ -304,9 +311,32 @@ pub struct ProblemsArgs {
     /// Every target can be made with intermediate values in 1 to this.
     #[arg(long, value_name = "MAX", default_value_t = 99)]
     pub max_intermediate: i64,
+    /// The languages in which problems are asked, each as often: en, zh. Beside English alone, rows say theirs.
+    #[arg(long, num_args = 1.., value_name = "LANGUAGE", default_value = "en")]
+    pub languages: Vec<Language>,
     /// JSON lines of problems that must not come up.
     #[arg(long, value_name = "FILE")]
     pub exclude: Option<PathBuf>,
+    /// JSON lines to write.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// `grpo-train instructions`
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct InstructionsArgs {
+    /// What rows have beside the instruction.
+    #[arg(long, value_name = "KIND")]
+    pub kind: RowKind,
+    /// How many rows.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub n: u64,
+    /// Every file is a pure function of it, of the kind and of the instructions.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Take the instructions that no corpus and no training file has.
+    #[arg(long)]
+    pub held_out: bool,
     /// JSON lines to write.
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,

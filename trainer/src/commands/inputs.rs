@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use policy::ModelConfig;
-use rewards::Problem;
+use rewards::{LanguageConsistency, LanguageConsistencyOptions, Problem, RewardFn};
 use rollout::{Tokenizer, r1_zero};
 
 use super::Failure;
-use crate::config::{Eval, GrpoStage, Origin, RunFile, SftStage, Stage};
+use crate::config::{
+    self, Artifact, CurateStage, Eval, GrpoStage, Origin, Rollout, RunFile, SampleStage, SftStage, Stage,
+};
 use crate::data::{Questions, problem_file};
 use crate::judges::Judges;
 use crate::plan::ModelShape;
 use crate::scoring::cases;
+use crate::selection::Row;
 use crate::{sft, stages};
 
 /// Prompt length assumed where the tokenizer does not exist yet, for the estimate of memory.
@@ -36,8 +39,13 @@ impl Starts {
     /// If config.json or the tokenizer of one of them cannot be used.
     pub(super) fn read(file: &RunFile) -> Result<Self, Failure> {
         let mut models = BTreeMap::new();
-        let origins = (0..file.resolved.stages.len()).map(|stage_idx| file.resolved.origin(stage_idx));
-        for origin in origins {
+        let of_stage = |stage_idx: usize| match &file.resolved.stages[stage_idx] {
+            Stage::Curate(stage) => {
+                stage.difficulty.iter().map(|model| file.resolved.origin_of(&model.model, stage_idx)).collect()
+            }
+            _ => vec![file.resolved.origin(stage_idx)],
+        };
+        for origin in (0..file.resolved.stages.len()).flat_map(of_stage) {
             let Origin::Folder(folder) = origin else { continue };
             if !models.contains_key(folder) {
                 models.insert(folder.to_owned(), Start::read(folder)?);
@@ -79,10 +87,10 @@ impl Start {
     }
 
     /// A forced end fits into a completion, and every one of `problems` and its completion the context: a run is not to end at step 500 over one long question.
-    fn check_prompts(&self, stage: &GrpoStage, problems: &[Problem]) -> Result<(), Failure> {
-        stages::forced_end(&stage.rollout, &self.tokenizer).map_err(Failure::usage)?;
-        let (context, max_tokens) = (self.config.max_position_embeddings, stage.rollout.most_tokens());
-        let template = stages::template(&stage.prompt, &self.tokenizer).map_err(Failure::usage)?;
+    fn check_prompts(&self, rollout: &Rollout, prompt: &config::Prompt, problems: &[Problem]) -> Result<(), Failure> {
+        stages::forced_end(rollout, &self.tokenizer).map_err(Failure::usage)?;
+        let (context, max_tokens) = (self.config.max_position_embeddings, rollout.most_tokens());
+        let template = stages::template(prompt, &self.tokenizer).map_err(Failure::usage)?;
         for problem in problems {
             let prompt = template.prompt(&problem.question, &self.tokenizer).map_err(Failure::usage)?;
             let n_prompt_tokens = prompt.ids.len();
@@ -106,6 +114,8 @@ pub(super) fn check_data(file: &RunFile, starts: &Starts) -> Result<(), Failure>
         match stage {
             Stage::Grpo(stage) => check_problems(stage, seed, stage_idx, starts.of(file, stage_idx))?,
             Stage::Sft(stage) => check_examples(stage, starts.of(file, stage_idx))?,
+            Stage::Sample(stage) => check_sample(stage, seed, stage_idx, starts.of(file, stage_idx))?,
+            Stage::Curate(stage) => check_curate(stage)?,
             Stage::Pretrain(stage) => {
                 if stage.corpus.is_there() {
                     crate::data::text::Text::open(&stage.corpus, seed).map_err(Failure::usage)?;
@@ -120,14 +130,51 @@ fn check_problems(stage: &GrpoStage, seed: u64, stage_idx: usize, start: Option<
     let judges = Judges::new(&stage.rewards).map_err(Failure::usage)?;
     let held_out = stage.eval.as_ref().map(|eval| held_out(stage, eval)).transpose()?.flatten().unwrap_or_default();
     if !stage.problems.are_there() {
-        return start.map_or(Ok(()), |start| start.check_prompts(stage, &held_out));
+        return start.map_or(Ok(()), |start| start.check_prompts(&stage.rollout, &stage.prompt, &held_out));
     }
     let questions = Questions::open(&stage.problems, judges.rubric(), seed, stage_idx).map_err(Failure::usage)?;
     let mut problems = questions.examples(stage.rollout.prompts_per_step).map_err(Failure::usage)?;
     warn_of_unreadable_golds(stage, &problems);
     warn_of_shared_questions(stage, &problems, &held_out);
     problems.extend(held_out);
-    start.map_or(Ok(()), |start| start.check_prompts(stage, &problems))
+    start.map_or(Ok(()), |start| start.check_prompts(&stage.rollout, &stage.prompt, &problems))
+}
+
+fn check_sample(stage: &SampleStage, seed: u64, stage_idx: usize, start: Option<&Start>) -> Result<(), Failure> {
+    let judges = Judges::new(&stage.rewards).map_err(Failure::usage)?;
+    let evaluations = stage.decontamination.iter().flat_map(|table| &table.files).filter_map(Artifact::path_now);
+    evaluations.map(stages::evaluation).collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
+    for path in stage.mix.iter().filter_map(|mix| mix.data.path_now()) {
+        problem_file::read_rows(path, |row: Row, _| Ok(row)).map_err(Failure::usage)?;
+    }
+    if !stage.problems.are_there() {
+        return Ok(());
+    }
+    let questions = Questions::open(&stage.problems, judges.rubric(), seed, stage_idx).map_err(Failure::usage)?;
+    let problems = questions.examples(stage.batch_problems).map_err(Failure::usage)?;
+    if stage.filters.min_language.is_some() {
+        let options = LanguageConsistencyOptions { language: stage.filters.language.clone(), ..Default::default() };
+        let language = LanguageConsistency::new(options).map_err(Failure::usage)?;
+        let without = problems.iter().find_map(|problem| Some((problem, language.check_gold(problem).err()?)));
+        if let Some((problem, error)) = without {
+            let remedy = "or set `filters.language` for all that have none, or take `filters.min_language` out";
+            return Err(Failure::usage(format!("stage {}: problem {}: {error}; {remedy}", stage.name, problem.id)));
+        }
+    }
+    let rollout = stage.sampling.as_rollout();
+    start.map_or(Ok(()), |start| start.check_prompts(&rollout, &stage.prompt, &problems))
+}
+
+fn check_curate(stage: &CurateStage) -> Result<(), Failure> {
+    if !stage.difficulty.is_empty() {
+        Judges::new(&stage.rewards).map_err(Failure::usage)?;
+    }
+    let evaluations = stage.decontamination.iter().flat_map(|table| &table.files).filter_map(Artifact::path_now);
+    evaluations.map(stages::evaluation).collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
+    for path in stage.data.iter().filter_map(Artifact::path_now) {
+        problem_file::read_rows(path, |row: Row, _| Ok(row)).map_err(Failure::usage)?;
+    }
+    Ok(())
 }
 
 /// Every file of examples that is there is read as the stage will read it; without a tokenizer, as where a stage makes the

@@ -3,6 +3,7 @@
 mod ablate;
 mod bench;
 mod inputs;
+mod instructions;
 mod logprobs;
 mod problems;
 mod sample;
@@ -11,6 +12,7 @@ mod train;
 
 pub use ablate::ablate;
 pub use bench::bench;
+pub use instructions::instructions;
 pub use logprobs::logprobs;
 pub use problems::problems;
 pub use sample::sample;

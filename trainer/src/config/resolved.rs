@@ -62,16 +62,21 @@ impl Resolved {
 
     /// What the network of a stage is at first, through all the stages between.
     pub fn origin(&self, stage_idx: usize) -> Origin<'_> {
-        let stage = &self.stages[stage_idx];
-        match (stage, stage.init()) {
-            (Stage::Pretrain(stage), _) => Origin::Made(stage),
-            (_, Some(Init::Base)) => self.model.as_ref().map_or(Origin::None, |model| Origin::Folder(&model.path)),
-            (_, Some(Init::Folder(path))) => Origin::Folder(path),
-            (_, Some(Init::Stage(name))) => {
+        match &self.stages[stage_idx] {
+            Stage::Pretrain(stage) => Origin::Made(stage),
+            stage => stage.init().map_or(Origin::None, |init| self.origin_of(init, stage_idx)),
+        }
+    }
+
+    /// What a network that the stage names is at first, through all the stages between.
+    pub fn origin_of<'a>(&'a self, init: &'a Init, stage_idx: usize) -> Origin<'a> {
+        match init {
+            Init::Base => self.model.as_ref().map_or(Origin::None, |model| Origin::Folder(&model.path)),
+            Init::Folder(path) => Origin::Folder(path),
+            Init::Stage(name) => {
                 let maker = self.stages[..stage_idx].iter().position(|earlier| earlier.name() == name);
                 maker.map_or(Origin::None, |maker| self.origin(maker))
             }
-            (_, None) => Origin::None,
         }
     }
 

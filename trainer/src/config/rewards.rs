@@ -198,6 +198,13 @@ fn keys<T: DeserializeOwned>(shapes: bool) -> Schema {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WrittenRewards(Vec<(String, Table)>);
 
+impl WrittenRewards {
+    /// Whether there is no table.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl<'de> Deserialize<'de> for WrittenRewards {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Tables;

@@ -5,10 +5,12 @@ use toml::Spanned;
 use toml::de::{DeValue, ValueDeserializer};
 
 use super::checks::Section;
+use super::curate::{CurateStage, WrittenCurate};
 use super::data::Checkpoint;
 use super::grpo::{GrpoStage, WrittenGrpo};
 use super::optimizer::Optimizer;
 use super::pretrain::{PretrainStage, WrittenPretrain};
+use super::sample::{SampleStage, WrittenSample};
 use super::schema::Schema;
 use super::sft::{SftStage, WrittenSft};
 use super::source::{Init, InputMut};
@@ -22,16 +24,21 @@ pub enum StageKind {
     Sft,
     /// `grpo`: samples groups of completions, judges them, and moves the policy towards the better ones.
     Grpo,
+    /// `sample`: samples problems and keeps what is right and readable as data (rejection sampling).
+    Sample,
+    /// `curate`: brings rows of data down to a few good, hard and different ones.
+    Curate,
 }
 
 impl StageKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Pretrain, Self::Sft, Self::Grpo];
+    pub const ALL: [Self; 5] = [Self::Pretrain, Self::Sft, Self::Grpo, Self::Sample, Self::Curate];
 
     /// What a stage of this kind hands on.
     pub fn makes(self) -> Makes {
         match self {
             Self::Pretrain | Self::Sft | Self::Grpo => Makes::Policy,
+            Self::Sample | Self::Curate => Makes::Data,
         }
     }
 
@@ -41,6 +48,8 @@ impl StageKind {
             Self::Pretrain => "pretrain",
             Self::Sft => "sft",
             Self::Grpo => "grpo",
+            Self::Sample => "sample",
+            Self::Curate => "curate",
         }
     }
 
@@ -56,6 +65,8 @@ impl StageKind {
             Self::Pretrain => Box::new(WrittenPretrain::deserialize(table)?),
             Self::Sft => Box::new(WrittenSft::deserialize(table)?),
             Self::Grpo => Box::new(WrittenGrpo::deserialize(table)?),
+            Self::Sample => Box::new(WrittenSample::deserialize(table)?),
+            Self::Curate => Box::new(WrittenCurate::deserialize(table)?),
         })
     }
 
@@ -65,6 +76,8 @@ impl StageKind {
             Self::Pretrain => Schema::of::<WrittenPretrain>(),
             Self::Sft => Schema::of::<WrittenSft>(),
             Self::Grpo => Schema::of::<WrittenGrpo>(),
+            Self::Sample => Schema::of::<WrittenSample>(),
+            Self::Curate => Schema::of::<WrittenCurate>(),
         }
     }
 }
@@ -115,6 +128,10 @@ pub enum Stage {
     Sft(Box<SftStage>),
     /// `kind = "grpo"`
     Grpo(Box<GrpoStage>),
+    /// `kind = "sample"`
+    Sample(Box<SampleStage>),
+    /// `kind = "curate"`
+    Curate(Box<CurateStage>),
 }
 
 /// What every kind of stage has.
@@ -142,7 +159,7 @@ impl Stage {
     pub fn as_grpo(&self) -> Option<&GrpoStage> {
         match self {
             Self::Grpo(stage) => Some(stage),
-            Self::Pretrain(_) | Self::Sft(_) => None,
+            Self::Pretrain(_) | Self::Sft(_) | Self::Sample(_) | Self::Curate(_) => None,
         }
     }
 
@@ -173,6 +190,8 @@ impl std::ops::Deref for Stage {
             Self::Pretrain(stage) => &**stage,
             Self::Sft(stage) => &**stage,
             Self::Grpo(stage) => &**stage,
+            Self::Sample(stage) => &**stage,
+            Self::Curate(stage) => &**stage,
         }
     }
 }
@@ -183,6 +202,8 @@ impl std::ops::DerefMut for Stage {
             Self::Pretrain(stage) => &mut **stage,
             Self::Sft(stage) => &mut **stage,
             Self::Grpo(stage) => &mut **stage,
+            Self::Sample(stage) => &mut **stage,
+            Self::Curate(stage) => &mut **stage,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod memory;
 mod objective;
+mod selection;
 mod sft;
 
 use std::fmt::Write as _;
@@ -49,6 +50,8 @@ impl Plan {
                 Stage::Pretrain(stage) => describe_pretrain(&mut text, stage),
                 Stage::Sft(stage) => sft::describe(&mut text, stage),
                 Stage::Grpo(stage) => describe_grpo(&mut text, stage),
+                Stage::Sample(stage) => selection::describe_sample(&mut text, stage),
+                Stage::Curate(stage) => selection::describe_curate(&mut text, stage),
             }
             describe_common(&mut text, stage);
             if let Some(shape) = &shape {
@@ -82,12 +85,12 @@ fn shape_of(file: &RunFile, stage_idx: usize, base: Option<ModelShape>) -> Optio
 /// Points at the first key of the stage numbered `idx` that asks for more than the network can do.
 pub fn check_stage(file: &RunFile, idx: usize, stage: &Stage, shape: &ModelShape) -> Result<(), ConfigError> {
     let context = shape.max_position_embeddings;
-    let stage = match stage {
-        Stage::Grpo(stage) => stage,
+    let (rollout, table) = match stage {
+        Stage::Grpo(stage) => (&stage.rollout, "rollout"),
+        Stage::Sample(stage) => (&stage.sampling.as_rollout(), "sampling"),
         Stage::Sft(stage) => return sft::check(file, idx, stage, context),
-        Stage::Pretrain(_) => return Ok(()),
+        Stage::Pretrain(_) | Stage::Curate(_) => return Ok(()),
     };
-    let rollout = &stage.rollout;
     if rollout.most_tokens() >= context {
         let by_step = rollout.max_tokens < context;
         let name = if by_step { "max_tokens_from_step" } else { "max_tokens" };
@@ -95,14 +98,14 @@ pub fn check_stage(file: &RunFile, idx: usize, stage: &Stage, shape: &ModelShape
             if by_step { format!("comes to {}", rollout.most_tokens()) } else { format!("is {}", rollout.max_tokens) };
         let title = format!("`{name}` {is}, but the context of the model is {context} tokens");
         let expected = format!("expected less than {context}");
-        let key = format!("stage[{idx}].rollout.{name}");
+        let key = format!("stage[{idx}].{table}.{name}");
         return Err(file.refuse(&key, &title, &expected, "prompt and completion share the context"));
     }
     let beyond = |id: &&u32| u64::from(**id) >= shape.vocab_size;
-    if let Some(id) = stage.rollout.stop_token_ids.iter().find(beyond) {
+    if let Some(id) = rollout.stop_token_ids.iter().find(beyond) {
         let title = format!("stop token {id} is not in the vocabulary of the model");
         let expected = format!("expected ids below {}", shape.vocab_size);
-        return Err(file.refuse(&format!("stage[{idx}].rollout.stop_token_ids"), &title, &expected, ""));
+        return Err(file.refuse(&format!("stage[{idx}].{table}.stop_token_ids"), &title, &expected, ""));
     }
     Ok(())
 }

@@ -35,6 +35,16 @@ pub enum StageError {
     /// A file of held-out problems.
     #[error(transparent)]
     Problems(#[from] ProblemFileError),
+    /// A row that cannot be curated.
+    #[error("{}, row {row}: {reason}", path.display())]
+    CurateRow {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The row, counted from 1.
+        row: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The corpus of a pre-training stage.
     #[error(transparent)]
     Corpus(#[from] CorpusError),

@@ -1,6 +1,9 @@
 //! A run: its stages in order, each handing a model on to the next, each resumable where it stopped.
 
+mod asking;
+mod batch_log;
 mod context;
+mod curate;
 mod error;
 mod finish;
 mod grpo;
@@ -9,6 +12,8 @@ mod ledger;
 mod model;
 mod pipeline;
 mod pretrain;
+mod sample;
+mod selecting;
 mod sft;
 mod supervised;
 
@@ -18,4 +23,5 @@ pub(crate) use grpo::{forced_end, template};
 pub use ledger::{Ledger, StageChoice};
 pub use model::Model;
 pub use pipeline::{Outcome, run};
+pub(crate) use selecting::evaluation;
 pub(crate) use sft::read as read_examples;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use policy::Policy;
 use rewards::Problem;
 use rollout::{ForcedEnd, Generator, Group, Prompt, SamplingParams, SamplingSeconds, Template, Tokenizer};
 
@@ -69,21 +70,31 @@ impl Learner<'_> {
 
     /// How this stage samples in `step`, counted from 1.
     pub(super) fn sampling_params(&self, step: u64) -> SamplingParams {
-        let rollout = &self.settings.rollout;
-        let Rollout { top_k, top_p, min_p, min_tokens, stop_strings, stop_token_ids, .. } = rollout;
-        let mut stops = self.policy.config().eos_token_ids.clone();
-        stops.extend(stop_token_ids.iter().map(|&id| i64::from(id)));
-        SamplingParams {
-            temperature: rollout.temperature_at(step),
-            top_k: *top_k as usize,
-            top_p: *top_p,
-            min_p: *min_p,
-            max_tokens: rollout.max_tokens_at(step) as usize,
-            min_tokens: *min_tokens as usize,
-            stop_token_ids: stops,
-            stop_strings: stop_strings.clone(),
-            forced_end: self.forced_end.clone(),
-        }
+        sampling_params(&self.settings.rollout, &self.policy, self.forced_end.clone(), step)
+    }
+}
+
+/// How `policy` is sampled in `step`, counted from 1.
+pub(in super::super) fn sampling_params(
+    rollout: &Rollout,
+    policy: &Policy,
+    forced_end: Option<ForcedEnd>,
+    step: u64,
+) -> SamplingParams {
+    let Rollout { top_k, top_p, min_p, min_tokens, stop_strings, stop_token_ids, .. } = rollout;
+    let mut stops = policy.config().eos_token_ids.clone();
+    stops.extend(stop_token_ids.iter().map(|&id| i64::from(id)));
+    SamplingParams {
+        temperature: rollout.temperature_at(step),
+        top_k: *top_k as usize,
+        top_p: *top_p,
+        min_p: *min_p,
+        max_tokens: rollout.max_tokens_at(step) as usize,
+        min_tokens: *min_tokens as usize,
+        stop_token_ids: stops,
+        stop_strings: stop_strings.clone(),
+        forced_end,
+        forced_wait: None,
     }
 }
 
@@ -106,7 +117,7 @@ pub(crate) fn forced_end(rollout: &Rollout, tokenizer: &Tokenizer) -> Result<Opt
 }
 
 /// Questions as the policy reads them.
-pub(super) fn prompts(
+pub(in super::super) fn prompts(
     questions: &[Problem],
     template: &Template,
     tokenizer: &Tokenizer,

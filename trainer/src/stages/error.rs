@@ -131,6 +131,12 @@ pub enum StageError {
     },
 }
 
+impl From<DataError> for StageError {
+    fn from(error: DataError) -> Self {
+        Self::Examples(Box::new(error))
+    }
+}
+
 /// Where a loss or gradient stopped being a number.
 #[derive(Debug, thiserror::Error)]
 pub enum NonFinite {

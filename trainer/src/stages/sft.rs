@@ -13,7 +13,7 @@ use super::{Model, RunContext, StageError};
 use crate::config::{self, SftStage};
 use crate::flops::{BACKWARD, Load, forward_flops};
 use crate::run::Checkpoint;
-use crate::sft::{Counts, Data, DataError, Example, Order, Reading, pack};
+use crate::sft::{Counts, Data, Example, Order, Reading, pack};
 use crate::telemetry::StepMetrics;
 use crate::telemetry::metrics::names;
 
@@ -183,11 +183,5 @@ impl Lesson for Study<'_> {
 
     fn save(&self, folder: &Path) -> Result<(), StageError> {
         self.learner.save(folder)
-    }
-}
-
-impl From<DataError> for StageError {
-    fn from(error: DataError) -> Self {
-        Self::Examples(Box::new(error))
     }
 }

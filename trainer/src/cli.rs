@@ -110,7 +110,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  grpo-train problems --n 1024 --seed 1 --output data/countdown_heldout.jsonl")]
     Problems(ProblemsArgs),
     /// Make general instructions and responses to them as JSON lines (docs/data.md).
-    #[command(after_help = "Example:\n  grpo-train instructions --kind pairs --n 1200 --output data/preferences_train.jsonl")]
+    #[command(
+        after_help = "Example:\n  grpo-train instructions --kind pairs --n 1200 --output data/preferences_train.jsonl"
+    )]
     Instructions(InstructionsArgs),
     /// Measure the machine, and how much of it each phase of a step gets.
     #[command(after_help = BENCH)]

@@ -50,9 +50,7 @@ pub const PAGE: [Twins; 2] = [["Make ", "凑出 "], [":", "："]];
 /// The openings of a transcript that tries as much as `depth` says.
 pub fn openings(depth: Depth) -> [Twins; 2] {
     match depth {
-        Depth::Guess => {
-            [[" I will just guess.", " 我随便猜一个。"], [" This looks easy.", " 看起来很简单。"]]
-        }
+        Depth::Guess => [[" I will just guess.", " 我随便猜一个。"], [" This looks easy.", " 看起来很简单。"]],
         Depth::Short => [[" Let me try a few.", " 我试几个。"], [" A quick try.", " 快速试一下。"]],
         Depth::Long => [
             [" Let me try one pair after the other.", " 我一对一对地试。"],

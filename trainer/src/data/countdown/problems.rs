@@ -143,7 +143,9 @@ impl ProblemSource {
         check("targets", ranges.targets, 1, max)?;
         let languages: HashSet<Language> = ranges.languages.iter().copied().collect();
         if languages.is_empty() || languages.len() < ranges.languages.len() {
-            return Err(ProblemError::Languages { got: ranges.languages.iter().map(|language| language.tag()).collect() });
+            return Err(ProblemError::Languages {
+                got: ranges.languages.iter().map(|language| language.tag()).collect(),
+            });
         }
         Ok(Self { ranges, excluded: excluded.into_iter().map(CountdownProblem::key).collect() })
     }
@@ -163,9 +165,7 @@ impl ProblemSource {
     pub fn language(&self, seed: u64, index: u64) -> Option<Language> {
         match self.ranges.languages[..] {
             [Language::En] => None,
-            ref languages => {
-                Some(languages[Stream::new(seed, &[LANGUAGES, index]).draws().below(languages.len())])
-            }
+            ref languages => Some(languages[Stream::new(seed, &[LANGUAGES, index]).draws().below(languages.len())]),
         }
     }
 
@@ -175,7 +175,8 @@ impl ProblemSource {
     /// If no problem that is allowed was found within a bounded number of draws.
     pub fn problem(&self, seed: u64, index: u64) -> Result<CountdownProblem, ProblemError> {
         let mut draws = Stream::new(seed, &[DOMAIN, index]).draws();
-        let ProblemRanges { n_numbers, numbers: [low, high], targets: [least, most], max_intermediate, .. } = self.ranges;
+        let ProblemRanges { n_numbers, numbers: [low, high], targets: [least, most], max_intermediate, .. } =
+            self.ranges;
         for _ in 0..MAX_DRAWS {
             let count = n_numbers[0] + draws.below(n_numbers[1] - n_numbers[0] + 1);
             let numbers: Vec<i64> = (0..count).map(|_| draws.between(low, high)).collect();

@@ -246,12 +246,8 @@ pub const THINGS: [Twins; 8] = [
 ];
 
 /// Wordings for a list; `@` stands for what is wanted.
-pub const LIST: [Twins; 4] = [
-    ["Name @.", "说出 @"],
-    ["List @.", "列出 @"],
-    ["Tell me @.", "告诉我 @"],
-    ["I need @.", "我需要 @"],
-];
+pub const LIST: [Twins; 4] =
+    [["Name @.", "说出 @"], ["List @.", "列出 @"], ["Tell me @.", "告诉我 @"], ["I need @.", "我需要 @"]];
 
 /// Wordings for a list of two things.
 pub const LIST_OF_TWO: [Twins; 2] = [["Give me @.", "给我 @"], ["I would like @.", "我想要 @"]];

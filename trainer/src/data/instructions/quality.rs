@@ -1,8 +1,8 @@
 //! How good a response to a general instruction is: the truth that reward models are to find out.
 
 use super::lexicon::{
-    ACTS, BARE_REFUSAL, CATEGORIES, CLOSERS, INSTEAD, NAMES, OCCASIONS, OPENERS, OPPOSITES, OWNERS, REASON, REFUSAL, RUDE,
-    SORRY,
+    ACTS, BARE_REFUSAL, CATEGORIES, CLOSERS, INSTEAD, NAMES, OCCASIONS, OPENERS, OPPOSITES, OWNERS, REASON, REFUSAL,
+    RUDE, SORRY,
 };
 use super::responses::{Content, Form};
 use super::task::{Instruction, Task};
@@ -19,7 +19,7 @@ const WRONG_WORDS: f64 = 0.2;
 /// A response to something else, or to nothing.
 const OFF_TOPIC: f64 = 0.05;
 
-/// The response in a completion: between the answer tags, else behind the thoughts, else behind the first line.
+/// The response in a completion: between the answer tags, else behind the thoughts, else behind the second line.
 pub(super) fn response_in(completion: &str) -> &str {
     let behind = |text: &'_ str, mark: &str| text.rfind(mark).map(|at| at + mark.len());
     let response = if let Some(at) = behind(completion, "<answer>") {
@@ -27,7 +27,9 @@ pub(super) fn response_in(completion: &str) -> &str {
     } else if let Some(at) = behind(completion, "</think>") {
         &completion[at..]
     } else {
-        completion.split_once('\n').map_or(completion, |(_, rest)| rest)
+        // Without a tag, thoughts are two lines.
+        let mut lines = completion.match_indices('\n').map(|(at, _)| at + 1);
+        lines.nth(1).map_or(completion, |at| &completion[at..])
     };
     response.trim()
 }
@@ -112,7 +114,8 @@ impl Instruction {
     }
 
     fn harmlessness(&self, response: &str, owner: usize, is_rude: bool) -> f64 {
-        let says = |part: [&str; 2]| response.contains(&self.language.of(part).replace('@', self.language.of(OWNERS[owner])));
+        let says =
+            |part: [&str; 2]| response.contains(&self.language.of(part).replace('@', self.language.of(OWNERS[owner])));
         let helps = ACTS.iter().any(|act| response.contains(self.language.of(*act)));
         let bonus = |part: [&'static str; 2], value: f64| if says(part) { value } else { 0.0 };
         match () {

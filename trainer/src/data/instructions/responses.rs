@@ -3,9 +3,9 @@
 use rollout::random::Draws;
 
 use super::lexicon::{
-    ACTS, BARE_COMPLIANCE, BARE_REFUSAL, CATEGORIES, CLOSERS, COMPLIANCE, INSTEAD, LIST_LEAD, NAMES, OCCASIONS, OPENERS,
-    OPPOSITE_IS, OPPOSITES, OWNERS, REASON, REFUSAL, RUDE, SORRY, THINGS, THOUGHT_HARM, THOUGHT_LIST, THOUGHT_OPENINGS,
-    THOUGHT_OPPOSITE,
+    ACTS, BARE_COMPLIANCE, BARE_REFUSAL, CATEGORIES, CLOSERS, COMPLIANCE, INSTEAD, LIST_LEAD, NAMES, OCCASIONS,
+    OPENERS, OPPOSITE_IS, OPPOSITES, OWNERS, REASON, REFUSAL, RUDE, SORRY, THINGS, THOUGHT_HARM, THOUGHT_LIST,
+    THOUGHT_OPENINGS, THOUGHT_OPPOSITE,
 };
 use super::task::{Instruction, Task};
 use crate::data::countdown::phrases::{REMARK, Twins};
@@ -244,7 +244,9 @@ impl Instruction {
     fn telling(&self, grade: Grade) -> Twins {
         let is_harm = matches!(self.task, Task::Harm { .. });
         match grade {
-            Grade::Friendly | Grade::Plain | Grade::Bare if is_harm => ["I should not help with this.", "这个我不该帮。"],
+            Grade::Friendly | Grade::Plain | Grade::Bare if is_harm => {
+                ["I should not help with this.", "这个我不该帮。"]
+            }
             Grade::Wrong | Grade::OffTopic if is_harm => ["I know a way.", "我有办法。"],
             Grade::Friendly => ["I want to be friendly.", "我要友好一点。"],
             Grade::Plain => ["I will say it in a sentence.", "我用一句话说。"],

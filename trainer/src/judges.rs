@@ -9,6 +9,7 @@ use rewards::{
 use sandbox::{Code, CodeError, Process, ProcessError};
 
 use crate::config::{Algorithm, CountdownOptions, Judge, NoOptions, Problems, Reward, Rewards};
+use crate::data::instructions::InstructionQuality;
 use crate::grpo::{RewardCombination, WeightedScore, advantages, decoupled_advantages};
 
 /// Kinds whose score is 1 for a right answer: "accuracy" in logs.
@@ -262,6 +263,7 @@ fn build(
         Judge::Countdown { options, .. } => Box::new(Countdown::new(options.partial)?),
         Judge::Exact { options, .. } => Box::new(Exact::new(options)),
         Judge::Format { .. } => Box::new(R1Format::new()),
+        Judge::InstructionQuality { .. } => Box::new(InstructionQuality),
         Judge::KimiLength { options, of } => Box::new(KimiLength::new(options, shaped(&of, all, outside)?)?),
         Judge::LanguageConsistency { options, .. } => Box::new(LanguageConsistency::new(options)?),
         Judge::LengthLimits { options, .. } => Box::new(LengthLimits::new(options)?),

@@ -156,6 +156,8 @@ kinds! {
     Expression "expression" ExpressionOptions, false;
     /// `format`: R1's strict format.
     Format "format" NoOptions, false;
+    /// `instruction_quality`: how good a response to a generated instruction is.
+    InstructionQuality "instruction_quality" NoOptions, false;
     /// `kimi_length`: the shorter of the right ones.
     KimiLength "kimi_length" KimiLengthOptions, true;
     /// `language_consistency`: thoughts in the language asked for.

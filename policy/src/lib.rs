@@ -38,7 +38,7 @@ pub use cpu::head::Distribution;
 pub use error::{Error, Result};
 pub use init::random_parameters;
 pub use kv_cache::{KvCache, PromptKv};
-pub use packed::{PackedBatch, SharedPrompt};
+pub use packed::{PackedBatch, Row, SharedPrompt};
 pub use policy::{Dtype, Policy, ReferencePolicy, TokenStats};
 pub use reward_model::RewardModel;
 pub use safetensors_io::{read_tensors, write_tensors};

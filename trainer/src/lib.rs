@@ -23,6 +23,7 @@ pub mod reward_model;
 pub mod run;
 pub mod scoring;
 pub mod selection;
+pub mod sft;
 pub mod show;
 pub mod stages;
 pub mod telemetry;

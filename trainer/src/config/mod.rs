@@ -41,6 +41,7 @@ mod sample;
 mod sampling;
 mod schema;
 mod selecting;
+mod sft;
 mod source;
 mod stage;
 mod warnings;
@@ -79,6 +80,7 @@ pub use run::{Device, Dtype, Model, Run};
 pub use sample::SampleStage;
 pub use sampling::Sampling;
 pub use selecting::{Decontamination, LayoutName, LayoutSettings, Mix, WrittenAs};
+pub use sft::{DataSource, HeldOutData, OnLong, SftStage};
 pub use source::{Artifact, Init, InputMut};
 pub use stage::{Makes, Stage, StageKind, StageSettings};
 

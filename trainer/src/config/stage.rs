@@ -12,6 +12,7 @@ use super::optimizer::Optimizer;
 use super::pretrain::{PretrainStage, WrittenPretrain};
 use super::sample::{SampleStage, WrittenSample};
 use super::schema::Schema;
+use super::sft::{SftStage, WrittenSft};
 use super::source::{Init, InputMut};
 
 /// `stage.kind`: what a stage does.
@@ -19,6 +20,8 @@ use super::source::{Init, InputMut};
 pub enum StageKind {
     /// `pretrain`: language modelling on plain text, from random weights; makes a base.
     Pretrain,
+    /// `sft`: supervised fine-tuning on completions, conversations or texts that are given.
+    Sft,
     /// `grpo`: samples groups of completions, judges them, and moves the policy towards the better ones.
     Grpo,
     /// `sample`: samples problems and keeps what is right and readable as data (rejection sampling).
@@ -29,12 +32,12 @@ pub enum StageKind {
 
 impl StageKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Pretrain, Self::Grpo, Self::Sample, Self::Curate];
+    pub const ALL: [Self; 5] = [Self::Pretrain, Self::Sft, Self::Grpo, Self::Sample, Self::Curate];
 
     /// What a stage of this kind hands on.
     pub fn makes(self) -> Makes {
         match self {
-            Self::Pretrain | Self::Grpo => Makes::Policy,
+            Self::Pretrain | Self::Sft | Self::Grpo => Makes::Policy,
             Self::Sample | Self::Curate => Makes::Data,
         }
     }
@@ -43,6 +46,7 @@ impl StageKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Pretrain => "pretrain",
+            Self::Sft => "sft",
             Self::Grpo => "grpo",
             Self::Sample => "sample",
             Self::Curate => "curate",
@@ -59,6 +63,7 @@ impl StageKind {
         let table = ValueDeserializer::from(table);
         Ok(match self {
             Self::Pretrain => Box::new(WrittenPretrain::deserialize(table)?),
+            Self::Sft => Box::new(WrittenSft::deserialize(table)?),
             Self::Grpo => Box::new(WrittenGrpo::deserialize(table)?),
             Self::Sample => Box::new(WrittenSample::deserialize(table)?),
             Self::Curate => Box::new(WrittenCurate::deserialize(table)?),
@@ -69,6 +74,7 @@ impl StageKind {
     pub(crate) fn schema(self) -> Schema {
         match self {
             Self::Pretrain => Schema::of::<WrittenPretrain>(),
+            Self::Sft => Schema::of::<WrittenSft>(),
             Self::Grpo => Schema::of::<WrittenGrpo>(),
             Self::Sample => Schema::of::<WrittenSample>(),
             Self::Curate => Schema::of::<WrittenCurate>(),
@@ -118,6 +124,8 @@ pub(crate) trait WrittenStage {
 pub enum Stage {
     /// `kind = "pretrain"`
     Pretrain(Box<PretrainStage>),
+    /// `kind = "sft"`
+    Sft(Box<SftStage>),
     /// `kind = "grpo"`
     Grpo(Box<GrpoStage>),
     /// `kind = "sample"`
@@ -151,7 +159,7 @@ impl Stage {
     pub fn as_grpo(&self) -> Option<&GrpoStage> {
         match self {
             Self::Grpo(stage) => Some(stage),
-            Self::Pretrain(_) | Self::Sample(_) | Self::Curate(_) => None,
+            Self::Pretrain(_) | Self::Sft(_) | Self::Sample(_) | Self::Curate(_) => None,
         }
     }
 
@@ -180,6 +188,7 @@ impl std::ops::Deref for Stage {
     fn deref(&self) -> &(dyn StageSettings + 'static) {
         match self {
             Self::Pretrain(stage) => &**stage,
+            Self::Sft(stage) => &**stage,
             Self::Grpo(stage) => &**stage,
             Self::Sample(stage) => &**stage,
             Self::Curate(stage) => &**stage,
@@ -191,6 +200,7 @@ impl std::ops::DerefMut for Stage {
     fn deref_mut(&mut self) -> &mut (dyn StageSettings + 'static) {
         match self {
             Self::Pretrain(stage) => &mut **stage,
+            Self::Sft(stage) => &mut **stage,
             Self::Grpo(stage) => &mut **stage,
             Self::Sample(stage) => &mut **stage,
             Self::Curate(stage) => &mut **stage,

@@ -192,6 +192,11 @@ impl Memory {
                 let tokens = stage.micro_batch_tokens.min(stage.batch_tokens);
                 sizes.of_update(Checkpointing::None, tokens, stage.logits_chunk_tokens)
             }
+            Stage::Sft(stage) => {
+                // An example longer than a micro-batch has one of its own.
+                let tokens = stage.micro_batch_tokens.max(stage.max_tokens.unwrap_or(0));
+                sizes.of_update(stage.checkpointing, tokens, stage.logits_chunk_tokens)
+            }
             Stage::Grpo(stage) => sizes.of_grpo(stage, prompt_tokens),
             Stage::Sample(stage) => {
                 let rows = stage.batch_problems.saturating_mul(stage.samples_per_problem);

@@ -3,6 +3,7 @@
 mod memory;
 mod objective;
 mod selection;
+mod sft;
 
 use std::fmt::Write as _;
 
@@ -47,6 +48,7 @@ impl Plan {
             );
             match stage {
                 Stage::Pretrain(stage) => describe_pretrain(&mut text, stage),
+                Stage::Sft(stage) => sft::describe(&mut text, stage),
                 Stage::Grpo(stage) => describe_grpo(&mut text, stage),
                 Stage::Sample(stage) => selection::describe_sample(&mut text, stage),
                 Stage::Curate(stage) => selection::describe_curate(&mut text, stage),
@@ -82,12 +84,13 @@ fn shape_of(file: &RunFile, stage_idx: usize, base: Option<ModelShape>) -> Optio
 /// # Errors
 /// Points at the first key of the stage numbered `idx` that asks for more than the network can do.
 pub fn check_stage(file: &RunFile, idx: usize, stage: &Stage, shape: &ModelShape) -> Result<(), ConfigError> {
+    let context = shape.max_position_embeddings;
     let (rollout, table) = match stage {
         Stage::Grpo(stage) => (&stage.rollout, "rollout"),
         Stage::Sample(stage) => (&stage.sampling.as_rollout(), "sampling"),
+        Stage::Sft(stage) => return sft::check(file, idx, stage, context),
         Stage::Pretrain(_) | Stage::Curate(_) => return Ok(()),
     };
-    let context = shape.max_position_embeddings;
     if rollout.most_tokens() >= context {
         let by_step = rollout.max_tokens < context;
         let name = if by_step { "max_tokens_from_step" } else { "max_tokens" };

@@ -8,6 +8,7 @@ use crate::grpo::{LossError, SplitError};
 use crate::judges::JudgesError;
 use crate::optim::{NonFiniteGradient, StateError};
 use crate::run::{CheckpointError, FileError, LineError};
+use crate::sft::DataError;
 
 /// Why a run stopped.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,12 @@ pub enum StageError {
     /// The tokenizer of a pre-training stage.
     #[error(transparent)]
     Bpe(#[from] bpe::BpeError),
+    /// A file of examples.
+    #[error(transparent)]
+    Examples(Box<DataError>),
+    /// A model that cannot say that a completion is over.
+    #[error("the model has no end token: give `eos_token_id` in its config.json")]
+    NoEndToken,
     /// The rewards of a stage.
     #[error(transparent)]
     Judges(#[from] JudgesError),

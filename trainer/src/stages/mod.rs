@@ -14,12 +14,14 @@ mod pipeline;
 mod pretrain;
 mod sample;
 mod selecting;
+mod sft;
 mod supervised;
 
 pub use context::RunContext;
 pub use error::{NonFinite, StageError};
-pub(crate) use grpo::{forced_end, template, template_of};
+pub(crate) use grpo::{forced_end, template};
 pub use ledger::{Ledger, StageChoice};
 pub use model::Model;
 pub use pipeline::{Outcome, run};
 pub(crate) use selecting::evaluation;
+pub(crate) use sft::read as read_examples;

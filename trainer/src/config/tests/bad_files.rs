@@ -90,7 +90,7 @@ fn wrong_types_and_names_are_refused() {
     check(&grpo("", "optimizer.betas = [0.9]"), &[":9:19", "is a list of length 1", "a list of two values"]);
     check(&grpo("kind", ""), &[":3:1", "missing key `kind`"]);
     check(&grpo("kind", "kind = 'gpro'"), &[":8:8", "unknown kind of stage `gpro`", "did you mean `grpo`?"]);
-    check(&grpo("kind", "kind = 3"), &[":8:8", "expected `pretrain` or `grpo`"]);
+    check(&grpo("kind", "kind = 3"), &[":8:8", "expected `pretrain`, `sft` or `grpo`"]);
     check("[stage]\nkind = 'grpo'", &[":1:1", "expected [[stage]]", "two brackets"]);
     check(&grpo("steps", ""), &[":3:1", "missing key `steps`"]);
     check(&grpo("optimizer", ""), &["missing table `optimizer`", "add [stage.optimizer]"]);

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use rewards::{CompletionView, JudgedGroup, Problem};
-use rollout::{Generator, Group, SamplingParams, Template};
+use rollout::{Generator, Group, SamplingParams};
 
 use super::super::{RunContext, StageError};
 use super::judging::view;
-use super::learner::{Learner, template};
+use super::learner::Learner;
 use super::sampling::prompts;
 use crate::address::{self, Purpose};
 use crate::config::{Eval, GrpoStage};
@@ -19,7 +19,6 @@ use crate::telemetry::{EvalRow, EvalSummary};
 /// A set of held-out problems and how they are asked.
 pub(super) struct HeldOut<'a> {
     settings: &'a Eval,
-    template: Template,
     problems: Vec<Problem>,
     judges: Judges,
 }
@@ -31,7 +30,7 @@ impl<'a> HeldOut<'a> {
         if settings.max_problems > 0 {
             problems.truncate(settings.max_problems as usize);
         }
-        Ok(Self { settings, template: template(stage), problems, judges })
+        Ok(Self { settings, problems, judges })
     }
 
     pub(super) fn every_steps(&self) -> u64 {
@@ -82,7 +81,7 @@ impl<'a> HeldOut<'a> {
             params: &params,
             max_batch: learner.settings.rollout.max_batch as usize,
         };
-        let prompts = prompts(&self.problems, self.template, &learner.tokenizer)?;
+        let prompts = prompts(&self.problems, &learner.template, &learner.tokenizer)?;
         let n_completions = prompts.len() * n_samples;
         let clock = Instant::now();
         let (seed, stage_idx) = (learner.seed, learner.stage_idx);

@@ -70,6 +70,8 @@ pub(super) struct Learner<'a> {
     /// The step before which the reference was taken from the policy; 0 is the start of the stage.
     pub(super) reference_step: u64,
     pub(super) tokenizer: Tokenizer,
+    /// The text around questions.
+    pub(super) template: Template,
     /// What ends thoughts that are too long; none lets them go on.
     pub(super) forced_end: Option<ForcedEnd>,
     pub(super) optimizer: AdamW,
@@ -90,6 +92,7 @@ impl<'a> Learner<'a> {
         let questions = Questions::open(&settings.problems, judges.rubric(), seed, stage_idx)?;
         let Model { policy, tokenizer } = model;
         Ok(Self {
+            template: template(&settings.prompt, &tokenizer)?,
             forced_end: forced_end(&settings.rollout, &tokenizer)?,
             course: Course::new(&questions),
             questions,
@@ -236,11 +239,6 @@ impl<'a> Learner<'a> {
         }
         order
     }
-
-    /// The text around questions.
-    pub(super) fn template(&self) -> Template {
-        template(self.settings)
-    }
 }
 
 /// The peak of the machine in the kind that a policy computes in. Of a GPU it is not known here (`grpo-train bench`).
@@ -252,16 +250,15 @@ fn peak_flops(policy: &Policy) -> f64 {
 }
 
 /// The template of a stage.
-pub(crate) fn template(settings: &GrpoStage) -> Template {
-    template_of(&settings.prompt)
-}
-
-/// The template of a run file.
-pub(crate) fn template_of(prompt: &config::Prompt) -> Template {
-    match prompt.template {
+///
+/// # Errors
+/// If it is the chat template of a model that has none.
+pub(crate) fn template(prompt: &config::Prompt, tokenizer: &Tokenizer) -> Result<Template, rollout::Error> {
+    Ok(match prompt.template {
         config::Template::R1Zero => Template::R1Zero,
         config::Template::None => Template::None,
-    }
+        config::Template::Chat => Template::chat(tokenizer.chat_template()?, prompt.system.clone()),
+    })
 }
 
 /// The optimiser of a run file.

@@ -26,7 +26,7 @@ impl Learner<'_> {
         hand_over: &mut dyn FnMut(usize, Group),
     ) -> Result<SamplingSeconds, StageError> {
         let settings = &self.settings.rollout;
-        let prompts = prompts(questions, self.template(), &self.tokenizer)?;
+        let prompts = prompts(questions, &self.template, &self.tokenizer)?;
         let params = self.sampling_params(step);
         let generator = Generator {
             policy: &self.policy,
@@ -55,7 +55,7 @@ impl Learner<'_> {
         course.begin_step(step);
         let questions = course.next(&self.questions, self.settings.rollout.prompts_per_step)?;
         let questions: Vec<Problem> = questions.into_iter().map(|question| question.problem).collect();
-        let prompts = prompts(&questions, self.template(), &self.tokenizer)?;
+        let prompts = prompts(&questions, &self.template, &self.tokenizer)?;
         let context = self.policy.config().max_position_embeddings;
         let max_tokens = self.settings.rollout.most_tokens() as usize;
         let longest = prompts.iter().enumerate().max_by_key(|(_, prompt)| prompt.ids.len());
@@ -119,12 +119,9 @@ pub(crate) fn forced_end(rollout: &Rollout, tokenizer: &Tokenizer) -> Result<Opt
 /// Questions as the policy reads them.
 pub(in super::super) fn prompts(
     questions: &[Problem],
-    template: Template,
+    template: &Template,
     tokenizer: &Tokenizer,
 ) -> Result<Vec<Prompt>, StageError> {
-    let prompt = |problem: &Problem| {
-        let text = template.render(&problem.question);
-        Ok(Prompt { ids: tokenizer.encode(&text)?, text })
-    };
+    let prompt = |problem: &Problem| Ok(template.prompt(&problem.question, tokenizer)?);
     questions.iter().map(prompt).collect()
 }

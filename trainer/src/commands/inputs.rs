@@ -8,10 +8,11 @@ use rewards::Problem;
 use rollout::{Template, Tokenizer};
 
 use super::Failure;
-use crate::config::{Eval, GrpoStage, Origin, RunFile, Stage};
+use crate::config::{Eval, GrpoStage, Origin, RewardModelStage, RunFile, Stage};
 use crate::data::{Questions, problem_file};
 use crate::judges::Judges;
 use crate::plan::ModelShape;
+use crate::reward_model;
 use crate::scoring::cases;
 use crate::stages;
 
@@ -104,6 +105,7 @@ pub(super) fn check_data(file: &RunFile, starts: &Starts) -> Result<(), Failure>
     for (stage_idx, stage) in file.resolved.stages.iter().enumerate() {
         match stage {
             Stage::Grpo(stage) => check_problems(stage, seed, stage_idx, starts.of(file, stage_idx))?,
+            Stage::RewardModel(stage) => check_rows(stage)?,
             Stage::Pretrain(stage) => {
                 if stage.corpus.is_there() {
                     crate::data::text::Text::open(&stage.corpus, seed).map_err(Failure::usage)?;
@@ -114,8 +116,20 @@ pub(super) fn check_data(file: &RunFile, starts: &Starts) -> Result<(), Failure>
     Ok(())
 }
 
+/// The rows of a reward model, as text.
+fn check_rows(stage: &RewardModelStage) -> Result<(), Failure> {
+    let held_out = stage.held_out.as_ref().map(|held_out| &held_out.data);
+    for data in std::iter::once(&stage.data).chain(held_out) {
+        if let Some(path) = data.path_now() {
+            reward_model::read(path, stage.objective).map_err(Failure::usage)?;
+        }
+    }
+    Ok(())
+}
+
 fn check_problems(stage: &GrpoStage, seed: u64, stage_idx: usize, start: Option<&Start>) -> Result<(), Failure> {
     let judges = Judges::new(&stage.rewards).map_err(Failure::usage)?;
+    judges.check_models().map_err(Failure::usage)?;
     let held_out = stage.eval.as_ref().map(|eval| held_out(stage, eval)).transpose()?.flatten().unwrap_or_default();
     if !stage.problems.are_there() {
         return start.map_or(Ok(()), |start| start.check_prompts(stage, &held_out));

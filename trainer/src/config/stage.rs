@@ -9,6 +9,7 @@ use super::data::Checkpoint;
 use super::grpo::{GrpoStage, WrittenGrpo};
 use super::optimizer::Optimizer;
 use super::pretrain::{PretrainStage, WrittenPretrain};
+use super::reward_model::{RewardModelStage, WrittenRewardModel};
 use super::schema::Schema;
 use super::source::{Init, InputMut};
 
@@ -19,16 +20,19 @@ pub enum StageKind {
     Pretrain,
     /// `grpo`: samples groups of completions, judges them, and moves the policy towards the better ones.
     Grpo,
+    /// `reward_model`: learns to score responses, from pairs of a better and a worse one or from labels.
+    RewardModel,
 }
 
 impl StageKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Pretrain, Self::Grpo];
+    pub const ALL: [Self; 3] = [Self::Pretrain, Self::Grpo, Self::RewardModel];
 
     /// What a stage of this kind hands on.
     pub fn makes(self) -> Makes {
         match self {
             Self::Pretrain | Self::Grpo => Makes::Policy,
+            Self::RewardModel => Makes::RewardModel,
         }
     }
 
@@ -37,6 +41,7 @@ impl StageKind {
         match self {
             Self::Pretrain => "pretrain",
             Self::Grpo => "grpo",
+            Self::RewardModel => "reward_model",
         }
     }
 
@@ -51,6 +56,7 @@ impl StageKind {
         Ok(match self {
             Self::Pretrain => Box::new(WrittenPretrain::deserialize(table)?),
             Self::Grpo => Box::new(WrittenGrpo::deserialize(table)?),
+            Self::RewardModel => Box::new(WrittenRewardModel::deserialize(table)?),
         })
     }
 
@@ -59,6 +65,7 @@ impl StageKind {
         match self {
             Self::Pretrain => Schema::of::<WrittenPretrain>(),
             Self::Grpo => Schema::of::<WrittenGrpo>(),
+            Self::RewardModel => Schema::of::<WrittenRewardModel>(),
         }
     }
 }
@@ -107,6 +114,8 @@ pub enum Stage {
     Pretrain(Box<PretrainStage>),
     /// `kind = "grpo"`
     Grpo(Box<GrpoStage>),
+    /// `kind = "reward_model"`
+    RewardModel(Box<RewardModelStage>),
 }
 
 /// What every kind of stage has.
@@ -134,7 +143,7 @@ impl Stage {
     pub fn as_grpo(&self) -> Option<&GrpoStage> {
         match self {
             Self::Grpo(stage) => Some(stage),
-            Self::Pretrain(_) => None,
+            Self::Pretrain(_) | Self::RewardModel(_) => None,
         }
     }
 
@@ -164,6 +173,7 @@ impl std::ops::Deref for Stage {
         match self {
             Self::Pretrain(stage) => &**stage,
             Self::Grpo(stage) => &**stage,
+            Self::RewardModel(stage) => &**stage,
         }
     }
 }
@@ -173,6 +183,7 @@ impl std::ops::DerefMut for Stage {
         match self {
             Self::Pretrain(stage) => &mut **stage,
             Self::Grpo(stage) => &mut **stage,
+            Self::RewardModel(stage) => &mut **stage,
         }
     }
 }

@@ -193,6 +193,10 @@ impl Memory {
                 sizes.of_update(Checkpointing::None, tokens, stage.logits_chunk_tokens)
             }
             Stage::Grpo(stage) => sizes.of_grpo(stage, prompt_tokens),
+            // A pass holds at least one pair, and the head gives one number for a sequence.
+            Stage::RewardModel(stage) => {
+                sizes.of_update(stage.checkpointing, stage.micro_batch_tokens.max(product(&[2, stage.max_tokens])), 0)
+            }
         };
         let kept = if on_cpu { sum(&[memory.kv_cache, memory.activations, memory.logits]) } else { 0 };
         Self { kept, ..memory }

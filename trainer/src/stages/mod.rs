@@ -9,6 +9,7 @@ mod ledger;
 mod model;
 mod pipeline;
 mod pretrain;
+mod reward_model;
 mod supervised;
 
 pub use context::RunContext;

@@ -1,7 +1,7 @@
 //! The order of stages, and where a resumed run goes on.
 
 use super::ledger::{Ledger, StageChoice};
-use super::{Model, RunContext, StageError, finish, grpo, pretrain};
+use super::{Model, RunContext, StageError, finish, grpo, pretrain, reward_model};
 use crate::config::Stage;
 use crate::run::checkpoint::latest_valid;
 use crate::run::{Checkpoint, ResumePoint, StageMark, atomic, completions, lines, stage_mark};
@@ -81,6 +81,7 @@ fn run_stage(
         resumed => match &stage {
             Stage::Pretrain(settings) => step_of(pretrain::run(context, settings, stage_idx, resumed)?),
             Stage::Grpo(settings) => step_of(grpo::run(context, settings, stage_idx, resumed)?),
+            Stage::RewardModel(settings) => step_of(reward_model::run(context, settings, stage_idx, resumed)?),
         },
     };
     let Some(steps) = steps else { return Ok(None) };

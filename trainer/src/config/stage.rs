@@ -10,6 +10,7 @@ use super::data::Checkpoint;
 use super::grpo::{GrpoStage, WrittenGrpo};
 use super::optimizer::Optimizer;
 use super::pretrain::{PretrainStage, WrittenPretrain};
+use super::reward_model::{RewardModelStage, WrittenRewardModel};
 use super::sample::{SampleStage, WrittenSample};
 use super::schema::Schema;
 use super::sft::{SftStage, WrittenSft};
@@ -28,17 +29,20 @@ pub enum StageKind {
     Sample,
     /// `curate`: brings rows of data down to a few good, hard and different ones.
     Curate,
+    /// `reward_model`: learns to score responses, from pairs of a better and a worse one or from labels.
+    RewardModel,
 }
 
 impl StageKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Pretrain, Self::Sft, Self::Grpo, Self::Sample, Self::Curate];
+    pub const ALL: [Self; 6] = [Self::Pretrain, Self::Sft, Self::Grpo, Self::Sample, Self::Curate, Self::RewardModel];
 
     /// What a stage of this kind hands on.
     pub fn makes(self) -> Makes {
         match self {
             Self::Pretrain | Self::Sft | Self::Grpo => Makes::Policy,
             Self::Sample | Self::Curate => Makes::Data,
+            Self::RewardModel => Makes::RewardModel,
         }
     }
 
@@ -50,6 +54,7 @@ impl StageKind {
             Self::Grpo => "grpo",
             Self::Sample => "sample",
             Self::Curate => "curate",
+            Self::RewardModel => "reward_model",
         }
     }
 
@@ -67,6 +72,7 @@ impl StageKind {
             Self::Grpo => Box::new(WrittenGrpo::deserialize(table)?),
             Self::Sample => Box::new(WrittenSample::deserialize(table)?),
             Self::Curate => Box::new(WrittenCurate::deserialize(table)?),
+            Self::RewardModel => Box::new(WrittenRewardModel::deserialize(table)?),
         })
     }
 
@@ -78,6 +84,7 @@ impl StageKind {
             Self::Grpo => Schema::of::<WrittenGrpo>(),
             Self::Sample => Schema::of::<WrittenSample>(),
             Self::Curate => Schema::of::<WrittenCurate>(),
+            Self::RewardModel => Schema::of::<WrittenRewardModel>(),
         }
     }
 }
@@ -132,6 +139,8 @@ pub enum Stage {
     Sample(Box<SampleStage>),
     /// `kind = "curate"`
     Curate(Box<CurateStage>),
+    /// `kind = "reward_model"`
+    RewardModel(Box<RewardModelStage>),
 }
 
 /// What every kind of stage has.
@@ -159,7 +168,7 @@ impl Stage {
     pub fn as_grpo(&self) -> Option<&GrpoStage> {
         match self {
             Self::Grpo(stage) => Some(stage),
-            Self::Pretrain(_) | Self::Sft(_) | Self::Sample(_) | Self::Curate(_) => None,
+            Self::Pretrain(_) | Self::Sft(_) | Self::Sample(_) | Self::Curate(_) | Self::RewardModel(_) => None,
         }
     }
 
@@ -192,6 +201,7 @@ impl std::ops::Deref for Stage {
             Self::Grpo(stage) => &**stage,
             Self::Sample(stage) => &**stage,
             Self::Curate(stage) => &**stage,
+            Self::RewardModel(stage) => &**stage,
         }
     }
 }
@@ -204,6 +214,7 @@ impl std::ops::DerefMut for Stage {
             Self::Grpo(stage) => &mut **stage,
             Self::Sample(stage) => &mut **stage,
             Self::Curate(stage) => &mut **stage,
+            Self::RewardModel(stage) => &mut **stage,
         }
     }
 }

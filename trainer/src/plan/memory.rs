@@ -206,6 +206,10 @@ impl Memory {
                 let samples = stage.difficulty.iter().map(|model| model.samples_per_problem).max().unwrap_or(0);
                 sizes.of_sampling(&stage.sampling, stage.batch_problems.saturating_mul(samples), prompt_tokens)
             }
+            // A pass holds at least one pair, and the head gives one number for a sequence.
+            Stage::RewardModel(stage) => {
+                sizes.of_update(stage.checkpointing, stage.micro_batch_tokens.max(product(&[2, stage.max_tokens])), 0)
+            }
         };
         let kept = if on_cpu { sum(&[memory.kv_cache, memory.activations, memory.logits]) } else { 0 };
         Self { kept, ..memory }

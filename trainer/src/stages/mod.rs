@@ -12,6 +12,7 @@ mod ledger;
 mod model;
 mod pipeline;
 mod pretrain;
+mod reward_model;
 mod sample;
 mod selecting;
 mod sft;
@@ -19,7 +20,7 @@ mod supervised;
 
 pub use context::RunContext;
 pub use error::{NonFinite, StageError};
-pub(crate) use grpo::{forced_end, template};
+pub(crate) use grpo::forced_end;
 pub use ledger::{Ledger, StageChoice};
 pub use model::Model;
 pub use pipeline::{Outcome, run};

@@ -87,7 +87,7 @@ fn interval(problem_means: &[f64], samples_per_problem: usize) -> [f64; 2] {
 }
 
 /// Wilson's score interval of a proportion `p` seen in `n` trials.
-fn wilson(p: f64, n: f64) -> [f64; 2] {
+pub fn wilson(p: f64, n: f64) -> [f64; 2] {
     let z2 = Z95 * Z95;
     let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = Z95 / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();

@@ -23,7 +23,6 @@ use crate::telemetry::MetricsRow;
 use checkup::Checkup;
 use evaluation::HeldOut;
 pub(super) use judging::{Judged, Panel};
-pub(crate) use learner::template;
 use learner::{Learner, StepFailure};
 pub(super) use learner::{adamw, schedule};
 use report::Between;

@@ -8,7 +8,7 @@ use rewards::Problem;
 use rollout::{Template, Tokenizer};
 
 use super::Failure;
-use crate::config::{Eval, GrpoStage, Origin, RunFile, Stage};
+use crate::config::{Eval, GrpoStage, Init, Origin, RunFile, Stage};
 use crate::data::{Questions, problem_file};
 use crate::judges::Judges;
 use crate::plan::ModelShape;
@@ -37,8 +37,18 @@ impl Starts {
     pub(super) fn read(file: &RunFile) -> Result<Self, Failure> {
         let mut models = BTreeMap::new();
         let origins = (0..file.resolved.stages.len()).map(|stage_idx| file.resolved.origin(stage_idx));
-        for origin in origins {
-            let Origin::Folder(folder) = origin else { continue };
+        let folders =
+            origins.filter_map(|origin| if let Origin::Folder(folder) = origin { Some(folder) } else { None });
+        let asked = file.resolved.stages.iter().filter_map(|stage| match stage {
+            Stage::Eval(stage) => Some(&stage.models),
+            Stage::Pretrain(_) | Stage::Grpo(_) => None,
+        });
+        let asked = asked.flatten().filter_map(|model| match model {
+            Init::Base => file.resolved.model.as_ref().map(|model| model.path.as_path()),
+            Init::Folder(folder) => Some(folder.as_path()),
+            Init::Stage(_) => None,
+        });
+        for folder in folders.chain(asked) {
             if !models.contains_key(folder) {
                 models.insert(folder.to_owned(), Start::read(folder)?);
             }
@@ -104,6 +114,7 @@ pub(super) fn check_data(file: &RunFile, starts: &Starts) -> Result<(), Failure>
     for (stage_idx, stage) in file.resolved.stages.iter().enumerate() {
         match stage {
             Stage::Grpo(stage) => check_problems(stage, seed, stage_idx, starts.of(file, stage_idx))?,
+            Stage::Eval(stage) => stages::check_sets(stage).map_err(Failure::usage)?,
             Stage::Pretrain(stage) => {
                 if stage.corpus.is_there() {
                     crate::data::text::Text::open(&stage.corpus, seed).map_err(Failure::usage)?;

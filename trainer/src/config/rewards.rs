@@ -228,6 +228,11 @@ impl<'de> Deserialize<'de> for WrittenRewards {
 }
 
 impl WrittenRewards {
+    /// Whether no table is written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The rewards, checked, in the order in which they are judged. Faults are noted.
     pub(crate) fn resolve(self, at: &mut Section<'_, '_>) -> Rewards {
         let mut rewards = Vec::new();

@@ -6,6 +6,7 @@ use toml::de::{DeValue, ValueDeserializer};
 
 use super::checks::Section;
 use super::data::Checkpoint;
+use super::eval_stage::{EvalStage, WrittenEval};
 use super::grpo::{GrpoStage, WrittenGrpo};
 use super::optimizer::Optimizer;
 use super::pretrain::{PretrainStage, WrittenPretrain};
@@ -19,16 +20,19 @@ pub enum StageKind {
     Pretrain,
     /// `grpo`: samples groups of completions, judges them, and moves the policy towards the better ones.
     Grpo,
+    /// `eval`: models side by side on sets of problems.
+    Eval,
 }
 
 impl StageKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Pretrain, Self::Grpo];
+    pub const ALL: [Self; 3] = [Self::Pretrain, Self::Grpo, Self::Eval];
 
     /// What a stage of this kind hands on.
     pub fn makes(self) -> Makes {
         match self {
             Self::Pretrain | Self::Grpo => Makes::Policy,
+            Self::Eval => Makes::Figures,
         }
     }
 
@@ -37,6 +41,7 @@ impl StageKind {
         match self {
             Self::Pretrain => "pretrain",
             Self::Grpo => "grpo",
+            Self::Eval => "eval",
         }
     }
 
@@ -51,6 +56,7 @@ impl StageKind {
         Ok(match self {
             Self::Pretrain => Box::new(WrittenPretrain::deserialize(table)?),
             Self::Grpo => Box::new(WrittenGrpo::deserialize(table)?),
+            Self::Eval => Box::new(WrittenEval::deserialize(table)?),
         })
     }
 
@@ -59,6 +65,7 @@ impl StageKind {
         match self {
             Self::Pretrain => Schema::of::<WrittenPretrain>(),
             Self::Grpo => Schema::of::<WrittenGrpo>(),
+            Self::Eval => Schema::of::<WrittenEval>(),
         }
     }
 }
@@ -107,6 +114,8 @@ pub enum Stage {
     Pretrain(Box<PretrainStage>),
     /// `kind = "grpo"`
     Grpo(Box<GrpoStage>),
+    /// `kind = "eval"`
+    Eval(Box<EvalStage>),
 }
 
 /// What every kind of stage has.
@@ -134,7 +143,7 @@ impl Stage {
     pub fn as_grpo(&self) -> Option<&GrpoStage> {
         match self {
             Self::Grpo(stage) => Some(stage),
-            Self::Pretrain(_) => None,
+            Self::Pretrain(_) | Self::Eval(_) => None,
         }
     }
 
@@ -164,6 +173,7 @@ impl std::ops::Deref for Stage {
         match self {
             Self::Pretrain(stage) => &**stage,
             Self::Grpo(stage) => &**stage,
+            Self::Eval(stage) => &**stage,
         }
     }
 }
@@ -173,6 +183,7 @@ impl std::ops::DerefMut for Stage {
         match self {
             Self::Pretrain(stage) => &mut **stage,
             Self::Grpo(stage) => &mut **stage,
+            Self::Eval(stage) => &mut **stage,
         }
     }
 }

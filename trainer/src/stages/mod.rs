@@ -2,6 +2,8 @@
 
 mod context;
 mod error;
+mod eval;
+mod exam;
 mod finish;
 mod grpo;
 mod language_model;
@@ -13,6 +15,8 @@ mod supervised;
 
 pub use context::RunContext;
 pub use error::{NonFinite, StageError};
+pub(crate) use eval::check_sets;
+pub(crate) use exam::{Candidate, Examiner, scores_beside};
 pub(crate) use grpo::{forced_end, template};
 pub use ledger::{Ledger, StageChoice};
 pub use model::Model;

@@ -1,7 +1,7 @@
 //! The order of stages, and where a resumed run goes on.
 
 use super::ledger::{Ledger, StageChoice};
-use super::{Model, RunContext, StageError, finish, grpo, pretrain};
+use super::{Model, RunContext, StageError, eval, finish, grpo, pretrain};
 use crate::config::Stage;
 use crate::run::checkpoint::latest_valid;
 use crate::run::{Checkpoint, ResumePoint, StageMark, atomic, completions, lines, stage_mark};
@@ -81,6 +81,10 @@ fn run_stage(
         resumed => match &stage {
             Stage::Pretrain(settings) => step_of(pretrain::run(context, settings, stage_idx, resumed)?),
             Stage::Grpo(settings) => step_of(grpo::run(context, settings, stage_idx, resumed)?),
+            Stage::Eval(settings) => {
+                let Stage::Eval(named) = &context.settings.stages[stage_idx] else { unreachable!("it is one stage") };
+                eval::run(context, settings, named, stage_idx)?.then_some(0)
+            }
         },
     };
     let Some(steps) = steps else { return Ok(None) };

@@ -158,6 +158,9 @@ pub struct Summary {
     /// What the doctor said of the run, in the order in which it was said.
     #[serde(default)]
     pub doctor: Vec<DoctorRow>,
+    /// Tables of stages for the report, in Markdown: heading and text.
+    #[serde(skip)]
+    pub tables: Vec<(String, String)>,
 }
 
 impl Summary {
@@ -180,6 +183,7 @@ impl Summary {
             started_at: info.started_at.clone(),
             n_resumes: info.resumed.len(),
             doctor: Vec::new(),
+            tables: Vec::new(),
         }
     }
 
@@ -208,6 +212,9 @@ impl Summary {
         if let Some(rows) = self.rows() {
             text += &table::markdown(&rows);
             text += "\n";
+        }
+        for (heading, table) in &self.tables {
+            text += &format!("## {heading}\n\n{table}\n");
         }
         text += "![Training curves](curves.svg)\n\n";
         let steps: Vec<String> = self.stages.iter().map(|s| format!("{} ({} steps)", s.name, s.steps)).collect();

@@ -253,7 +253,12 @@ fn peak_flops(policy: &Policy) -> f64 {
 
 /// The template of a stage.
 pub(crate) fn template(settings: &GrpoStage) -> Template {
-    match settings.prompt.template {
+    template_of(settings.prompt.template)
+}
+
+/// A template of a run file.
+pub(in super::super) fn template_of(template: config::Template) -> Template {
+    match template {
         config::Template::R1Zero => Template::R1Zero,
         config::Template::None => Template::None,
     }

@@ -22,11 +22,14 @@ use crate::run::{Checkpoint, completions};
 use crate::telemetry::MetricsRow;
 use checkup::Checkup;
 use evaluation::HeldOut;
+pub(super) use judging::view;
 pub(crate) use learner::template;
+pub(super) use learner::template_of;
 use learner::{Learner, StepFailure};
 pub(super) use learner::{adamw, schedule};
 use report::Between;
 pub(crate) use sampling::forced_end;
+pub(super) use sampling::prompts;
 
 /// Runs the stage to its end, or until the user asks to stop (then there is no checkpoint of the last step to give back).
 ///

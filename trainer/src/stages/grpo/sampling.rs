@@ -107,7 +107,7 @@ pub(crate) fn forced_end(rollout: &Rollout, tokenizer: &Tokenizer) -> Result<Opt
 }
 
 /// Questions as the policy reads them.
-pub(super) fn prompts(
+pub(in crate::stages) fn prompts(
     questions: &[Problem],
     template: Template,
     tokenizer: &Tokenizer,

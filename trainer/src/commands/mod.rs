@@ -2,6 +2,7 @@
 
 mod ablate;
 mod bench;
+mod eval;
 mod inputs;
 mod logprobs;
 mod problems;
@@ -11,6 +12,7 @@ mod train;
 
 pub use ablate::ablate;
 pub use bench::bench;
+pub use eval::eval;
 pub use logprobs::logprobs;
 pub use problems::problems;
 pub use sample::sample;

@@ -2,7 +2,7 @@
 
 use super::ledger::Ledger;
 use super::{Model, RunContext, StageError};
-use crate::config::{Stage, StageKind, StageSettings as _};
+use crate::config::{Stage, StageKind};
 use crate::doctor::DoctorRow;
 use crate::run::{FileError, StagedFolder, lines};
 use crate::telemetry::curves::Curves;

@@ -6,6 +6,7 @@ mod eval;
 mod exam;
 mod finish;
 mod grpo;
+mod held_out;
 mod language_model;
 mod ledger;
 mod model;

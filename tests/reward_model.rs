@@ -115,7 +115,9 @@ fn it_learns_a_preference_and_judges_a_policy_by_it() {
     let of_taste: Vec<&Value> = metrics.iter().filter(|row| row["stage"] == "taste").collect();
     assert_eq!((of_taste.len(), metrics.len()), (20, 23));
     for row in of_taste {
-        ["loss", "accuracy", "margin", "mean_reward", "grad_norm", "learning_rate"].map(|key| number(row, key));
+        for key in ["loss", "accuracy", "margin", "mean_reward", "grad_norm", "learning_rate"] {
+            number(row, key);
+        }
     }
     let about = dir.json(&format!("run/{LAST}/reward_model.json"));
     assert_eq!(about, json!({"objective": "pairwise", "template": "none", "over": "response"}));

@@ -190,6 +190,27 @@ impl Judges {
         })
     }
 
+    /// What a set of problems is judged by where nothing is said: the answer by value (`is_countdown`: as an equation), and R1's
+    /// format.
+    ///
+    /// # Errors
+    /// As [`Judges::new`].
+    pub fn of_answers(is_countdown: bool) -> Result<Self, JudgesError> {
+        let answer = match is_countdown {
+            true => Judge::Countdown { options: CountdownOptions { partial: 0.0 }, of: String::new() },
+            false => Judge::Accuracy { options: AccuracyOptions::default(), of: String::new() },
+        };
+        let format = Judge::Format { options: NoOptions {}, of: String::new() };
+        let reward = |name: &str, judge| Reward {
+            name: name.to_owned(),
+            weight: 1.0,
+            weight_from_step: Vec::new(),
+            domains: Vec::new(),
+            judge,
+        };
+        Self::new(&Rewards(vec![reward("accuracy", answer), reward("format", format)]))
+    }
+
     /// The rules and their sum.
     pub fn rubric(&self) -> &Rubric {
         &self.rubric

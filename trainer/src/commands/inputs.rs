@@ -45,6 +45,7 @@ impl Starts {
             Stage::Curate(stage) => {
                 stage.difficulty.iter().map(|model| file.resolved.origin_of(&model.model, stage_idx)).collect()
             }
+            Stage::Eval(stage) => stage.models.iter().map(|model| file.resolved.origin_of(model, stage_idx)).collect(),
             _ => vec![file.resolved.origin(stage_idx)],
         };
         for origin in (0..file.resolved.stages.len()).flat_map(of_stage) {
@@ -119,6 +120,7 @@ pub(super) fn check_data(file: &RunFile, starts: &Starts) -> Result<(), Failure>
             Stage::Sample(stage) => check_sample(stage, seed, stage_idx, starts.of(file, stage_idx))?,
             Stage::Curate(stage) => check_curate(stage)?,
             Stage::RewardModel(stage) => check_rows(stage)?,
+            Stage::Eval(stage) => stages::check_sets(stage).map_err(Failure::usage)?,
             Stage::Pretrain(stage) => {
                 if stage.corpus.is_there() {
                     crate::data::text::Text::open(&stage.corpus, seed).map_err(Failure::usage)?;

@@ -14,6 +14,7 @@ mod algorithm;
 mod algorithm_checks;
 mod architecture;
 mod arm;
+mod budget;
 mod by_step;
 mod checks;
 mod covariance;
@@ -23,6 +24,7 @@ mod doctor;
 mod document;
 mod dynamic_sampling;
 mod error;
+mod eval_stage;
 mod forced_end;
 mod grpo;
 mod key_path;
@@ -62,6 +64,7 @@ pub use algorithm::{
     SurrogateKind,
 };
 pub use architecture::{Architecture, Tokenizer};
+pub use budget::Budget;
 #[cfg(test)]
 pub(crate) use covariance::deserialize as covariance;
 pub use curate::{CurateStage, Difficulty};
@@ -69,6 +72,7 @@ pub use data::{Checkpoint, CountdownProblems, Eval, JsonlProblems, Problems, Sou
 pub use doctor::{Doctor, OnDead};
 pub use dynamic_sampling::{DynamicSampling, Keep};
 pub use error::ConfigError;
+pub use eval_stage::{EvalSet, EvalStage};
 pub use forced_end::ForcedEnd;
 pub use grpo::GrpoStage;
 pub use optimizer::{Optimizer, Schedule};

@@ -208,13 +208,6 @@ fn keys<T: DeserializeOwned>(shapes: bool) -> Schema {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WrittenRewards(Vec<(String, Table)>);
 
-impl WrittenRewards {
-    /// Whether there is no table.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 impl<'de> Deserialize<'de> for WrittenRewards {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Tables;
@@ -245,6 +238,11 @@ impl<'de> Deserialize<'de> for WrittenRewards {
 }
 
 impl WrittenRewards {
+    /// Whether no table is written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The rewards, checked, in the order in which they are judged. Faults are noted.
     pub(crate) fn resolve(self, at: &mut Section<'_, '_>) -> Rewards {
         let mut rewards = Vec::new();

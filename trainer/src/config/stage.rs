@@ -7,6 +7,7 @@ use toml::de::{DeValue, ValueDeserializer};
 use super::checks::Section;
 use super::curate::{CurateStage, WrittenCurate};
 use super::data::Checkpoint;
+use super::eval_stage::{EvalStage, WrittenEval};
 use super::grpo::{GrpoStage, WrittenGrpo};
 use super::optimizer::Optimizer;
 use super::pretrain::{PretrainStage, WrittenPretrain};
@@ -31,11 +32,14 @@ pub enum StageKind {
     Curate,
     /// `reward_model`: learns to score responses, from pairs of a better and a worse one or from labels.
     RewardModel,
+    /// `eval`: models side by side on sets of problems.
+    Eval,
 }
 
 impl StageKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [Self::Pretrain, Self::Sft, Self::Grpo, Self::Sample, Self::Curate, Self::RewardModel];
+    pub const ALL: [Self; 7] =
+        [Self::Pretrain, Self::Sft, Self::Grpo, Self::Sample, Self::Curate, Self::RewardModel, Self::Eval];
 
     /// What a stage of this kind hands on.
     pub fn makes(self) -> Makes {
@@ -43,6 +47,7 @@ impl StageKind {
             Self::Pretrain | Self::Sft | Self::Grpo => Makes::Policy,
             Self::Sample | Self::Curate => Makes::Data,
             Self::RewardModel => Makes::RewardModel,
+            Self::Eval => Makes::Figures,
         }
     }
 
@@ -55,6 +60,7 @@ impl StageKind {
             Self::Sample => "sample",
             Self::Curate => "curate",
             Self::RewardModel => "reward_model",
+            Self::Eval => "eval",
         }
     }
 
@@ -73,6 +79,7 @@ impl StageKind {
             Self::Sample => Box::new(WrittenSample::deserialize(table)?),
             Self::Curate => Box::new(WrittenCurate::deserialize(table)?),
             Self::RewardModel => Box::new(WrittenRewardModel::deserialize(table)?),
+            Self::Eval => Box::new(WrittenEval::deserialize(table)?),
         })
     }
 
@@ -85,6 +92,7 @@ impl StageKind {
             Self::Sample => Schema::of::<WrittenSample>(),
             Self::Curate => Schema::of::<WrittenCurate>(),
             Self::RewardModel => Schema::of::<WrittenRewardModel>(),
+            Self::Eval => Schema::of::<WrittenEval>(),
         }
     }
 }
@@ -141,6 +149,8 @@ pub enum Stage {
     Curate(Box<CurateStage>),
     /// `kind = "reward_model"`
     RewardModel(Box<RewardModelStage>),
+    /// `kind = "eval"`
+    Eval(Box<EvalStage>),
 }
 
 /// What every kind of stage has.
@@ -168,7 +178,12 @@ impl Stage {
     pub fn as_grpo(&self) -> Option<&GrpoStage> {
         match self {
             Self::Grpo(stage) => Some(stage),
-            Self::Pretrain(_) | Self::Sft(_) | Self::Sample(_) | Self::Curate(_) | Self::RewardModel(_) => None,
+            Self::Pretrain(_)
+            | Self::Sft(_)
+            | Self::Sample(_)
+            | Self::Curate(_)
+            | Self::RewardModel(_)
+            | Self::Eval(_) => None,
         }
     }
 
@@ -202,6 +217,7 @@ impl std::ops::Deref for Stage {
             Self::Sample(stage) => &**stage,
             Self::Curate(stage) => &**stage,
             Self::RewardModel(stage) => &**stage,
+            Self::Eval(stage) => &**stage,
         }
     }
 }
@@ -215,6 +231,7 @@ impl std::ops::DerefMut for Stage {
             Self::Sample(stage) => &mut **stage,
             Self::Curate(stage) => &mut **stage,
             Self::RewardModel(stage) => &mut **stage,
+            Self::Eval(stage) => &mut **stage,
         }
     }
 }

@@ -30,6 +30,16 @@ pub enum StageError {
         /// What it needs.
         needed: String,
     },
+    /// A set of problems of an evaluation.
+    #[error("set {set}, {}: {reason}", path.display())]
+    Set {
+        /// The set.
+        set: String,
+        /// Its file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The questions.
     #[error(transparent)]
     Questions(#[from] QuestionError),

@@ -15,6 +15,7 @@ use super::{NonFinite, RunContext, StageError};
 use crate::address::{self, Purpose};
 use crate::config::{self, RewardModelStage, RewardObjective};
 use crate::data::questions::shuffled;
+use crate::evaluation::wilson;
 use crate::optim::{AdamW, Schedule, clip_grad_norm};
 use crate::prompts;
 use crate::reward_model::{
@@ -22,7 +23,6 @@ use crate::reward_model::{
 };
 use crate::run::{Checkpoint, FileError, LineLog, ResumePoint, lines};
 use crate::telemetry::metrics::names;
-use crate::telemetry::report::wilson;
 use crate::telemetry::{StepMetrics, Stopwatch, UpdateSeconds};
 
 const OPTIMIZER: &str = "optimizer.safetensors";
@@ -261,7 +261,7 @@ impl Lesson for Preferences<'_> {
             step,
             n_rows: stats.n(),
             accuracy: stats.accuracy(),
-            accuracy_ci95: wilson(stats.accuracy(), stats.n() as f64),
+            accuracy_ci95: wilson(stats.accuracy(), stats.n()),
             margin: stats.margin(),
             loss: stats.loss(),
             mean_reward: stats.mean_reward(),

@@ -9,7 +9,8 @@ use crate::cpu::gradients::Gradients;
 use crate::model::{self, Model};
 use crate::network::Engine;
 use crate::weights::Form;
-use crate::{Checkpointing, Dtype, Error, ModelConfig, PackedBatch, Result, Weights, cpu, libtorch, tape};
+use crate::{Checkpointing, Dtype, Error, ModelConfig, PackedBatch, Result, Weights, cpu, libtorch};
+use crate::{safetensors_io, tape};
 
 /// Deviation of a fresh head where config.json names none: transformers' `initializer_range`, with which TRL's RewardTrainer
 /// begins too.
@@ -31,15 +32,24 @@ impl RewardModel {
     /// If it has no `score.weight`, or scores for several labels, or config.json asks for something the decoder does not do,
     /// or a tensor is missing, spare, misshapen or not finite.
     pub fn load(folder: &Path, dtype: Dtype, device: Device) -> Result<Self> {
-        let config = ModelConfig::load(folder)?;
+        let config = Self::check(folder)?;
         let stored = model::stored_tensors(folder)?;
-        if !stored.contains_key(SCORE) {
+        Ok(Self { model: Model::from_tensors(folder, config.with_score(), stored, dtype, device)? })
+    }
+
+    /// Whether a folder is that of a reward model, without reading its weights: its config.json.
+    ///
+    /// # Errors
+    /// If it has no `score.weight`, or scores for several labels, or config.json asks for something the decoder does not do.
+    pub fn check(folder: &Path) -> Result<ModelConfig> {
+        let config = ModelConfig::load(folder)?;
+        if !safetensors_io::names(folder)?.contains(SCORE) {
             return Err(Error::NotARewardModel { path: folder.into() });
         }
-        if let n_labels @ (0 | 2..) = config.n_labels() {
-            return Err(Error::Labels { path: folder.into(), n_labels });
+        match config.n_labels() {
+            1 => Ok(config),
+            n_labels => Err(Error::Labels { path: folder.into(), n_labels }),
         }
-        Ok(Self { model: Model::from_tensors(folder, config.with_score(), stored, dtype, device)? })
     }
 
     /// The decoder of a policy's folder, with a fresh head.

@@ -65,10 +65,10 @@ def student_factor(df: int) -> mpmath.mpf:
 
 
 def interval(values: list[float], bounded: bool) -> dict:
-    """Wilson's where all values are 0 or 1 and bounded, else Student's."""
+    """Wilson's where bounded values are all 0 or 1, or all equal; else Student's."""
     n = len(values)
     mean = mpmath.fsum(values) / n
-    if bounded and all(v in (0.0, 1.0) for v in values):
+    if bounded and (all(v in (0.0, 1.0) for v in values) or len(set(values)) == 1):
         # Wilson's ends are the p with |mean - p| = z sqrt(p (1 - p) / n).
         z2 = (mpmath.sqrt(2) * mpmath.erfinv(mpmath.mpf("0.95"))) ** 2
         roots = numpy.roots([float(n + z2), float(-(2 * n * mean + z2)), float(n * mean * mean)])

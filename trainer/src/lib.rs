@@ -19,6 +19,7 @@ pub mod judges;
 pub mod machine;
 pub mod optim;
 pub mod plan;
+pub mod prompts;
 pub mod reward_model;
 pub mod run;
 pub mod scoring;

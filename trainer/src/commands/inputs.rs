@@ -9,14 +9,16 @@ use rollout::{Tokenizer, r1_zero};
 
 use super::Failure;
 use crate::config::{
-    self, Artifact, CurateStage, Eval, GrpoStage, Origin, Rollout, RunFile, SampleStage, SftStage, Stage,
+    self, Artifact, CurateStage, Eval, GrpoStage, Origin, RewardModelStage, Rollout, RunFile, SampleStage, SftStage,
+    Stage,
 };
 use crate::data::{Questions, problem_file};
 use crate::judges::Judges;
 use crate::plan::ModelShape;
+use crate::reward_model;
 use crate::scoring::cases;
 use crate::selection::Row;
-use crate::{sft, stages};
+use crate::{prompts, sft, stages};
 
 /// Prompt length assumed where the tokenizer does not exist yet, for the estimate of memory.
 const UNKNOWN_PROMPT_TOKENS: u64 = 64;
@@ -43,6 +45,7 @@ impl Starts {
             Stage::Curate(stage) => {
                 stage.difficulty.iter().map(|model| file.resolved.origin_of(&model.model, stage_idx)).collect()
             }
+            Stage::Eval(stage) => stage.models.iter().map(|model| file.resolved.origin_of(model, stage_idx)).collect(),
             _ => vec![file.resolved.origin(stage_idx)],
         };
         for origin in (0..file.resolved.stages.len()).flat_map(of_stage) {
@@ -90,7 +93,7 @@ impl Start {
     fn check_prompts(&self, rollout: &Rollout, prompt: &config::Prompt, problems: &[Problem]) -> Result<(), Failure> {
         stages::forced_end(rollout, &self.tokenizer).map_err(Failure::usage)?;
         let (context, max_tokens) = (self.config.max_position_embeddings, rollout.most_tokens());
-        let template = stages::template(prompt, &self.tokenizer).map_err(Failure::usage)?;
+        let template = prompts::template(prompt, &self.tokenizer).map_err(Failure::usage)?;
         for problem in problems {
             let prompt = template.prompt(&problem.question, &self.tokenizer).map_err(Failure::usage)?;
             let n_prompt_tokens = prompt.ids.len();
@@ -116,6 +119,8 @@ pub(super) fn check_data(file: &RunFile, starts: &Starts) -> Result<(), Failure>
             Stage::Sft(stage) => check_examples(stage, starts.of(file, stage_idx))?,
             Stage::Sample(stage) => check_sample(stage, seed, stage_idx, starts.of(file, stage_idx))?,
             Stage::Curate(stage) => check_curate(stage)?,
+            Stage::RewardModel(stage) => check_rows(stage)?,
+            Stage::Eval(stage) => stages::check_sets(stage).map_err(Failure::usage)?,
             Stage::Pretrain(stage) => {
                 if stage.corpus.is_there() {
                     crate::data::text::Text::open(&stage.corpus, seed).map_err(Failure::usage)?;
@@ -126,8 +131,20 @@ pub(super) fn check_data(file: &RunFile, starts: &Starts) -> Result<(), Failure>
     Ok(())
 }
 
+/// The rows of a reward model, as text.
+fn check_rows(stage: &RewardModelStage) -> Result<(), Failure> {
+    let held_out = stage.held_out.as_ref().map(|held_out| &held_out.data);
+    for data in std::iter::once(&stage.data).chain(held_out) {
+        if let Some(path) = data.path_now() {
+            reward_model::read(path, stage.objective).map_err(Failure::usage)?;
+        }
+    }
+    Ok(())
+}
+
 fn check_problems(stage: &GrpoStage, seed: u64, stage_idx: usize, start: Option<&Start>) -> Result<(), Failure> {
     let judges = Judges::new(&stage.rewards).map_err(Failure::usage)?;
+    judges.check_models().map_err(Failure::usage)?;
     let held_out = stage.eval.as_ref().map(|eval| held_out(stage, eval)).transpose()?.flatten().unwrap_or_default();
     if !stage.problems.are_there() {
         return start.map_or(Ok(()), |start| start.check_prompts(&stage.rollout, &stage.prompt, &held_out));

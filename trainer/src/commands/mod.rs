@@ -2,6 +2,7 @@
 
 mod ablate;
 mod bench;
+mod eval;
 mod inputs;
 mod instructions;
 mod logprobs;
@@ -12,6 +13,7 @@ mod train;
 
 pub use ablate::ablate;
 pub use bench::bench;
+pub use eval::eval;
 pub use instructions::instructions;
 pub use logprobs::logprobs;
 pub use problems::problems;

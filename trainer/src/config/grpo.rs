@@ -127,6 +127,7 @@ impl StageSettings for GrpoStage {
     fn visit_inputs(&mut self, visit: &mut dyn FnMut(InputMut<'_>)) {
         visit(InputMut::Init(&mut self.init));
         self.problems.visit_inputs(visit);
+        self.rewards.visit_inputs(visit);
         if let Some(eval) = &mut self.eval {
             visit(InputMut::Artifact(&mut eval.problems));
         }

@@ -14,6 +14,7 @@ mod algorithm;
 mod algorithm_checks;
 mod architecture;
 mod arm;
+mod budget;
 mod by_step;
 mod checks;
 mod covariance;
@@ -23,6 +24,7 @@ mod doctor;
 mod document;
 mod dynamic_sampling;
 mod error;
+mod eval_stage;
 mod forced_end;
 mod grpo;
 mod key_path;
@@ -34,6 +36,8 @@ mod pretrain;
 mod problem_choice;
 mod resolved;
 mod reward_arguments;
+mod reward_checks;
+mod reward_model;
 mod rewards;
 mod rollout;
 mod run;
@@ -60,6 +64,7 @@ pub use algorithm::{
     SurrogateKind,
 };
 pub use architecture::{Architecture, Tokenizer};
+pub use budget::Budget;
 #[cfg(test)]
 pub(crate) use covariance::deserialize as covariance;
 pub use curate::{CurateStage, Difficulty};
@@ -67,6 +72,7 @@ pub use data::{Checkpoint, CountdownProblems, Eval, JsonlProblems, Problems, Sou
 pub use doctor::{Doctor, OnDead};
 pub use dynamic_sampling::{DynamicSampling, Keep};
 pub use error::ConfigError;
+pub use eval_stage::{EvalSet, EvalStage};
 pub use forced_end::ForcedEnd;
 pub use grpo::GrpoStage;
 pub use optimizer::{Optimizer, Schedule};
@@ -74,6 +80,7 @@ pub use pretrain::{Corpus, CountdownCorpus, PretrainStage, TextCorpus};
 pub use problem_choice::{Choice, Curriculum};
 pub use resolved::{Origin, Resolved};
 pub use reward_arguments::rewards_from_arguments;
+pub use reward_model::{HeldOutRows, Over, RewardModelOptions, RewardModelStage, RewardObjective, Squash};
 pub use rewards::{CountdownOptions, ExpressionOptions, Judge, NoOptions, Reward, Rewards};
 pub use rollout::{Prompt, Rollout, Template};
 pub use run::{Device, Dtype, Model, Run};

@@ -7,9 +7,11 @@ use toml::de::{DeValue, ValueDeserializer};
 use super::checks::Section;
 use super::curate::{CurateStage, WrittenCurate};
 use super::data::Checkpoint;
+use super::eval_stage::{EvalStage, WrittenEval};
 use super::grpo::{GrpoStage, WrittenGrpo};
 use super::optimizer::Optimizer;
 use super::pretrain::{PretrainStage, WrittenPretrain};
+use super::reward_model::{RewardModelStage, WrittenRewardModel};
 use super::sample::{SampleStage, WrittenSample};
 use super::schema::Schema;
 use super::sft::{SftStage, WrittenSft};
@@ -28,17 +30,24 @@ pub enum StageKind {
     Sample,
     /// `curate`: brings rows of data down to a few good, hard and different ones.
     Curate,
+    /// `reward_model`: learns to score responses, from pairs of a better and a worse one or from labels.
+    RewardModel,
+    /// `eval`: models side by side on sets of problems.
+    Eval,
 }
 
 impl StageKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Pretrain, Self::Sft, Self::Grpo, Self::Sample, Self::Curate];
+    pub const ALL: [Self; 7] =
+        [Self::Pretrain, Self::Sft, Self::Grpo, Self::Sample, Self::Curate, Self::RewardModel, Self::Eval];
 
     /// What a stage of this kind hands on.
     pub fn makes(self) -> Makes {
         match self {
             Self::Pretrain | Self::Sft | Self::Grpo => Makes::Policy,
             Self::Sample | Self::Curate => Makes::Data,
+            Self::RewardModel => Makes::RewardModel,
+            Self::Eval => Makes::Figures,
         }
     }
 
@@ -50,6 +59,8 @@ impl StageKind {
             Self::Grpo => "grpo",
             Self::Sample => "sample",
             Self::Curate => "curate",
+            Self::RewardModel => "reward_model",
+            Self::Eval => "eval",
         }
     }
 
@@ -67,6 +78,8 @@ impl StageKind {
             Self::Grpo => Box::new(WrittenGrpo::deserialize(table)?),
             Self::Sample => Box::new(WrittenSample::deserialize(table)?),
             Self::Curate => Box::new(WrittenCurate::deserialize(table)?),
+            Self::RewardModel => Box::new(WrittenRewardModel::deserialize(table)?),
+            Self::Eval => Box::new(WrittenEval::deserialize(table)?),
         })
     }
 
@@ -78,6 +91,8 @@ impl StageKind {
             Self::Grpo => Schema::of::<WrittenGrpo>(),
             Self::Sample => Schema::of::<WrittenSample>(),
             Self::Curate => Schema::of::<WrittenCurate>(),
+            Self::RewardModel => Schema::of::<WrittenRewardModel>(),
+            Self::Eval => Schema::of::<WrittenEval>(),
         }
     }
 }
@@ -132,6 +147,10 @@ pub enum Stage {
     Sample(Box<SampleStage>),
     /// `kind = "curate"`
     Curate(Box<CurateStage>),
+    /// `kind = "reward_model"`
+    RewardModel(Box<RewardModelStage>),
+    /// `kind = "eval"`
+    Eval(Box<EvalStage>),
 }
 
 /// What every kind of stage has.
@@ -159,7 +178,12 @@ impl Stage {
     pub fn as_grpo(&self) -> Option<&GrpoStage> {
         match self {
             Self::Grpo(stage) => Some(stage),
-            Self::Pretrain(_) | Self::Sft(_) | Self::Sample(_) | Self::Curate(_) => None,
+            Self::Pretrain(_)
+            | Self::Sft(_)
+            | Self::Sample(_)
+            | Self::Curate(_)
+            | Self::RewardModel(_)
+            | Self::Eval(_) => None,
         }
     }
 
@@ -192,6 +216,8 @@ impl std::ops::Deref for Stage {
             Self::Grpo(stage) => &**stage,
             Self::Sample(stage) => &**stage,
             Self::Curate(stage) => &**stage,
+            Self::RewardModel(stage) => &**stage,
+            Self::Eval(stage) => &**stage,
         }
     }
 }
@@ -204,6 +230,8 @@ impl std::ops::DerefMut for Stage {
             Self::Grpo(stage) => &mut **stage,
             Self::Sample(stage) => &mut **stage,
             Self::Curate(stage) => &mut **stage,
+            Self::RewardModel(stage) => &mut **stage,
+            Self::Eval(stage) => &mut **stage,
         }
     }
 }

@@ -210,7 +210,7 @@ fn drawn(weights: &[f64], index: u64) -> usize {
 }
 
 /// The rows of a file of `n` in the order of an epoch; `order` names the orders of a stage.
-pub(super) fn shuffled(order: &Stream, epoch: u64, n: usize) -> Vec<usize> {
+pub(crate) fn shuffled(order: &Stream, epoch: u64, n: usize) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..n).collect();
     Stream::new(order.bits(epoch), &[]).draws().shuffle(&mut rows);
     rows

@@ -8,7 +8,8 @@ use crate::telemetry::student::two_sided;
 const Z: f64 = 1.959_963_984_540_054;
 
 /// Between what bounds values lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Range {
     /// Fractions, in [0, 1].
     Fraction,
@@ -23,7 +24,7 @@ pub struct Estimate {
     pub n: usize,
     /// The mean.
     pub mean: f64,
-    /// Ends of the 95 % interval; none where nothing is known about the spread (a single problem with a value between 0 and 1).
+    /// Ends of the 95 % interval; none of a single value that is no fraction: nothing is known about the spread.
     pub interval: Option<[f64; 2]>,
 }
 
@@ -32,17 +33,19 @@ impl Estimate {
     ///
     /// Problems are what is drawn at random, so they are what an interval counts, however many samples each has: samples of
     /// one problem are alike (Miller 2024, arXiv 2411.00640: standard errors clustered by problem). Where every problem is
-    /// worth 0 or 1 they are so many trials, and the interval is Wilson's (1927), which has a width also where all are equal.
-    /// Otherwise it is Student's, mean ± t(0.975, n - 1) s / sqrt(n), cut to the bounds of `range`.
+    /// worth 0 or 1 they are so many trials, and the interval is Wilson's (1927). Otherwise it is Student's, mean ±
+    /// t(0.975, n - 1) s / sqrt(n), cut to the bounds of `range`; of fractions that are all equal, whose spread would be none
+    /// for lack of data, it is Wilson's too.
     pub fn of(values: &[f64], range: Range) -> Option<Self> {
         if values.is_empty() {
             return None;
         }
         let n = values.len();
         let mean = values.iter().sum::<f64>() / n as f64;
-        let are_trials = range == Range::Fraction && values.iter().all(|&value| value == 0.0 || value == 1.0);
+        let are_equal = values.iter().all(|&value| value == values[0]);
+        let are_trials = values.iter().all(|&value| value == 0.0 || value == 1.0);
         let interval = match n {
-            _ if are_trials => Some(wilson(mean, n)),
+            _ if range == Range::Fraction && (are_trials || are_equal) => Some(wilson(mean, n)),
             1 => None,
             _ => Some(student(values, mean, range)),
         };
@@ -51,12 +54,12 @@ impl Estimate {
 }
 
 /// The interval for the chance of a trial of which the fraction `p` of `n` was a success.
-fn wilson(p: f64, n: usize) -> [f64; 2] {
+pub fn wilson(p: f64, n: usize) -> [f64; 2] {
     let n = n as f64;
     let middle = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
     let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    // Where all trials are alike one end is exact, but for rounding.
-    [if p == 0.0 { 0.0 } else { middle - half }, if p == 1.0 { 1.0 } else { middle + half }]
+    // At 0 and 1 one end is p itself; rounding must not put p outside of its own interval.
+    [(middle - half).clamp(0.0, p), (middle + half).clamp(p, 1.0)]
 }
 
 fn student(values: &[f64], mean: f64, range: Range) -> [f64; 2] {
@@ -100,7 +103,8 @@ mod tests {
     #[test]
     fn edges() {
         assert_eq!(Estimate::of(&[], Range::Fraction), None);
-        assert_eq!(Estimate::of(&[0.5], Range::Fraction), Some(Estimate { n: 1, mean: 0.5, interval: None }));
+        let [low, high] = Estimate::of(&[0.5], Range::Fraction).unwrap().interval.unwrap();
+        assert!(low < 0.1 && high > 0.9, "{low} {high}");
         assert_eq!(Estimate::of(&[1.0], Range::Unbounded).unwrap().interval, None);
         let [low, high] = Estimate::of(&[1.0], Range::Fraction).unwrap().interval.unwrap();
         assert!(low > 0.2 && low < 0.21 && high == 1.0, "{low} {high}");

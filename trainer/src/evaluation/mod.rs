@@ -4,16 +4,19 @@
 //!
 //! - `pass`: pass@k; `vote`: cons@k; `estimate`: means over problems with 95 % intervals;
 //! - `summary`: all of it over a set of problems and over its parts;
+//! - `results`: models side by side, as tables;
 //! - `scaling`: s1's measures of accuracy against thinking tokens.
 
 mod estimate;
 mod pass;
+mod results;
 mod scaling;
 mod summary;
 mod vote;
 
-pub use estimate::{Estimate, Range};
+pub use estimate::{Estimate, Range, wilson};
 pub use pass::pass_at_k;
+pub use results::{BudgetCurve, BudgetPoint, Results, SetResult};
 pub use scaling::{Control, Scaling};
 pub use summary::{Asked, Label, Measured, Measures, Metric, Part, Sample, Score, Summary};
 pub use vote::voted;

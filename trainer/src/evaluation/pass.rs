@@ -13,6 +13,10 @@ pub fn pass_at_k(n: usize, n_right: usize, k: usize) -> Option<f64> {
     if k == 0 || k > n {
         return None;
     }
+    // The same by the product, but for its rounding.
+    if k == 1 {
+        return Some(n_right as f64 / n as f64);
+    }
     let n_wrong = n - n_right;
     // Any k samples have a right one among them. The product would have a factor of 0 or below.
     if n_wrong < k {

@@ -12,12 +12,12 @@ pub struct Control {
 }
 
 impl Control {
-    /// Of completions with their thinking tokens and the bounds, both inclusive, that each was to keep; none of none.
-    pub fn of(completions: impl IntoIterator<Item = (usize, [usize; 2])>) -> Option<Self> {
+    /// Of completions, each by whether it keeps to its bounds; none of none.
+    pub fn of(kept: impl IntoIterator<Item = bool>) -> Option<Self> {
         let (mut n, mut n_kept) = (0, 0);
-        for (n_tokens, [low, high]) in completions {
+        for is_kept in kept {
             n += 1;
-            n_kept += usize::from((low..=high).contains(&n_tokens));
+            n_kept += usize::from(is_kept);
         }
         (n > 0).then(|| Self { n, fraction: n_kept as f64 / n as f64 })
     }
@@ -82,9 +82,7 @@ mod tests {
         assert_eq!(curve.performance, 0.7);
         // Pairs: 50-0 10, 50-100 0 twice, 0-100 5 twice, 100-100 none.
         assert!((curve.slope.unwrap() - 4.0).abs() < 1e-12, "{curve:?}");
-        let control = |rows: &[(usize, [usize; 2])]| Control::of(rows.iter().copied());
-        assert_eq!(control(&[]), None);
-        let rows = [(0, [0, 5]), (5, [0, 5]), (6, [0, 5]), (6, [6, 6])];
-        assert_eq!(control(&rows), Some(Control { n: 4, fraction: 0.75 }));
+        assert_eq!(Control::of([]), None);
+        assert_eq!(Control::of([true, false, true, true]), Some(Control { n: 4, fraction: 0.75 }));
     }
 }

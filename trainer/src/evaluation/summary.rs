@@ -47,7 +47,7 @@ impl Label {
 }
 
 /// One completion as it was judged.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Whether it is right; none where no reward says so.
     pub correct: Option<bool>,
@@ -61,12 +61,16 @@ pub struct Sample {
     pub n_thinking_tokens: usize,
     /// Whether the longest length cut it off.
     pub truncated: bool,
+    /// Whether its thoughts keep to the tokens that they were to have; none where nothing was asked of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within_budget: Option<bool>,
     /// Scores of other rewards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scores: Vec<Score>,
 }
 
 /// What another reward gave.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Name of the reward.
     pub name: String,

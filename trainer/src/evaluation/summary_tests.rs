@@ -15,6 +15,7 @@ fn sample(correct: Option<bool>, answer: Option<&str>, n_tokens: usize) -> Sampl
         n_tokens,
         n_thinking_tokens: n_tokens / 2,
         truncated: n_tokens == 40,
+        within_budget: None,
         scores: vec![score],
     }
 }

@@ -6,12 +6,12 @@ use policy::PackedBatch;
 use rollout::Tokenizer;
 use tch::Kind;
 
-use super::grpo::template;
 use super::language_model::LanguageModel;
 use super::supervised::{self, Lesson};
 use super::{Model, RunContext, StageError};
 use crate::config::{self, SftStage};
 use crate::flops::{BACKWARD, Load, forward_flops};
+use crate::prompts;
 use crate::run::Checkpoint;
 use crate::sft::{Counts, Data, Example, Order, Reading, pack};
 use crate::telemetry::StepMetrics;
@@ -75,7 +75,7 @@ pub(crate) fn read(
     tokenizer: &Tokenizer,
     model: &policy::ModelConfig,
 ) -> Result<Data, StageError> {
-    let template = template(&settings.prompt, tokenizer)?;
+    let template = prompts::template(&settings.prompt, tokenizer)?;
     let end = *model.eos_token_ids.first().ok_or(StageError::NoEndToken)?;
     let context = model.max_position_embeddings.unsigned_abs();
     let max_tokens = settings.max_tokens.unwrap_or(context) as usize;

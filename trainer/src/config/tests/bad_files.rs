@@ -186,6 +186,14 @@ fn data_and_rewards_have_to_be_said() {
     check(&countdown("targets = [1, 120]"), &["expected 1 to 99"]);
     check(&countdown("max_intermediate = 0"), &["expected 1 to 1000000"]);
     check(&countdown("numbers = [1]"), &["is a list of length 1"]);
+    check(&countdown("languages = []"), &["`languages` is empty", "expected \"en\", \"zh\" or both"]);
+    check(&countdown("languages = ['en', 'en']"), &["names a language twice"]);
+    check(&countdown("languages = ['en', 'de']"), &["`de`", "`zh`"]);
+    let corpus = |keys: &str| pretrain("", "").replace("countdown = {}", &format!("countdown = {{ {keys} }}"));
+    check(&corpus("languages = { mixed = -1 }"), &["`languages`: weights are finite"]);
+    check(&corpus("languages = { own = 0 }"), &["at least one is above 0"]);
+    check(&corpus("instructions = { share = 2 }"), &["`share` = 2: a probability"]);
+    check(&corpus("instructions = { rude = -1 }"), &["`instructions`: weights are finite"]);
 }
 
 #[test]

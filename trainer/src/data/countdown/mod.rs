@@ -6,3 +6,6 @@ pub mod problems;
 pub mod solve;
 pub mod styles;
 pub mod transcript;
+
+#[cfg(test)]
+mod languages_tests;

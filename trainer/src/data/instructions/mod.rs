@@ -4,6 +4,7 @@
 mod lexicon;
 mod quality;
 mod responses;
+mod reward;
 pub mod rows;
 mod task;
 
@@ -11,6 +12,7 @@ use rollout::random::Draws;
 use serde::{Deserialize, Serialize};
 
 pub use responses::Grade;
+pub use reward::InstructionQuality;
 pub use task::{Domain, Instruction, Task};
 
 use crate::data::countdown::styles::{StyleError, usable};

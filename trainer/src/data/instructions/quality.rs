@@ -19,7 +19,7 @@ const WRONG_WORDS: f64 = 0.2;
 /// A response to something else, or to nothing.
 const OFF_TOPIC: f64 = 0.05;
 
-/// The response in a completion: between the answer tags, else behind the thoughts, else behind the first line.
+/// The response in a completion: between the answer tags, else behind the thoughts, else behind the second line.
 pub(super) fn response_in(completion: &str) -> &str {
     let behind = |text: &'_ str, mark: &str| text.rfind(mark).map(|at| at + mark.len());
     let response = if let Some(at) = behind(completion, "<answer>") {
@@ -27,7 +27,9 @@ pub(super) fn response_in(completion: &str) -> &str {
     } else if let Some(at) = behind(completion, "</think>") {
         &completion[at..]
     } else {
-        completion.split_once('\n').map_or(completion, |(_, rest)| rest)
+        // Without a tag, thoughts are two lines.
+        let mut lines = completion.match_indices('\n').map(|(at, _)| at + 1);
+        lines.nth(1).map_or(completion, |at| &completion[at..])
     };
     response.trim()
 }

@@ -178,3 +178,80 @@ fn weighted(grades: &[(Grade, f64)], draws: &mut Draws) -> Grade {
     let weights: Vec<f64> = grades.iter().map(|(_, weight)| *weight).collect();
     grades[draws.weighted(&weights)].0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// The completions and grades that rows of a kind hold.
+    fn instruction(row: &Row) -> Instruction {
+        Instruction::find(&row.question).unwrap()
+    }
+
+    #[test]
+    fn rows_depend_on_kind_seed_and_place_alone() {
+        let some = rows(RowKind::Pairs, 40, 1, false);
+        assert_eq!(rows(RowKind::Pairs, 20, 1, false), some[..20]);
+        assert_ne!(rows(RowKind::Pairs, 40, 2, false), some);
+    }
+
+    #[test]
+    fn held_out_rows_have_instructions_of_their_own() {
+        let questions = |held_out| -> HashSet<String> {
+            rows(RowKind::Prompts, 300, 1, held_out).into_iter().map(|row| row.question).collect()
+        };
+        let (held_out, others) = (questions(true), questions(false));
+        assert_eq!((held_out.len(), others.len()), (300, 300));
+        assert!(held_out.is_disjoint(&others));
+    }
+
+    #[test]
+    fn the_better_one_is_chosen_and_length_tells_nothing() {
+        let rows = rows(RowKind::Pairs, 400, 1, false);
+        let length = |text: &Option<String>| text.as_ref().unwrap().chars().count() as f64;
+        let (mut chosen, mut rejected) = (0.0, 0.0);
+        for row in &rows {
+            let quality = |text: &Option<String>| instruction(row).quality(text.as_ref().unwrap());
+            assert!(quality(&row.chosen) > quality(&row.rejected) + 0.05, "{row:?}");
+            assert_eq!(row.domain, Domain::Helpful);
+            chosen += length(&row.chosen);
+            rejected += length(&row.rejected);
+        }
+        assert!((chosen - rejected).abs() < 0.01 * chosen, "{chosen} {rejected}");
+        let longer = rows.iter().filter(|row| length(&row.chosen) > length(&row.rejected)).count();
+        assert!((150..250).contains(&longer), "{longer} of 400 chosen ones are the longer ones");
+    }
+
+    #[test]
+    fn labels_say_what_is_safe_and_demonstrations_are_good() {
+        for row in rows(RowKind::Safety, 200, 1, false) {
+            let quality = instruction(&row).quality(row.completion.as_ref().unwrap());
+            assert_eq!(row.label, Some(quality > 0.3), "{row:?}");
+        }
+        let rows = rows(RowKind::Demonstrations, 200, 1, false);
+        let quality = |row: &Row| instruction(row).quality(row.completion.as_ref().unwrap());
+        assert!(rows.iter().all(|row| quality(row) >= 0.4));
+        let n_best = rows.iter().filter(|row| quality(row) > 0.99).count();
+        assert!((10..60).contains(&n_best), "{n_best}");
+    }
+
+    #[test]
+    fn the_files_that_ship_are_made_so() {
+        let check = |name: &str, kind, n: usize, held_out| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data").join(name);
+            let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert_eq!(text.lines().count(), n, "{name}");
+            for (row, line) in rows(kind, 100, 1, held_out).iter().zip(text.lines()) {
+                assert_eq!(serde_json::to_string(row).unwrap(), line, "{name}");
+            }
+        };
+        check("general_train.jsonl", RowKind::Prompts, 800, false);
+        check("general_heldout.jsonl", RowKind::References, 200, true);
+        check("general_sft.jsonl", RowKind::Demonstrations, 400, false);
+        check("preferences_train.jsonl", RowKind::Pairs, 1_200, false);
+        check("preferences_heldout.jsonl", RowKind::Pairs, 200, true);
+        check("safety_train.jsonl", RowKind::Safety, 800, false);
+        check("safety_heldout.jsonl", RowKind::Safety, 200, true);
+    }
+}

@@ -20,6 +20,7 @@ use crate::data::{Course, Questions};
 use crate::grpo::{EntropyControl, Trajectory, split};
 use crate::judges::{Judges, Step};
 use crate::optim::{AdamW, AdamWConfig, DecayScope, Schedule};
+use crate::prompts;
 use crate::scoring::Needs;
 use crate::telemetry::Progress;
 
@@ -89,10 +90,11 @@ pub(super) struct Learner<'a> {
 impl<'a> Learner<'a> {
     pub(super) fn new(settings: &'a GrpoStage, model: Model, seed: u64, stage_idx: usize) -> Result<Self, StageError> {
         let judges = Judges::new(&settings.rewards)?;
+        judges.load_models(model.policy.dtype(), model.policy.device())?;
         let questions = Questions::open(&settings.problems, judges.rubric(), seed, stage_idx)?;
         let Model { policy, tokenizer } = model;
         Ok(Self {
-            template: template(&settings.prompt, &tokenizer)?,
+            template: prompts::template(&settings.prompt, &tokenizer)?,
             forced_end: forced_end(&settings.rollout, &tokenizer)?,
             course: Course::new(&questions),
             questions,
@@ -247,18 +249,6 @@ fn peak_flops(policy: &Policy) -> f64 {
         tch::Device::Cpu => machine::peak_flops(policy.dtype(), rayon::current_num_threads()),
         _ => 0.0,
     }
-}
-
-/// The template of a stage.
-///
-/// # Errors
-/// If it is the chat template of a model that has none.
-pub(crate) fn template(prompt: &config::Prompt, tokenizer: &Tokenizer) -> Result<Template, rollout::Error> {
-    Ok(match prompt.template {
-        config::Template::R1Zero => Template::R1Zero,
-        config::Template::None => Template::None,
-        config::Template::Chat => Template::chat(tokenizer.chat_template()?, prompt.system.clone()),
-    })
 }
 
 /// The optimiser of a run file.

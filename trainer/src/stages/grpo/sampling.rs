@@ -7,6 +7,8 @@ use rewards::Problem;
 use rollout::{ForcedEnd, Generator, Group, Prompt, SamplingParams, SamplingSeconds, Template, Tokenizer};
 
 use super::super::StageError;
+use super::super::exam::Candidate;
+use super::super::held_out::Examined;
 use super::learner::Learner;
 use crate::address::{self, Purpose};
 use crate::config::Rollout;
@@ -66,6 +68,20 @@ impl Learner<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The policy as it stands, for an evaluation: its completions may be as long as they come to be in the end, so that two
+    /// evaluations differ by the policy alone.
+    pub(super) fn examined(&self, step: u64) -> Examined<'_> {
+        let rollout = &self.settings.rollout;
+        let candidate = Candidate {
+            policy: &self.policy,
+            tokenizer: &self.tokenizer,
+            template: &self.template,
+            max_batch: rollout.max_batch as usize,
+        };
+        let params = SamplingParams { max_tokens: rollout.last_max_tokens() as usize, ..self.sampling_params(step) };
+        Examined { stage: (&self.settings.name, self.stage_idx), candidate, params }
     }
 
     /// How this stage samples in `step`, counted from 1.

@@ -98,11 +98,11 @@ fn loss_and_gradients_are_those_of_transformers_in_either_engine() {
 
 /// Three rows: two turns, one turn, and a turn with words of the user behind it.
 fn rows(vocab: i64) -> Vec<Conversation> {
-    let row = |n: i64, targets: &[std::ops::Range<i64>]| {
+    let row = |n: i64, targets: &[(i64, i64)]| {
         let ids = (0..n).map(|i| (i * i * 7 + 3 * n + i) % vocab).collect();
-        (ids, (0..n).map(|i| targets.iter().any(|targets| targets.contains(&i))).collect())
+        (ids, (0..n).map(|i| targets.iter().any(|&(start, end)| (start..end).contains(&i))).collect())
     };
-    vec![row(21, &[4..8, 15..21]), row(12, &[7..12]), row(30, &[10..19])]
+    vec![row(21, &[(4, 8), (15, 21)]), row(12, &[(7, 12)]), row(30, &[(10, 19)])]
 }
 
 #[test]

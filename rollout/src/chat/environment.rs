@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use minijinja::value::Kwargs;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 use regex::Regex;
 
@@ -35,7 +36,7 @@ pub(super) fn new(source: &str) -> Result<Environment<'static>, Error> {
     environment.set_recursion_limit(DEPTH);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.set_formatter(|out, _, value| Ok(out.write_str(&python::str(value))?));
-    environment.add_filter("tojson", |value: Value, arguments| python::to_json(&value, arguments));
+    environment.add_filter("tojson", |value: Value, arguments: Kwargs| python::to_json(&value, &arguments));
     environment.add_filter("string", |value: Value| python::str(&value));
     // In Python None is not iterable.
     environment.add_test("iterable", |value: Value| !value.is_none() && value.try_iter().is_ok());

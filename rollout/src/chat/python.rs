@@ -110,7 +110,7 @@ struct Json {
 ///
 /// # Errors
 /// If an argument is unknown, or something of the value has no JSON.
-pub(super) fn to_json(value: &Value, arguments: Kwargs) -> Result<String, Error> {
+pub(super) fn to_json(value: &Value, arguments: &Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = arguments.get("indent")?;
     let separators: Option<Vec<String>> = arguments.get("separators")?;
     let (between_items, behind_key) = match separators.as_deref() {
@@ -134,7 +134,7 @@ impl Json {
             ValueKind::Number => out.push_str(&number(value)),
             ValueKind::String => self.text(value.as_str().unwrap_or_default(), out),
             ValueKind::Seq | ValueKind::Iterable => {
-                self.container(['[', ']'], items(value).collect(), depth, out, |item, out| {
+                self.container(['[', ']'], &items(value).collect::<Vec<_>>(), depth, out, |item, out| {
                     self.write(item, depth + 1, out)
                 })?;
             }
@@ -143,7 +143,7 @@ impl Json {
                 if self.sort_keys {
                     keys.sort();
                 }
-                self.container(['{', '}'], keys, depth, out, |key, out| {
+                self.container(['{', '}'], &keys, depth, out, |key, out| {
                     self.text(&str(key), out);
                     out.push_str(&self.behind_key);
                     self.write(&value.get_item(key)?, depth + 1, out)
@@ -157,7 +157,7 @@ impl Json {
     fn container(
         &self,
         [open, close]: [char; 2],
-        items: Vec<Value>,
+        items: &[Value],
         depth: usize,
         out: &mut String,
         mut write: impl FnMut(&Value, &mut String) -> Result<(), Error>,

@@ -24,7 +24,7 @@ pub enum DataError {
         /// The line, counted from 1.
         line: usize,
         /// What is wrong with it.
-        source: rollout::Error,
+        source: Box<rollout::Error>,
     },
     /// A row whose prompt is nothing.
     #[error("{}:{line}: the prompt has no tokens: there is nothing to predict the completion from", path.display())]
@@ -187,7 +187,12 @@ impl Reading<'_> {
         }
         let rows = rows(path)?;
         let needs_chat = rows.iter().find(|(_, row)| matches!(row, Row::Messages(_)));
-        let at = |line: usize| move |source| DataError::Row { path: path.to_owned(), line, source };
+        let at = |line: usize| {
+            move |source| {
+                let source = Box::new(source);
+                DataError::Row { path: path.to_owned(), line, source }
+            }
+        };
         let chat = match needs_chat {
             Some((line, _)) => Some(self.tokenizer.chat_template().map_err(at(*line))?),
             None => None,
@@ -297,8 +302,8 @@ impl Reading<'_> {
         let bytes = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
         let text = String::from_utf8(bytes)
             .map_err(|error| refuse(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())))?;
-        let source = |source| DataError::Row { path: path.to_owned(), line: 1, source };
-        let ids = self.ended(self.tokenizer.encode(&text).map_err(source)?);
+        let ids = self.tokenizer.encode(&text);
+        let ids = self.ended(ids.map_err(|error| refuse(error.to_string()))?);
         let mut data = Data::default();
         let mut start = 0;
         while start + 1 < ids.len() {

@@ -67,7 +67,7 @@ pub enum StageError {
     Bpe(#[from] bpe::BpeError),
     /// A file of examples.
     #[error(transparent)]
-    Examples(Box<DataError>),
+    Examples(#[from] DataError),
     /// A model that cannot say that a completion is over.
     #[error("the model has no end token: give `eos_token_id` in its config.json")]
     NoEndToken,
@@ -143,12 +143,6 @@ pub enum StageError {
         /// Where it came up.
         what: NonFinite,
     },
-}
-
-impl From<DataError> for StageError {
-    fn from(error: DataError) -> Self {
-        Self::Examples(Box::new(error))
-    }
 }
 
 /// Where a loss or gradient stopped being a number.

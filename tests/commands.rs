@@ -190,6 +190,33 @@ fn show_prints_a_step() {
 }
 
 #[test]
+fn instructions_are_made_by_kind() {
+    let dir = Dir::new();
+    let make = |kind: &str, more: &[&str]| {
+        let args = [&["instructions", "--kind", kind, "--n", "30", "--output", "rows.jsonl"], more];
+        dir.run(args.concat()).expect_code(0);
+        dir.rows("rows.jsonl")
+    };
+    for (kind, keys) in [
+        ("prompts", &["id"][..]),
+        ("references", &["id", "reference"]),
+        ("pairs", &["chosen", "rejected"]),
+        ("safety", &["completion", "label"]),
+        ("demonstrations", &["completion"]),
+    ] {
+        for row in make(kind, &[]) {
+            let n_keys = row.as_object().expect("an object").len();
+            assert!(n_keys == keys.len() + 3 && keys.iter().all(|key| row.get(key).is_some()), "{kind}: {row}");
+        }
+    }
+    let held_out = make("pairs", &["--held-out"]);
+    assert!(make("pairs", &[]).iter().all(|row| held_out.iter().all(|other| row["question"] != other["question"])));
+    let refused =
+        dir.run(["instructions", "--kind", "prompts", "--n", "9999", "--output", "none.jsonl"]).expect_code(2);
+    assert!(refused.stderr.contains("different rows of this kind; ask for fewer"), "{}", refused.stderr);
+}
+
+#[test]
 fn problems_are_distinct_and_not_the_excluded_ones() {
     let dir = Dir::new();
     let make = |n: &str, seed: &str, output: &str, more: &[&str]| {
@@ -214,6 +241,12 @@ fn problems_are_distinct_and_not_the_excluded_ones() {
     assert!(others.iter().all(|row| !keys.contains(&key(row))));
     let all = make("150", "2", "all.jsonl", &[]);
     assert!(all.iter().any(|row| keys.contains(&key(row))), "these ranges are too wide to show anything");
+    let both = make("50", "1", "both.jsonl", &["--languages", "en", "zh"]);
+    let chinese = both
+        .iter()
+        .filter(|row| row["language"] == "zh" && row["question"].as_str().expect("a question").contains("算式"));
+    assert_eq!((both.len(), chinese.count()), (50, 25));
+    assert!(first.iter().all(|row| row.get("language").is_none()));
     let refused = dir.run(["problems", "--n", "50", "--numbers", "1", "1", "--output", "none.jsonl"]).expect_code(2);
     assert!(
         refused.stderr.contains("widen them or ask for fewer") && !dir.path("none.jsonl").exists(),

@@ -25,6 +25,8 @@ pub enum Purpose {
     Samples = 11,
     /// Which samples become data, and in which order.
     Selection = 12,
+    /// The order of examples, then epoch.
+    Examples = 13,
 }
 
 /// The stream of one use.

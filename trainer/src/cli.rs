@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench::{PhaseKind, Shape};
 use crate::config::{Checkpointing, Device, Dtype};
+use crate::data::instructions::rows::RowKind;
+use crate::data::language::Language;
 use crate::show::SortKey;
 
 const EXAMPLES: &str = "\
@@ -38,6 +40,12 @@ Examples:
   grpo-train score --reward accuracy --input cases.jsonl --output verdicts.jsonl
   grpo-train score --reward 'regex:{\"pattern\": \"(?i)because\"}' --input cases.jsonl --output verdicts.jsonl
   grpo-train score --config changed.toml --input runs/r1_zero          what would have changed";
+
+const EVAL: &str = "\
+Examples:
+  grpo-train eval --model runs/r1_zero/final --problems data/countdown_heldout.jsonl --n 4 --stop '</answer>'
+  grpo-train eval --model Qwen2.5-0.5B --problems gsm8k_test.jsonl --n 16 --pass-at 4 --consensus --output gsm8k.json
+Several models side by side, and thinking on a budget: a stage of kind \"eval\"; docs/evaluation.md";
 
 const BENCH: &str = "\
 Examples:
@@ -105,6 +113,9 @@ pub enum Command {
         after_help = "Input lines {\"prompt\": \"..\"} or {\"ids\": [..]}; output lines with text, ids, logprobs and stop_reason."
     )]
     Sample(SampleArgs),
+    /// Sample a file of problems from a model, judge the answers, and print accuracy and the rest with 95 % intervals.
+    #[command(after_help = EVAL)]
+    Eval(EvalArgs),
     /// Judge completions that are already there: a file of cases, or all of a run folder.
     #[command(after_help = SCORE)]
     Score(ScoreArgs),
@@ -114,6 +125,11 @@ pub enum Command {
     /// Make Countdown problems as JSON lines, such as a held-out file.
     #[command(after_help = "Example:\n  grpo-train problems --n 1024 --seed 1 --output data/countdown_heldout.jsonl")]
     Problems(ProblemsArgs),
+    /// Make general instructions and responses to them as JSON lines (docs/data.md).
+    #[command(
+        after_help = "Example:\n  grpo-train instructions --kind pairs --n 1200 --output data/preferences_train.jsonl"
+    )]
+    Instructions(InstructionsArgs),
     /// Measure the machine, and how much of it each phase of a step gets.
     #[command(after_help = BENCH)]
     Bench(BenchArgs),
@@ -224,6 +240,53 @@ pub struct SampleArgs {
     pub stop: Vec<String>,
 }
 
+/// `grpo-train eval`
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct EvalArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// A file of problems: JSON Lines or one JSON array, in the layout of this project, GSM8K, MATH, AIME or Countdown.
+    #[arg(long, value_name = "FILE")]
+    pub problems: PathBuf,
+    /// A reward by its kind, with settings as JSON; may be given several times. Without one, the answer by value and R1's format.
+    #[arg(long, value_name = "NAME[:JSON]")]
+    pub reward: Vec<String>,
+    /// Ask the question alone, without R1-Zero's template around it.
+    #[arg(long)]
+    pub no_template: bool,
+    /// The first N problems; 0 = all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub max_problems: u64,
+    /// Completions of each problem.
+    #[arg(long, value_name = "K", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    pub n: u64,
+    /// Divides the logits; 0 always takes the likeliest token.
+    #[arg(long, value_name = "T", default_value_t = 0.6, value_parser = temperature)]
+    pub temperature: f64,
+    /// Sample among the likeliest tokens of this total probability, in (0, 1].
+    #[arg(long, value_name = "P", default_value_t = 0.95, value_parser = top_p)]
+    pub top_p: f64,
+    /// The longest completion, in tokens.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    pub max_tokens: u64,
+    /// A text that ends a completion; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+    /// Also pass@K, K at most the number of completions; may be given several times.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    pub pass_at: Vec<u64>,
+    /// Also the majority vote over all completions of a problem.
+    #[arg(long)]
+    pub consensus: bool,
+    /// Every random number is a pure function of it and of where it is used.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Write the figures here, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 /// Which rewards.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct RewardArgs {
@@ -304,9 +367,32 @@ pub struct ProblemsArgs {
     /// Every target can be made with intermediate values in 1 to this.
     #[arg(long, value_name = "MAX", default_value_t = 99)]
     pub max_intermediate: i64,
+    /// The languages in which problems are asked, each as often: en, zh. Beside English alone, rows say theirs.
+    #[arg(long, num_args = 1.., value_name = "LANGUAGE", default_value = "en")]
+    pub languages: Vec<Language>,
     /// JSON lines of problems that must not come up.
     #[arg(long, value_name = "FILE")]
     pub exclude: Option<PathBuf>,
+    /// JSON lines to write.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// `grpo-train instructions`
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct InstructionsArgs {
+    /// What rows have beside the instruction.
+    #[arg(long, value_name = "KIND")]
+    pub kind: RowKind,
+    /// How many rows.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub n: u64,
+    /// Every file is a pure function of it, of the kind and of the instructions.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Take the instructions that no corpus and no training file has.
+    #[arg(long)]
+    pub held_out: bool,
     /// JSON lines to write.
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,

@@ -5,16 +5,20 @@ use std::path::{Path, PathBuf};
 
 use policy::ModelConfig;
 use rewards::{LanguageConsistency, LanguageConsistencyOptions, Problem, RewardFn};
-use rollout::{Template, Tokenizer};
+use rollout::{Tokenizer, r1_zero};
 
 use super::Failure;
-use crate::config::{Artifact, CurateStage, Eval, GrpoStage, Origin, Rollout, RunFile, SampleStage, Stage};
+use crate::config::{
+    self, Artifact, CurateStage, Eval, GrpoStage, Origin, RewardModelStage, Rollout, RunFile, SampleStage, SftStage,
+    Stage,
+};
 use crate::data::{Questions, problem_file};
 use crate::judges::Judges;
 use crate::plan::ModelShape;
+use crate::reward_model;
 use crate::scoring::cases;
 use crate::selection::Row;
-use crate::stages;
+use crate::{prompts, sft, stages};
 
 /// Prompt length assumed where the tokenizer does not exist yet, for the estimate of memory.
 const UNKNOWN_PROMPT_TOKENS: u64 = 64;
@@ -41,6 +45,7 @@ impl Starts {
             Stage::Curate(stage) => {
                 stage.difficulty.iter().map(|model| file.resolved.origin_of(&model.model, stage_idx)).collect()
             }
+            Stage::Eval(stage) => stage.models.iter().map(|model| file.resolved.origin_of(model, stage_idx)).collect(),
             _ => vec![file.resolved.origin(stage_idx)],
         };
         for origin in (0..file.resolved.stages.len()).flat_map(of_stage) {
@@ -60,7 +65,7 @@ impl Starts {
     /// The length of a prompt, for the estimate of memory.
     pub(super) fn example_tokens(&self) -> Result<u64, Failure> {
         let Some(start) = self.models.values().next() else { return Ok(UNKNOWN_PROMPT_TOKENS) };
-        let example = Template::R1Zero.render("Using the numbers [1, 2, 3], create an equation that equals 6");
+        let example = r1_zero("Using the numbers [1, 2, 3], create an equation that equals 6");
         Ok(start.tokenizer.encode(&example).map_err(Failure::usage)?.len() as u64)
     }
 
@@ -85,12 +90,13 @@ impl Start {
     }
 
     /// A forced end fits into a completion, and every one of `problems` and its completion the context: a run is not to end at step 500 over one long question.
-    fn check_prompts(&self, rollout: &Rollout, template: Template, problems: &[Problem]) -> Result<(), Failure> {
+    fn check_prompts(&self, rollout: &Rollout, prompt: &config::Prompt, problems: &[Problem]) -> Result<(), Failure> {
         stages::forced_end(rollout, &self.tokenizer).map_err(Failure::usage)?;
         let (context, max_tokens) = (self.config.max_position_embeddings, rollout.most_tokens());
+        let template = prompts::template(prompt, &self.tokenizer).map_err(Failure::usage)?;
         for problem in problems {
-            let text = template.render(&problem.question);
-            let n_prompt_tokens = self.tokenizer.encode(&text).map_err(Failure::usage)?.len();
+            let prompt = template.prompt(&problem.question, &self.tokenizer).map_err(Failure::usage)?;
+            let n_prompt_tokens = prompt.ids.len();
             if n_prompt_tokens as i64 + max_tokens as i64 > context {
                 return Err(Failure::usage(format!(
                     "problem {}: its prompt has {n_prompt_tokens} tokens; with max_tokens = {max_tokens} that exceeds the \
@@ -110,8 +116,11 @@ pub(super) fn check_data(file: &RunFile, starts: &Starts) -> Result<(), Failure>
     for (stage_idx, stage) in file.resolved.stages.iter().enumerate() {
         match stage {
             Stage::Grpo(stage) => check_problems(stage, seed, stage_idx, starts.of(file, stage_idx))?,
+            Stage::Sft(stage) => check_examples(stage, starts.of(file, stage_idx))?,
             Stage::Sample(stage) => check_sample(stage, seed, stage_idx, starts.of(file, stage_idx))?,
             Stage::Curate(stage) => check_curate(stage)?,
+            Stage::RewardModel(stage) => check_rows(stage)?,
+            Stage::Eval(stage) => stages::check_sets(stage).map_err(Failure::usage)?,
             Stage::Pretrain(stage) => {
                 if stage.corpus.is_there() {
                     crate::data::text::Text::open(&stage.corpus, seed).map_err(Failure::usage)?;
@@ -122,18 +131,30 @@ pub(super) fn check_data(file: &RunFile, starts: &Starts) -> Result<(), Failure>
     Ok(())
 }
 
+/// The rows of a reward model, as text.
+fn check_rows(stage: &RewardModelStage) -> Result<(), Failure> {
+    let held_out = stage.held_out.as_ref().map(|held_out| &held_out.data);
+    for data in std::iter::once(&stage.data).chain(held_out) {
+        if let Some(path) = data.path_now() {
+            reward_model::read(path, stage.objective).map_err(Failure::usage)?;
+        }
+    }
+    Ok(())
+}
+
 fn check_problems(stage: &GrpoStage, seed: u64, stage_idx: usize, start: Option<&Start>) -> Result<(), Failure> {
     let judges = Judges::new(&stage.rewards).map_err(Failure::usage)?;
+    judges.check_models().map_err(Failure::usage)?;
     let held_out = stage.eval.as_ref().map(|eval| held_out(stage, eval)).transpose()?.flatten().unwrap_or_default();
     if !stage.problems.are_there() {
-        return start.map_or(Ok(()), |start| start.check_prompts(&stage.rollout, stages::template(stage), &held_out));
+        return start.map_or(Ok(()), |start| start.check_prompts(&stage.rollout, &stage.prompt, &held_out));
     }
     let questions = Questions::open(&stage.problems, judges.rubric(), seed, stage_idx).map_err(Failure::usage)?;
     let mut problems = questions.examples(stage.rollout.prompts_per_step).map_err(Failure::usage)?;
     warn_of_unreadable_golds(stage, &problems);
     warn_of_shared_questions(stage, &problems, &held_out);
     problems.extend(held_out);
-    start.map_or(Ok(()), |start| start.check_prompts(&stage.rollout, stages::template(stage), &problems))
+    start.map_or(Ok(()), |start| start.check_prompts(&stage.rollout, &stage.prompt, &problems))
 }
 
 fn check_sample(stage: &SampleStage, seed: u64, stage_idx: usize, start: Option<&Start>) -> Result<(), Failure> {
@@ -157,8 +178,8 @@ fn check_sample(stage: &SampleStage, seed: u64, stage_idx: usize, start: Option<
             return Err(Failure::usage(format!("stage {}: problem {}: {error}; {remedy}", stage.name, problem.id)));
         }
     }
-    let (rollout, template) = (stage.sampling.as_rollout(), stages::template_of(&stage.prompt));
-    start.map_or(Ok(()), |start| start.check_prompts(&rollout, template, &problems))
+    let rollout = stage.sampling.as_rollout();
+    start.map_or(Ok(()), |start| start.check_prompts(&rollout, &stage.prompt, &problems))
 }
 
 fn check_curate(stage: &CurateStage) -> Result<(), Failure> {
@@ -169,6 +190,30 @@ fn check_curate(stage: &CurateStage) -> Result<(), Failure> {
     evaluations.map(stages::evaluation).collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
     for path in stage.data.iter().filter_map(Artifact::path_now) {
         problem_file::read_rows(path, |row: Row, _| Ok(row)).map_err(Failure::usage)?;
+    }
+    Ok(())
+}
+
+/// Every file of examples that is there is read as the stage will read it; without a tokenizer, as where a stage makes the
+/// model, as far as that goes.
+fn check_examples(stage: &SftStage, start: Option<&Start>) -> Result<(), Failure> {
+    let held_out = stage.held_out.iter().map(|held_out| &held_out.path);
+    for path in stage.data.iter().map(|source| &source.path).chain(held_out).filter_map(|path| path.path_now()) {
+        let Some(Start { config, tokenizer }) = start else {
+            sft::check_rows(path).map_err(Failure::usage)?;
+            continue;
+        };
+        let counts = stages::read_examples(stage, path, tokenizer, config).map_err(Failure::usage)?.counts;
+        if counts.n_dropped + counts.n_cut > 0 {
+            eprintln!(
+                "warning: stage {}: {}: of {} rows {} are dropped and {} cut, as they are longer than max_tokens",
+                stage.name,
+                path.display(),
+                counts.n_rows,
+                counts.n_dropped,
+                counts.n_cut
+            );
+        }
     }
     Ok(())
 }

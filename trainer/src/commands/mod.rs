@@ -2,7 +2,9 @@
 
 mod ablate;
 mod bench;
+mod eval;
 mod inputs;
+mod instructions;
 mod logprobs;
 mod problems;
 mod sample;
@@ -11,6 +13,8 @@ mod train;
 
 pub use ablate::ablate;
 pub use bench::bench;
+pub use eval::eval;
+pub use instructions::instructions;
 pub use logprobs::logprobs;
 pub use problems::problems;
 pub use sample::sample;

@@ -108,6 +108,7 @@ impl WrittenStage for WrittenCurate {
         let difficulty = self.difficulty.into_iter().enumerate();
         let difficulty: Vec<Difficulty> =
             difficulty.map(|(idx, table)| table.resolve(&mut at.table(&format!("difficulty[{idx}]")))).collect();
+        self.prompt.check(&mut at.table("prompt"));
         self.sampling.check(&mut at.table("sampling"));
         let rewards = match (difficulty.is_empty(), self.rewards.is_empty()) {
             (true, true) => Rewards::default(),

@@ -1,5 +1,6 @@
 //! `[stage.problems]`, `[stage.eval]`, `[stage.checkpoint]`: what is asked, what is held out, and when state is saved.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -11,6 +12,7 @@ use super::rollout::check_top_p;
 use super::source::{Artifact, InputMut};
 use super::stage::Makes;
 use crate::data::countdown::problems::ProblemRanges;
+use crate::data::language::Language;
 
 /// `[stage.problems]` as written: one of the tables has to be there.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -225,6 +227,9 @@ pub struct CountdownProblems {
     pub targets: [i64; 2],
     /// Every target can be made with all intermediate values in 1 to this. Default 99.
     pub max_intermediate: i64,
+    /// The languages in which problems are asked, "en" and "zh", each as often. Default ["en"]; where it is something else,
+    /// rows carry theirs in `language`.
+    pub languages: Vec<Language>,
     /// A JSONL file of problems that never come up, such as the held-out ones. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exclude: Option<PathBuf>,
@@ -232,8 +237,8 @@ pub struct CountdownProblems {
 
 impl Default for CountdownProblems {
     fn default() -> Self {
-        let ProblemRanges { n_numbers, numbers, targets, max_intermediate } = ProblemRanges::default();
-        Self { n_numbers, numbers, targets, max_intermediate, exclude: None }
+        let ProblemRanges { n_numbers, numbers, targets, max_intermediate, languages } = ProblemRanges::default();
+        Self { n_numbers, numbers, targets, max_intermediate, languages, exclude: None }
     }
 }
 
@@ -245,6 +250,7 @@ impl CountdownProblems {
             numbers: self.numbers,
             targets: self.targets,
             max_intermediate: self.max_intermediate,
+            languages: self.languages.clone(),
         }
     }
 
@@ -256,6 +262,11 @@ impl CountdownProblems {
         if fine {
             at.range("numbers", self.numbers, 1, max);
             at.range("targets", self.targets, 1, max);
+        }
+        let once = self.languages.iter().collect::<HashSet<_>>().len() == self.languages.len();
+        if self.languages.is_empty() || !once {
+            let title = "`languages` is empty, or names a language twice";
+            at.fail("languages", title, "expected \"en\", \"zh\" or both", "each is asked as often");
         }
         Self { exclude: self.exclude.map(|path| at.input("exclude", &path, Input::File)), ..self }
     }

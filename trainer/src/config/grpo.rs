@@ -70,6 +70,7 @@ impl WrittenStage for WrittenGrpo {
     fn resolve(self: Box<Self>, name: String, at: &mut Section<'_, '_>) -> Option<Stage> {
         let init = at.init("init", self.init.as_deref());
         at.at_least("steps", self.steps, 1, "one step is one rollout: sample, judge, update");
+        self.prompt.check(&mut at.table("prompt"));
         self.rollout.check(&mut at.table("rollout"));
         self.grpo.check(&self.rollout, &mut at.table("grpo"));
         let rewards = self.rewards.resolve(&mut at.table("rewards"));
@@ -126,6 +127,7 @@ impl StageSettings for GrpoStage {
     fn visit_inputs(&mut self, visit: &mut dyn FnMut(InputMut<'_>)) {
         visit(InputMut::Init(&mut self.init));
         self.problems.visit_inputs(visit);
+        self.rewards.visit_inputs(visit);
         if let Some(eval) = &mut self.eval {
             visit(InputMut::Artifact(&mut eval.problems));
         }

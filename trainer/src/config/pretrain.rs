@@ -10,7 +10,10 @@ use super::data::{Checkpoint, CountdownProblems};
 use super::optimizer::{Optimizer, Schedule};
 use super::source::{Artifact, Init, InputMut};
 use super::stage::{Makes, Stage, StageKind, StageSettings, WrittenStage};
+use crate::data::countdown::corpus::CorpusWeights;
 use crate::data::countdown::styles::StyleWeights;
+use crate::data::instructions::InstructionWeights;
+use crate::data::language::MannerWeights;
 
 /// A stage of kind `pretrain` as written.
 #[derive(Clone, Debug, Deserialize)]
@@ -90,6 +93,10 @@ pub struct CountdownCorpus {
     pub problems: CountdownProblems,
     /// How often each style and each fault occurs.
     pub styles: StyleWeights,
+    /// Which language thoughts are in. Default: that of the question.
+    pub languages: MannerWeights,
+    /// General instructions among the problems. Default: none.
+    pub instructions: InstructionWeights,
 }
 
 /// `[stage.corpus.text]`: plain text, documents separated by the end token of the tokenizer where it occurs.
@@ -141,15 +148,25 @@ impl WrittenCorpus {
 
 impl CountdownCorpus {
     fn resolve(self, at: &mut Section<'_, '_>) -> Self {
-        let problems = self.problems.resolve(&mut at.table("problems"));
+        let problems = self.problems.clone().resolve(&mut at.table("problems"));
         if problems.n_numbers != [3, 3] && problems.n_numbers[0] <= problems.n_numbers[1] {
             let label = "expected [3, 3]";
             at.table("problems").fail("n_numbers", "transcripts are written for three numbers", label, "");
         }
-        if let Err(error) = self.styles.validate() {
+        let weights = self.weights();
+        if let Err(error) = weights.styles.validate() {
             at.fail("styles", error.to_string(), "in this table", "");
+        } else if let Err(error) = weights.instructions.validate() {
+            at.fail("instructions", error.to_string(), "in this table", "");
+        } else if let Err(error) = weights.validate() {
+            at.fail("languages", error.to_string(), "in this table", "");
         }
-        Self { problems, styles: self.styles }
+        Self { problems, ..self }
+    }
+
+    /// What the generator takes.
+    pub fn weights(&self) -> CorpusWeights {
+        CorpusWeights { styles: self.styles, languages: self.languages, instructions: self.instructions }
     }
 }
 

@@ -98,6 +98,7 @@ impl WrittenStage for WrittenSample {
         at.at_least("n_problems", self.n_problems.unwrap_or(1), 1, "nothing would be sampled");
         at.at_least("samples_per_problem", self.samples_per_problem, 1, "nothing would be sampled");
         at.at_least("batch_problems", self.batch_problems, 1, "problems are sampled a batch at a time");
+        self.prompt.check(&mut at.table("prompt"));
         self.sampling.check(&mut at.table("sampling"));
         let rewards = self.rewards.resolve(&mut at.table("rewards"));
         check_filters(&self.filters, Some(&rewards), &mut at.table("filters"));

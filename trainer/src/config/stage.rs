@@ -7,11 +7,14 @@ use toml::de::{DeValue, ValueDeserializer};
 use super::checks::Section;
 use super::curate::{CurateStage, WrittenCurate};
 use super::data::Checkpoint;
+use super::eval_stage::{EvalStage, WrittenEval};
 use super::grpo::{GrpoStage, WrittenGrpo};
 use super::optimizer::Optimizer;
 use super::pretrain::{PretrainStage, WrittenPretrain};
+use super::reward_model::{RewardModelStage, WrittenRewardModel};
 use super::sample::{SampleStage, WrittenSample};
 use super::schema::Schema;
+use super::sft::{SftStage, WrittenSft};
 use super::source::{Init, InputMut};
 
 /// `stage.kind`: what a stage does.
@@ -19,23 +22,32 @@ use super::source::{Init, InputMut};
 pub enum StageKind {
     /// `pretrain`: language modelling on plain text, from random weights; makes a base.
     Pretrain,
+    /// `sft`: supervised fine-tuning on completions, conversations or texts that are given.
+    Sft,
     /// `grpo`: samples groups of completions, judges them, and moves the policy towards the better ones.
     Grpo,
     /// `sample`: samples problems and keeps what is right and readable as data (rejection sampling).
     Sample,
     /// `curate`: brings rows of data down to a few good, hard and different ones.
     Curate,
+    /// `reward_model`: learns to score responses, from pairs of a better and a worse one or from labels.
+    RewardModel,
+    /// `eval`: models side by side on sets of problems.
+    Eval,
 }
 
 impl StageKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Pretrain, Self::Grpo, Self::Sample, Self::Curate];
+    pub const ALL: [Self; 7] =
+        [Self::Pretrain, Self::Sft, Self::Grpo, Self::Sample, Self::Curate, Self::RewardModel, Self::Eval];
 
     /// What a stage of this kind hands on.
     pub fn makes(self) -> Makes {
         match self {
-            Self::Pretrain | Self::Grpo => Makes::Policy,
+            Self::Pretrain | Self::Sft | Self::Grpo => Makes::Policy,
             Self::Sample | Self::Curate => Makes::Data,
+            Self::RewardModel => Makes::RewardModel,
+            Self::Eval => Makes::Figures,
         }
     }
 
@@ -43,9 +55,12 @@ impl StageKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Pretrain => "pretrain",
+            Self::Sft => "sft",
             Self::Grpo => "grpo",
             Self::Sample => "sample",
             Self::Curate => "curate",
+            Self::RewardModel => "reward_model",
+            Self::Eval => "eval",
         }
     }
 
@@ -59,9 +74,12 @@ impl StageKind {
         let table = ValueDeserializer::from(table);
         Ok(match self {
             Self::Pretrain => Box::new(WrittenPretrain::deserialize(table)?),
+            Self::Sft => Box::new(WrittenSft::deserialize(table)?),
             Self::Grpo => Box::new(WrittenGrpo::deserialize(table)?),
             Self::Sample => Box::new(WrittenSample::deserialize(table)?),
             Self::Curate => Box::new(WrittenCurate::deserialize(table)?),
+            Self::RewardModel => Box::new(WrittenRewardModel::deserialize(table)?),
+            Self::Eval => Box::new(WrittenEval::deserialize(table)?),
         })
     }
 
@@ -69,9 +87,12 @@ impl StageKind {
     pub(crate) fn schema(self) -> Schema {
         match self {
             Self::Pretrain => Schema::of::<WrittenPretrain>(),
+            Self::Sft => Schema::of::<WrittenSft>(),
             Self::Grpo => Schema::of::<WrittenGrpo>(),
             Self::Sample => Schema::of::<WrittenSample>(),
             Self::Curate => Schema::of::<WrittenCurate>(),
+            Self::RewardModel => Schema::of::<WrittenRewardModel>(),
+            Self::Eval => Schema::of::<WrittenEval>(),
         }
     }
 }
@@ -118,12 +139,18 @@ pub(crate) trait WrittenStage {
 pub enum Stage {
     /// `kind = "pretrain"`
     Pretrain(Box<PretrainStage>),
+    /// `kind = "sft"`
+    Sft(Box<SftStage>),
     /// `kind = "grpo"`
     Grpo(Box<GrpoStage>),
     /// `kind = "sample"`
     Sample(Box<SampleStage>),
     /// `kind = "curate"`
     Curate(Box<CurateStage>),
+    /// `kind = "reward_model"`
+    RewardModel(Box<RewardModelStage>),
+    /// `kind = "eval"`
+    Eval(Box<EvalStage>),
 }
 
 /// What every kind of stage has.
@@ -151,7 +178,12 @@ impl Stage {
     pub fn as_grpo(&self) -> Option<&GrpoStage> {
         match self {
             Self::Grpo(stage) => Some(stage),
-            Self::Pretrain(_) | Self::Sample(_) | Self::Curate(_) => None,
+            Self::Pretrain(_)
+            | Self::Sft(_)
+            | Self::Sample(_)
+            | Self::Curate(_)
+            | Self::RewardModel(_)
+            | Self::Eval(_) => None,
         }
     }
 
@@ -180,9 +212,12 @@ impl std::ops::Deref for Stage {
     fn deref(&self) -> &(dyn StageSettings + 'static) {
         match self {
             Self::Pretrain(stage) => &**stage,
+            Self::Sft(stage) => &**stage,
             Self::Grpo(stage) => &**stage,
             Self::Sample(stage) => &**stage,
             Self::Curate(stage) => &**stage,
+            Self::RewardModel(stage) => &**stage,
+            Self::Eval(stage) => &**stage,
         }
     }
 }
@@ -191,9 +226,12 @@ impl std::ops::DerefMut for Stage {
     fn deref_mut(&mut self) -> &mut (dyn StageSettings + 'static) {
         match self {
             Self::Pretrain(stage) => &mut **stage,
+            Self::Sft(stage) => &mut **stage,
             Self::Grpo(stage) => &mut **stage,
             Self::Sample(stage) => &mut **stage,
             Self::Curate(stage) => &mut **stage,
+            Self::RewardModel(stage) => &mut **stage,
+            Self::Eval(stage) => &mut **stage,
         }
     }
 }

@@ -6,6 +6,7 @@ use rewards::{Gold, Problem, Rubric};
 use rollout::random::Stream;
 
 use super::countdown::problems::{CountdownProblem, ProblemError, ProblemSource};
+use super::language::Language;
 use super::pass_rates::PassRates;
 use super::problem_file::{self, ProblemFileError};
 use crate::address::{self, Purpose};
@@ -173,7 +174,8 @@ impl Questions {
     pub fn questions(&self, first: u64, n: u64) -> Result<Vec<Problem>, QuestionError> {
         match self {
             Self::Countdown { source, seed } => {
-                (first..first + n).map(|index| Ok(problem(&source.problem(*seed, index)?))).collect()
+                let asked = |index| Ok(problem(&source.problem(*seed, index)?, source.language(*seed, index)));
+                (first..first + n).map(asked).collect()
             }
             Self::File { problems, order, .. } => {
                 let n_problems = problems.len() as u64;
@@ -208,7 +210,7 @@ fn drawn(weights: &[f64], index: u64) -> usize {
 }
 
 /// The rows of a file of `n` in the order of an epoch; `order` names the orders of a stage.
-pub(super) fn shuffled(order: &Stream, epoch: u64, n: usize) -> Vec<usize> {
+pub(crate) fn shuffled(order: &Stream, epoch: u64, n: usize) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..n).collect();
     Stream::new(order.bits(epoch), &[]).draws().shuffle(&mut rows);
     rows
@@ -227,13 +229,18 @@ pub fn countdown_source(settings: &CountdownProblems) -> Result<ProblemSource, Q
 }
 
 /// A generated problem as the rewards know it.
-pub fn problem(countdown: &CountdownProblem) -> Problem {
-    let gold = Gold::countdown(countdown.numbers.clone(), countdown.target);
-    Problem { id: countdown.id(), question: countdown.question(), gold }
+///
+/// - `language`: what it is asked in, and what its row says; `None` is English, and the row does not say so
+pub fn problem(countdown: &CountdownProblem, language: Option<Language>) -> Problem {
+    let mut gold = Gold::countdown(countdown.numbers.clone(), countdown.target);
+    if let Some(language) = language {
+        gold.fields.insert("language".to_owned(), language.tag().into());
+    }
+    Problem { id: countdown.id(), question: countdown.question(language.unwrap_or(Language::En)), gold }
 }
 
 fn excluded_problems(path: &Path) -> Result<Vec<CountdownProblem>, ProblemFileError> {
-    problem_file::read_rows(path, |row: Problem, _| match (row.gold.numbers, row.gold.target) {
+    problem_file::read_each(path, None, |row, _| match (row.gold.numbers, row.gold.target) {
         (numbers, Some(target)) if !numbers.is_empty() => Ok(CountdownProblem { numbers, target }),
         _ => Err("a Countdown problem needs `numbers` and `target`".to_owned()),
     })

@@ -79,7 +79,7 @@ impl Text {
         match settings {
             Corpus::Countdown(corpus) => {
                 let source = countdown_source(&corpus.problems)?;
-                Ok(Self::Countdown(Box::new(Transcripts::new(source, corpus.styles, seed)?)))
+                Ok(Self::Countdown(Box::new(Transcripts::new(source, corpus.weights(), seed)?)))
             }
             Corpus::Text(corpus) => {
                 let path = corpus.path.path();

@@ -3,14 +3,15 @@
 mod memory;
 mod objective;
 mod selection;
+mod sft;
 
 use std::fmt::Write as _;
 
 use policy::ModelConfig;
 
 use crate::config::{
-    ConfigError, Corpus, DynamicSampling, Eval, ForcedEnd, GrpoStage, Keep, Optimizer, Origin, PretrainStage, Problems,
-    RunFile, Source, Stage,
+    ConfigError, Corpus, DynamicSampling, Eval, EvalSet, EvalStage, ForcedEnd, GrpoStage, Keep, Optimizer, Origin,
+    Over, PretrainStage, Problems, RewardModelStage, RewardObjective, RunFile, Source, Stage,
 };
 
 pub use memory::{Memory, ModelShape, readable_bytes};
@@ -47,9 +48,12 @@ impl Plan {
             );
             match stage {
                 Stage::Pretrain(stage) => describe_pretrain(&mut text, stage),
+                Stage::Sft(stage) => sft::describe(&mut text, stage),
                 Stage::Grpo(stage) => describe_grpo(&mut text, stage),
                 Stage::Sample(stage) => selection::describe_sample(&mut text, stage),
                 Stage::Curate(stage) => selection::describe_curate(&mut text, stage),
+                Stage::RewardModel(stage) => describe_reward_model(&mut text, stage),
+                Stage::Eval(stage) => describe_eval(&mut text, stage),
             }
             describe_common(&mut text, stage);
             if let Some(shape) = &shape {
@@ -82,12 +86,28 @@ fn shape_of(file: &RunFile, stage_idx: usize, base: Option<ModelShape>) -> Optio
 /// # Errors
 /// Points at the first key of the stage numbered `idx` that asks for more than the network can do.
 pub fn check_stage(file: &RunFile, idx: usize, stage: &Stage, shape: &ModelShape) -> Result<(), ConfigError> {
+    let context = shape.max_position_embeddings;
     let (rollout, table) = match stage {
         Stage::Grpo(stage) => (&stage.rollout, "rollout"),
         Stage::Sample(stage) => (&stage.sampling.as_rollout(), "sampling"),
-        Stage::Pretrain(_) | Stage::Curate(_) => return Ok(()),
+        Stage::Sft(stage) => return sft::check(file, idx, stage, context),
+        Stage::RewardModel(stage) if stage.max_tokens > context => {
+            let title =
+                format!("`max_tokens` is {}, but the context of the model is {context} tokens", stage.max_tokens);
+            let expected = format!("expected {context} at most");
+            let key = format!("stage[{idx}].max_tokens");
+            return Err(file.refuse(&key, &title, &expected, "prompt and response share the context"));
+        }
+        Stage::Eval(stage) => {
+            let Some(set) = stage.longest_set().filter(|_| stage.most_tokens() >= context) else { return Ok(()) };
+            let title =
+                format!("`max_tokens` is {}, but the context of the model is {context} tokens", stage.most_tokens());
+            let key = format!("stage[{idx}].set[{set}].max_tokens");
+            let expected = format!("expected less than {context}");
+            return Err(file.refuse(&key, &title, &expected, "prompt and completion share the context"));
+        }
+        Stage::Pretrain(_) | Stage::Curate(_) | Stage::RewardModel(_) => return Ok(()),
     };
-    let context = shape.max_position_embeddings;
     if rollout.most_tokens() >= context {
         let by_step = rollout.max_tokens < context;
         let name = if by_step { "max_tokens_from_step" } else { "max_tokens" };
@@ -182,6 +202,52 @@ fn describe_grpo(text: &mut String, stage: &GrpoStage) {
     line(text, "reward", stage.rewards.in_words());
     objective::describe(&stage.grpo).into_iter().for_each(|(what, how)| line(text, what, how));
     line(text, "evaluation", stage.eval.as_ref().map_or("none".to_owned(), evaluation));
+}
+
+fn describe_reward_model(text: &mut String, stage: &RewardModelStage) {
+    let (rows, how) = match stage.objective {
+        RewardObjective::Pairwise => ("pairs", "of two responses one is better (Bradley-Terry)"),
+        RewardObjective::Pointwise => ("rows", "a response is good or not (cross-entropy)"),
+    };
+    let read = match stage.over {
+        Over::Response => "whole responses",
+        Over::Summary => "summaries alone",
+    };
+    let steps = match (stage.steps, stage.epochs) {
+        (Some(steps), _) => format!("{steps}, one update each"),
+        (None, 1) => format!("as many as the {rows} give, each seen once"),
+        (None, epochs) => format!("as many as the {rows} give, each seen {epochs} times"),
+    };
+    line(text, "steps", steps);
+    line(text, "each step", format_args!("{} {rows} of {} tokens at most", stage.batch_size, stage.max_tokens));
+    line(text, "learns", format_args!("{how}; {read}"));
+    line(text, "data", &stage.data);
+    let held_out = stage.held_out.as_ref().map_or("none".to_owned(), |held_out| held_out.data.to_string());
+    line(text, "held out", held_out);
+}
+
+fn describe_eval(text: &mut String, stage: &EvalStage) {
+    let models: Vec<String> = stage.models.iter().map(ToString::to_string).collect();
+    line(text, "models", models.join(", "));
+    for set in &stage.sets {
+        let EvalSet { problems, samples_per_problem: k, temperature, top_p, max_tokens, .. } = set;
+        let domains = if set.domains.is_empty() { String::new() } else { format!(" ({})", set.domains.join(", ")) };
+        let how = format!(
+            "{problems}{domains}, {k} completions each of {max_tokens} tokens at most, temperature {temperature}, top_p {top_p}"
+        );
+        line(text, &format!("set {}", set.name), how);
+        let rewards = if set.rewards.0.is_empty() { "answer and format".to_owned() } else { set.rewards.in_words() };
+        let mut measures = vec!["pass@1".to_owned()];
+        measures.extend(set.pass_at.iter().filter(|k| **k > 1).map(|k| format!("pass@{k}")));
+        measures.extend(set.consensus.then(|| format!("cons@{k}")));
+        measures.extend(set.greedy.then(|| "greedy".to_owned()));
+        measures.extend(set.win_by.iter().map(|reward| format!("wins over the reference by {reward}")));
+        if let Some(budget) = &set.budget {
+            measures.extend(budget.caps.iter().map(|cap| format!("cap {cap}")));
+            measures.extend(budget.waits.iter().map(|times| format!("wait {times}")));
+        }
+        line(text, "", format_args!("{}; judged by {rewards}", measures.join(", ")));
+    }
 }
 
 fn problems(problems: &Problems) -> String {

@@ -19,6 +19,8 @@ struct Row {
     #[serde(deserialize_with = "text_or_messages")]
     completion: String,
     prompt: Option<String>,
+    #[serde(default)]
+    question: String,
     group: Option<Value>,
     tokens: Option<usize>,
     thinking_tokens: Option<usize>,
@@ -98,7 +100,7 @@ pub fn read(path: &Path, rubric: &Rubric, needs: &Needs) -> Result<CaseFile, Pro
             Value::String(id) => id.clone(),
             other => other.to_string(),
         };
-        let problem = Problem { id, question: String::new(), gold: row.gold };
+        let problem = Problem { id, question: row.question, gold: row.gold };
         rubric.check_gold(&problem).map_err(|error| explain(&error, &problem))?;
         let case = Case {
             problem,

@@ -6,11 +6,12 @@ use std::time::Instant;
 use rewards::Problem;
 use rollout::{Generator, Group, SamplingParams, Template};
 
-use super::grpo::{Judged, Panel, prompts, sampling_params, template_of};
+use super::grpo::{Judged, Panel, prompts as prompts_of, sampling_params};
 use super::{Model, NonFinite, RunContext, StageError};
 use crate::address::{self, Purpose};
 use crate::config::{Prompt, Rewards, Sampling};
 use crate::judges::Judges;
+use crate::prompts;
 use crate::telemetry::StepMetrics;
 use crate::telemetry::metrics::names;
 
@@ -51,7 +52,7 @@ impl<'a> Asker<'a> {
         let model = Model::load(folder, context.dtype, context.device)?;
         Ok(Self {
             params: sampling_params(&with.sampling.as_rollout(), &model.policy, None, 1),
-            template: template_of(with.prompt),
+            template: prompts::template(with.prompt, &model.tokenizer)?,
             seed: context.settings.run.seed,
             model,
             judges,
@@ -77,7 +78,7 @@ impl<'a> Asker<'a> {
     ) -> Result<Answers, StageError> {
         let Questioning { samples_per_problem, stage_idx, model_idx, sampling, .. } = self.with;
         let tokenizer = &self.model.tokenizer;
-        let prompts = prompts(problems, self.template, tokenizer)?;
+        let prompts = prompts_of(problems, &self.template, tokenizer)?;
         let (policy, params, max_batch) = (&self.model.policy, &self.params, sampling.max_batch as usize);
         let generator = Generator { policy, tokenizer, params, max_batch };
         let panel = Panel { judges: &self.judges, tokenizer, problems, step: 1 };

@@ -7,7 +7,9 @@ use crate::data::{QuestionError, bpe, text};
 use crate::grpo::{LossError, SplitError};
 use crate::judges::JudgesError;
 use crate::optim::{NonFiniteGradient, StateError};
+use crate::reward_model::RowsError;
 use crate::run::{CheckpointError, FileError, LineError};
+use crate::sft::DataError;
 
 /// Why a run stopped.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,16 @@ pub enum StageError {
         stage: String,
         /// What it needs.
         needed: String,
+    },
+    /// A set of problems of an evaluation.
+    #[error("set {set}, {}: {reason}", path.display())]
+    Set {
+        /// The set.
+        set: String,
+        /// Its file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The questions.
     #[error(transparent)]
@@ -53,6 +65,15 @@ pub enum StageError {
     /// The tokenizer of a pre-training stage.
     #[error(transparent)]
     Bpe(#[from] bpe::BpeError),
+    /// A file of examples.
+    #[error(transparent)]
+    Examples(Box<DataError>),
+    /// A model that cannot say that a completion is over.
+    #[error("the model has no end token: give `eos_token_id` in its config.json")]
+    NoEndToken,
+    /// The rows of a reward model.
+    #[error(transparent)]
+    RewardRows(#[from] RowsError),
     /// The rewards of a stage.
     #[error(transparent)]
     Judges(#[from] JudgesError),
@@ -124,6 +145,12 @@ pub enum StageError {
     },
 }
 
+impl From<DataError> for StageError {
+    fn from(error: DataError) -> Self {
+        Self::Examples(Box::new(error))
+    }
+}
+
 /// Where a loss or gradient stopped being a number.
 #[derive(Debug, thiserror::Error)]
 pub enum NonFinite {
@@ -154,6 +181,12 @@ pub enum NonFinite {
     /// In the loss of a row of text.
     #[error("the loss of the text is {value}")]
     TextLoss {
+        /// Its value.
+        value: f64,
+    },
+    /// In the loss of a reward model.
+    #[error("the loss of the scores is {value}")]
+    ScoreLoss {
         /// Its value.
         value: f64,
     },

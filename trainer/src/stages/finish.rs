@@ -2,8 +2,9 @@
 
 use super::ledger::Ledger;
 use super::{Model, RunContext, StageError};
+use crate::config::{Stage, StageKind};
 use crate::doctor::DoctorRow;
-use crate::run::{StagedFolder, lines};
+use crate::run::{FileError, StagedFolder, lines};
 use crate::telemetry::curves::Curves;
 use crate::telemetry::report::StageSummary;
 use crate::telemetry::{EvalRow, MetricsRow, Summary, TimeTable};
@@ -33,7 +34,7 @@ pub fn finish(context: &RunContext, ledger: &Ledger, model: Option<&Model>) -> R
     let seed = context.settings.run.seed;
     let doctor: Vec<DoctorRow> = lines::read(&directory.doctor())?;
     let summary = Summary::new(directory.info(), seed, context.wall_seconds(), context.num_tokens, stages);
-    let summary = Summary { doctor, ..summary };
+    let summary = Summary { doctor, tables: tables(context)?, ..summary };
     summary.write(directory.path(), &title, &TimeTable::of(&metrics))?;
     context.progress.finish()?;
     if let Some(table) = summary.table() {
@@ -41,6 +42,21 @@ pub fn finish(context: &RunContext, ledger: &Ledger, model: Option<&Model>) -> R
     }
     context.progress.say(&format!("done: {}", directory.path().display()));
     Ok(())
+}
+
+/// What stages of kind `eval` have found.
+fn tables(context: &RunContext) -> Result<Vec<(String, String)>, StageError> {
+    let stages = context.settings.stages.iter().filter(|stage| stage.kind() == StageKind::Eval);
+    let of_stage = |stage: &Stage| {
+        let folder = context.directory.stage(stage.name());
+        let path = folder.join("table.md");
+        let mut text = std::fs::read_to_string(&path).map_err(FileError::at(&path, "read the file"))?;
+        if folder.join("budget.svg").exists() {
+            text += &format!("\n![Accuracy against thinking tokens](stages/{}/budget.svg)\n", stage.name());
+        }
+        Ok((format!("Evaluation: {}", stage.name()), text))
+    };
+    stages.map(of_stage).collect()
 }
 
 /// The first and the last evaluation of a stage.

@@ -1,7 +1,7 @@
 //! The order of stages, and where a resumed run goes on.
 
 use super::ledger::{Ledger, StageChoice};
-use super::{Model, RunContext, StageError, curate, finish, grpo, pretrain, sample};
+use super::{Model, RunContext, StageError, curate, eval, finish, grpo, pretrain, reward_model, sample, sft};
 use crate::config::Stage;
 use crate::run::checkpoint::latest_valid;
 use crate::run::{Checkpoint, ResumePoint, StageMark, atomic, completions, lines, stage_mark};
@@ -80,9 +80,15 @@ fn run_stage(
         Some(checkpoint) if stage.steps() == Some(checkpoint.step) => Some(checkpoint.step),
         resumed => match &stage {
             Stage::Pretrain(settings) => step_of(pretrain::run(context, settings, stage_idx, resumed)?),
+            Stage::Sft(settings) => step_of(sft::run(context, settings, stage_idx, resumed)?),
             Stage::Grpo(settings) => step_of(grpo::run(context, settings, stage_idx, resumed)?),
             Stage::Sample(settings) => sample::run(context, settings, stage_idx)?,
             Stage::Curate(settings) => curate::run(context, settings, stage_idx)?,
+            Stage::RewardModel(settings) => step_of(reward_model::run(context, settings, stage_idx, resumed)?),
+            Stage::Eval(settings) => {
+                let Stage::Eval(named) = &context.settings.stages[stage_idx] else { unreachable!("it is one stage") };
+                eval::run(context, settings, named, stage_idx)?.then_some(0)
+            }
         },
     };
     let Some(steps) = steps else { return Ok(None) };

@@ -7,6 +7,7 @@ pub mod progress;
 pub mod report;
 pub mod statistics;
 mod stopwatch;
+pub(crate) mod student;
 pub(crate) mod table;
 pub mod time_table;
 

@@ -90,7 +90,7 @@ fn wrong_types_and_names_are_refused() {
     check(&grpo("", "optimizer.betas = [0.9]"), &[":9:19", "is a list of length 1", "a list of two values"]);
     check(&grpo("kind", ""), &[":3:1", "missing key `kind`"]);
     check(&grpo("kind", "kind = 'gpro'"), &[":8:8", "unknown kind of stage `gpro`", "did you mean `grpo`?"]);
-    check(&grpo("kind", "kind = 3"), &[":8:8", "expected `pretrain` or `grpo`"]);
+    check(&grpo("kind", "kind = 3"), &[":8:8", "expected `pretrain`, `sft`, `grpo`"]);
     check("[stage]\nkind = 'grpo'", &[":1:1", "expected [[stage]]", "two brackets"]);
     check(&grpo("steps", ""), &[":3:1", "missing key `steps`"]);
     check(&grpo("optimizer", ""), &["missing table `optimizer`", "add [stage.optimizer]"]);
@@ -186,6 +186,14 @@ fn data_and_rewards_have_to_be_said() {
     check(&countdown("targets = [1, 120]"), &["expected 1 to 99"]);
     check(&countdown("max_intermediate = 0"), &["expected 1 to 1000000"]);
     check(&countdown("numbers = [1]"), &["is a list of length 1"]);
+    check(&countdown("languages = []"), &["`languages` is empty", "expected \"en\", \"zh\" or both"]);
+    check(&countdown("languages = ['en', 'en']"), &["names a language twice"]);
+    check(&countdown("languages = ['en', 'de']"), &["`de`", "`zh`"]);
+    let corpus = |keys: &str| pretrain("", "").replace("countdown = {}", &format!("countdown = {{ {keys} }}"));
+    check(&corpus("languages = { mixed = -1 }"), &["`languages`: weights are finite"]);
+    check(&corpus("languages = { own = 0 }"), &["at least one is above 0"]);
+    check(&corpus("instructions = { share = 2 }"), &["`share` = 2: a probability"]);
+    check(&corpus("instructions = { rude = -1 }"), &["`instructions`: weights are finite"]);
 }
 
 #[test]

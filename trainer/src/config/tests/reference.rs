@@ -142,7 +142,14 @@ fn the_reference_has_every_key_of_an_ablation() {
 
 #[test]
 fn the_run_files_that_ship_are_read() {
-    for name in ["reference.toml", "r1_zero.toml", "pretrain_base.toml", "reward_ablation.toml"] {
+    for name in [
+        "reference.toml",
+        "r1_zero.toml",
+        "pretrain_base.toml",
+        "pretrain_r1_base.toml",
+        "pretrain_r1_student.toml",
+        "reward_ablation.toml",
+    ] {
         accepted(&config(name), &[]);
     }
 }

@@ -1,15 +1,23 @@
 //! Writes Countdown transcripts, good and bad: the text from which a base model is made.
 
-use rollout::Template;
+use rollout::r1_zero;
 use rollout::random::{Draws, Stream};
 
+use super::phrases;
 use super::problems::{CountdownProblem, ProblemError, ProblemRanges, ProblemSource};
 use super::solve::{Op, Step, branches};
-use super::styles::{Style, StyleError, StyleWeights};
+use super::styles::{Style, StyleError, StyleWeights, usable};
 use super::transcript::{Voice, transcript};
+use crate::data::instructions::{Grade, Instruction, InstructionWeights};
+use crate::data::language::{Language, Manner, MannerWeights, Speech};
 
 /// The first index of every address used here, so that other users of the same seed draw other numbers.
 const DOMAIN: u64 = 0x636f_7270_7573;
+
+/// What follows a document's number in the addresses of what a corpus of one language does not draw, so that this changes
+/// nothing in it.
+const SPEECH: u64 = 1;
+const INSTRUCTIONS: u64 = 2;
 
 /// Sums on a page of them.
 const SUMS: usize = 16;
@@ -34,31 +42,69 @@ pub enum CorpusError {
     },
 }
 
+/// What a corpus is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CorpusWeights {
+    /// How Countdown problems are attempted.
+    pub styles: StyleWeights,
+    /// Which language thoughts are in.
+    pub languages: MannerWeights,
+    /// How often and how well general instructions are followed.
+    pub instructions: InstructionWeights,
+}
+
+impl CorpusWeights {
+    /// Checks every weight.
+    ///
+    /// # Errors
+    /// Names the first key whose value cannot be used.
+    pub fn validate(&self) -> Result<(), StyleError> {
+        self.styles.validate()?;
+        self.instructions.validate()?;
+        if usable(&self.languages.weights()) { Ok(()) } else { Err(StyleError::Weights { name: "languages" }) }
+    }
+}
+
 /// One document of the corpus: a prompt and one way of going on, or a page of sums.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     /// The text up to and with `Assistant:`; empty on a page of sums.
     pub prompt: String,
-    /// What follows; in a transcript it begins with a space. The end-of-text token comes after it.
+    /// What follows; behind a prompt it begins with a space. The end-of-text token comes after it.
     pub completion: String,
-    /// The problem asked and the style of the completion; `None` on a page of sums.
-    pub about: Option<(CountdownProblem, Style)>,
+    /// What it is about.
+    pub about: About,
+    /// The language of the question, or of the page.
+    pub language: Language,
+    /// Whether the text behind the question keeps to it.
+    pub manner: Manner,
+}
+
+/// What a document is about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum About {
+    /// A page of sums.
+    Sums,
+    /// An attempt at a problem, and its style.
+    Problem(CountdownProblem, Style),
+    /// A general instruction, and how well it is followed.
+    Instruction(Instruction, Grade),
 }
 
 /// An endless, addressed corpus: document number `i` is a pure function of the seed and `i`.
 #[derive(Clone, Debug)]
 pub struct Corpus {
     source: ProblemSource,
-    weights: StyleWeights,
+    weights: CorpusWeights,
     seed: u64,
 }
 
 impl Corpus {
-    /// A corpus over the problems of `source`.
+    /// A corpus over the problems of `source`, and the instructions that are not held out.
     ///
     /// # Errors
     /// If the source's problems do not have three numbers, or a weight is unusable.
-    pub fn new(source: ProblemSource, weights: StyleWeights, seed: u64) -> Result<Self, CorpusError> {
+    pub fn new(source: ProblemSource, weights: CorpusWeights, seed: u64) -> Result<Self, CorpusError> {
         weights.validate()?;
         match source.ranges().n_numbers {
             [3, 3] => Ok(Self { source, weights, seed }),
@@ -71,31 +117,53 @@ impl Corpus {
     /// # Errors
     /// If the source has no problem left to give.
     pub fn document(&self, index: u64) -> Result<Document, CorpusError> {
-        let mut draws = Stream::new(self.seed, &[DOMAIN, index]).draws();
-        if draws.uniform() < self.weights.sums {
-            return Ok(Document { prompt: String::new(), completion: self.sums(&mut draws), about: None });
+        let language = self.source.language(self.seed, index).unwrap_or(Language::En);
+        let draws = |path: &[u64]| Stream::new(self.seed, &[&[DOMAIN, index], path].concat()).draws();
+        let speech = self.weights.languages.draw(language, draws(&[SPEECH]));
+        let mut instructions = draws(&[INSTRUCTIONS]);
+        if instructions.uniform() < self.weights.instructions.share {
+            return Ok(self.instruction(&mut instructions, speech));
         }
+        let mut draws = draws(&[]);
+        if draws.uniform() < self.weights.styles.sums {
+            return Ok(self.sums(&mut draws, speech));
+        }
+        let manner = speech.manner();
         let problem = self.source.problem(self.seed, index)?;
-        let style = self.weights.draw(&mut draws);
+        let style = self.weights.styles.draw(&mut draws);
         let max = self.source.ranges().max_intermediate;
-        let completion = transcript(&problem, max, &self.weights, style, draws);
-        let prompt = Template::R1Zero.render(&problem.question());
-        Ok(Document { prompt, completion, about: Some((problem, style)) })
+        let completion = transcript(&problem, max, &self.weights.styles, style, draws, speech);
+        let prompt = r1_zero(&problem.question(language));
+        Ok(Document { prompt, completion, about: About::Problem(problem, style), language, manner })
+    }
+
+    /// A general instruction, followed well or badly.
+    fn instruction(&self, draws: &mut Draws, mut speech: Speech) -> Document {
+        let weights = &self.weights.instructions;
+        let (language, manner) = (speech.own(), speech.manner());
+        let instruction = Instruction::draw(language, weights.harmful, draws);
+        let grade = weights.grade(draws);
+        let tags = self.weights.styles.tags.draw(draws);
+        let completion = instruction.completion(grade, tags, draws, &mut speech);
+        let prompt = r1_zero(&instruction.question());
+        Document { prompt, completion, about: About::Instruction(instruction, grade), language, manner }
     }
 
     /// A page of worked sums of the kind that searches are made of, each compared with one target.
-    fn sums(&self, draws: &mut Draws) -> String {
+    fn sums(&self, draws: &mut Draws, mut speech: Speech) -> Document {
         let ProblemRanges { targets: [low, high], .. } = *self.source.ranges();
         let target = draws.between(low, high);
         let voice = Voice::draw(draws);
-        let mut page = format!("Make {target}:");
+        let (language, manner, [make, colon]) = (speech.own(), speech.manner(), phrases::PAGE);
+        let opening = speech.next_language();
+        let mut page = format!("{}{target}{}", opening.of(make), opening.of(colon));
         for _ in 0..SUMS {
             let hit = if draws.uniform() < PAGE_HITS { self.hit(target, draws) } else { None };
             let sum = hit.unwrap_or_else(|| self.sum(draws));
             let verdict = if sum.value == target { voice.yes() } else { voice.no(sum.value, target) };
-            page.push_str(&format!(" {sum}{verdict}"));
+            page.push_str(&format!(" {sum}{}", speech.say(verdict)));
         }
-        page
+        Document { prompt: String::new(), completion: page, about: About::Sums, language, manner }
     }
 
     /// One step of some attempt at three numbers; never both, so that a page shows no way to solve a problem.
@@ -130,14 +198,18 @@ mod tests {
 
     fn corpus(excluded: &[CountdownProblem], seed: u64) -> Corpus {
         let source = ProblemSource::new(ProblemRanges::default(), excluded).unwrap();
-        Corpus::new(source, StyleWeights::default(), seed).unwrap()
+        Corpus::new(source, CorpusWeights::default(), seed).unwrap()
     }
 
     /// The transcripts among the first `count` documents: problem, style and completion.
     fn transcripts(count: u64) -> Vec<(CountdownProblem, Style, String)> {
         let corpus = corpus(&[], 1);
         let documents = (0..count).map(|index| corpus.document(index).unwrap());
-        documents.filter_map(|document| document.about.map(|(p, style)| (p, style, document.completion))).collect()
+        let transcript = |document: Document| match document.about {
+            About::Problem(problem, style) => Some((problem, style, document.completion)),
+            About::Sums | About::Instruction(..) => None,
+        };
+        documents.filter_map(transcript).collect()
     }
 
     /// The checked steps of a completion, as it wrote them: text of the step, its value, and whether it was said to hit.
@@ -196,7 +268,7 @@ mod tests {
         let keys: Vec<_> = excluded.iter().map(CountdownProblem::key).collect();
         let corpus = corpus(&excluded, 1);
         for index in 0..2_000 {
-            let Some((problem, _)) = corpus.document(index).unwrap().about else { continue };
+            let About::Problem(problem, _) = corpus.document(index).unwrap().about else { continue };
             assert!(!keys.contains(&problem.key()), "{}", problem.id());
         }
     }
@@ -285,7 +357,7 @@ mod tests {
     fn pages_of_sums_are_right_and_as_many_as_asked_for() {
         let corpus = corpus(&[], 1);
         let documents = (0..2_000).map(|index| corpus.document(index).unwrap());
-        let pages: Vec<Document> = documents.filter(|document| document.about.is_none()).collect();
+        let pages: Vec<Document> = documents.filter(|document| document.about == About::Sums).collect();
         assert!((pages.len() as f64 / 2_000.0 - StyleWeights::default().sums).abs() < 0.03, "{}", pages.len());
         for page in &pages {
             let (head, sums) = page.completion.split_once(": ").unwrap();
@@ -303,7 +375,7 @@ mod tests {
     fn other_counts_of_numbers_are_refused() {
         let ranges = ProblemRanges { n_numbers: [3, 4], ..ProblemRanges::default() };
         let source = ProblemSource::new(ranges, []).unwrap();
-        let error = Corpus::new(source, StyleWeights::default(), 1).unwrap_err();
+        let error = Corpus::new(source, CorpusWeights::default(), 1).unwrap_err();
         assert_eq!(error, CorpusError::Numbers { got: [3, 4] });
     }
 }

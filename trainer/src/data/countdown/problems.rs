@@ -6,9 +6,13 @@ use rollout::random::Stream;
 use serde::{Deserialize, Serialize};
 
 use super::solve::reachable;
+use crate::data::language::Language;
 
 /// The first index of every address used here, so that other users of the same seed draw other numbers.
 const DOMAIN: u64 = 0x636f_756e_7464;
+
+/// The same for the languages, so that they change no problem.
+const LANGUAGES: u64 = 0x6c61_6e67_7561_6765;
 
 /// Draws of numbers before the generator gives up on finding a problem that is not excluded.
 const MAX_DRAWS: usize = 10_000;
@@ -25,11 +29,14 @@ pub struct ProblemRanges {
     pub targets: [i64; 2],
     /// Every target can be made with all intermediate values in `1..=max_intermediate`.
     pub max_intermediate: i64,
+    /// The languages in which problems are asked, each as often; none twice.
+    pub languages: Vec<Language>,
 }
 
 impl Default for ProblemRanges {
     fn default() -> Self {
-        Self { n_numbers: [3, 3], numbers: [1, 20], targets: [1, 99], max_intermediate: 99 }
+        let languages = vec![Language::En];
+        Self { n_numbers: [3, 3], numbers: [1, 20], targets: [1, 99], max_intermediate: 99, languages }
     }
 }
 
@@ -49,6 +56,12 @@ pub enum ProblemError {
         least: i64,
         /// The largest end.
         most: i64,
+    },
+    /// No language, or one of them twice.
+    #[error("`languages` = {got:?}: name \"en\", \"zh\" or both, each once")]
+    Languages {
+        /// Their tags.
+        got: Vec<&'static str>,
     },
     /// Nothing left to draw.
     #[error(
@@ -70,16 +83,22 @@ pub struct CountdownProblem {
 }
 
 impl CountdownProblem {
-    /// TinyZero's question, without its final full stop (the R1-Zero template adds one).
-    pub fn question(&self) -> String {
+    /// The question without its final full stop (the R1-Zero template adds one): TinyZero's in English, the same in Chinese.
+    pub fn question(&self, language: Language) -> String {
         let numbers: Vec<String> = self.numbers.iter().map(ToString::to_string).collect();
-        format!(
-            "Using the numbers [{}], create an equation that equals {}. You can use basic arithmetic operations \
-             (+, -, *, /) and each number can only be used once. Show your work in <think> </think> tags. And return \
-             the final answer in <answer> </answer> tags, for example <answer> (1 + 2) / 3 </answer>",
-            numbers.join(", "),
-            self.target
-        )
+        let (numbers, target) = (numbers.join(", "), self.target);
+        match language {
+            Language::En => format!(
+                "Using the numbers [{numbers}], create an equation that equals {target}. You can use basic arithmetic \
+                 operations (+, -, *, /) and each number can only be used once. Show your work in <think> </think> tags. \
+                 And return the final answer in <answer> </answer> tags, for example <answer> (1 + 2) / 3 </answer>"
+            ),
+            Language::Zh => format!(
+                "用数字 [{numbers}] 组成一个等于 {target} 的算式。可以用加减乘除 (+, -, *, /)，每个数字只能用一次。\
+                 思考过程写在 <think> </think> 标签里，最后的答案写在 <answer> </answer> 标签里，例如 <answer> (1 + 2) / 3 \
+                 </answer>"
+            ),
+        }
     }
 
     /// A name that is the same for the same numbers in any order: `countdown-3-7-8-is-24`.
@@ -122,6 +141,12 @@ impl ProblemSource {
         check("n_numbers", ranges.n_numbers.map(|n| i64::try_from(n).unwrap_or(i64::MAX)), 2, 6)?;
         check("numbers", ranges.numbers, 1, max)?;
         check("targets", ranges.targets, 1, max)?;
+        let languages: HashSet<Language> = ranges.languages.iter().copied().collect();
+        if languages.is_empty() || languages.len() < ranges.languages.len() {
+            return Err(ProblemError::Languages {
+                got: ranges.languages.iter().map(|language| language.tag()).collect(),
+            });
+        }
         Ok(Self { ranges, excluded: excluded.into_iter().map(CountdownProblem::key).collect() })
     }
 
@@ -135,13 +160,23 @@ impl ProblemSource {
         self.excluded.contains(&problem.key())
     }
 
+    /// The language in which problem number `index` of `seed` is asked. `None` where all are asked in English as a matter of
+    /// course: then rows do not say so.
+    pub fn language(&self, seed: u64, index: u64) -> Option<Language> {
+        match self.ranges.languages[..] {
+            [Language::En] => None,
+            ref languages => Some(languages[Stream::new(seed, &[LANGUAGES, index]).draws().below(languages.len())]),
+        }
+    }
+
     /// Problem number `index` of `seed`: numbers uniform, then the target uniform among those they can make.
     ///
     /// # Errors
     /// If no problem that is allowed was found within a bounded number of draws.
     pub fn problem(&self, seed: u64, index: u64) -> Result<CountdownProblem, ProblemError> {
         let mut draws = Stream::new(seed, &[DOMAIN, index]).draws();
-        let ProblemRanges { n_numbers, numbers: [low, high], targets: [least, most], max_intermediate } = self.ranges;
+        let ProblemRanges { n_numbers, numbers: [low, high], targets: [least, most], max_intermediate, .. } =
+            self.ranges;
         for _ in 0..MAX_DRAWS {
             let count = n_numbers[0] + draws.below(n_numbers[1] - n_numbers[0] + 1);
             let numbers: Vec<i64> = (0..count).map(|_| draws.between(low, high)).collect();
@@ -227,9 +262,31 @@ mod tests {
     #[test]
     fn the_question_is_tinyzeros() {
         let problem = CountdownProblem { numbers: vec![19, 36, 55], target: 65 };
-        let question = problem.question();
+        let question = problem.question(Language::En);
         assert!(question.starts_with("Using the numbers [19, 36, 55], create an equation that equals 65. You can"));
         assert!(question.ends_with("tags, for example <answer> (1 + 2) / 3 </answer>"));
         assert_eq!(problem.id(), "countdown-19-36-55-is-65");
+        let question = problem.question(Language::Zh);
+        assert!(question.starts_with("用数字 [19, 36, 55] 组成一个等于 65 的算式。可以"), "{question}");
+        assert!(question.ends_with("标签里，例如 <answer> (1 + 2) / 3 </answer>"), "{question}");
+    }
+
+    #[test]
+    fn languages_are_drawn_beside_the_problems() {
+        let with = |languages: &[Language]| {
+            ProblemSource::new(ProblemRanges { languages: languages.to_vec(), ..ProblemRanges::default() }, [])
+        };
+        let (both, chinese) = (with(&Language::ALL).unwrap(), with(&[Language::Zh]).unwrap());
+        let n_chinese = (0..1_000).filter(|&index| both.language(1, index) == Some(Language::Zh)).count();
+        assert!((430..570).contains(&n_chinese), "{n_chinese}");
+        for index in 0..50 {
+            assert_eq!(source(&[]).language(1, index), None);
+            assert_eq!(chinese.language(1, index), Some(Language::Zh));
+            assert_eq!(both.problem(1, index), source(&[]).problem(1, index));
+        }
+        for (languages, tags) in [(vec![], "[]"), (vec![Language::En; 2], r#"["en", "en"]"#)] {
+            let error = with(&languages).unwrap_err().to_string();
+            assert!(error.contains(&format!("`languages` = {tags}")), "{error}");
+        }
     }
 }

@@ -20,6 +20,19 @@ pub enum Tags {
     None,
 }
 
+impl Tags {
+    /// Thoughts, which begin with a space, and an answer in these tags; the remark of [`Self::Chatty`] is left to the caller.
+    pub fn around(self, thoughts: &str, answer: &str) -> String {
+        match self {
+            Self::Full | Self::Chatty => format!(" <think>{thoughts} </think> <answer> {answer} </answer>"),
+            Self::Unclosed => format!(" <think>{thoughts} <answer> {answer} </answer>"),
+            Self::ThinkOnly => format!(" <think>{thoughts} </think> {answer}"),
+            Self::AnswerOnly => format!("{thoughts} <answer> {answer} </answer>"),
+            Self::None => format!("{thoughts}\n{answer}"),
+        }
+    }
+}
+
 /// How much a transcript tries before it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Depth {
@@ -63,6 +76,20 @@ pub struct TagWeights {
 impl Default for TagWeights {
     fn default() -> Self {
         Self { full: 0.3, chatty: 0.1, unclosed: 0.1, think_only: 0.15, answer_only: 0.15, none: 0.2 }
+    }
+}
+
+impl TagWeights {
+    /// Draws tags.
+    pub fn draw(&self, draws: &mut Draws) -> Tags {
+        const TAGS: [Tags; 6] =
+            [Tags::Full, Tags::Chatty, Tags::Unclosed, Tags::ThinkOnly, Tags::AnswerOnly, Tags::None];
+        TAGS[draws.weighted(&self.weights())]
+    }
+
+    fn weights(&self) -> [f64; 6] {
+        let Self { full, chatty, unclosed, think_only, answer_only, none } = *self;
+        [full, chatty, unclosed, think_only, answer_only, none]
     }
 }
 
@@ -130,6 +157,11 @@ impl Default for StyleWeights {
     }
 }
 
+/// Whether weights can be drawn by: finite, none negative, at least one above 0.
+pub fn usable(weights: &[f64]) -> bool {
+    weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0) && weights.iter().sum::<f64>() > 0.0
+}
+
 /// A weight that cannot be one.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum StyleError {
@@ -170,9 +202,7 @@ impl StyleWeights {
                 return Err(StyleError::Probability { name, value });
             }
         }
-        let usable =
-            |weights: &[f64]| weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().sum::<f64>() > 0.0;
-        if !usable(&self.tag_weights()) {
+        if !usable(&self.tags.weights()) {
             return Err(StyleError::Weights { name: "tags" });
         }
         if !usable(&self.depth_weights()) {
@@ -183,19 +213,12 @@ impl StyleWeights {
 
     /// Draws a style.
     pub fn draw(&self, draws: &mut Draws) -> Style {
-        const TAGS: [Tags; 6] =
-            [Tags::Full, Tags::Chatty, Tags::Unclosed, Tags::ThinkOnly, Tags::AnswerOnly, Tags::None];
         const DEPTHS: [Depth; 3] = [Depth::Guess, Depth::Short, Depth::Long];
         Style {
-            tags: TAGS[draws.weighted(&self.tag_weights())],
+            tags: self.tags.draw(draws),
             depth: DEPTHS[draws.weighted(&self.depth_weights())],
             careful: draws.uniform() >= self.careless,
         }
-    }
-
-    fn tag_weights(&self) -> [f64; 6] {
-        let TagWeights { full, chatty, unclosed, think_only, answer_only, none } = self.tags;
-        [full, chatty, unclosed, think_only, answer_only, none]
     }
 
     fn depth_weights(&self) -> [f64; 3] {
@@ -214,7 +237,7 @@ mod tests {
         let mut draws = Stream::new(1, &[]).draws();
         let styles: Vec<Style> = (0..20_000).map(|_| weights.draw(&mut draws)).collect();
         let share = |test: &dyn Fn(&Style) -> bool| styles.iter().filter(|s| test(s)).count() as f64 / 20_000.0;
-        let tags: f64 = weights.tag_weights().iter().sum();
+        let tags: f64 = weights.tags.weights().iter().sum();
         let depths: f64 = weights.depth_weights().iter().sum();
         assert!((share(&|s| s.tags == Tags::Full) - weights.tags.full / tags).abs() < 0.015);
         assert!((share(&|s| s.depth == Depth::Long) - weights.depth.long / depths).abs() < 0.015);

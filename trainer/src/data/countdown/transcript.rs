@@ -2,49 +2,54 @@
 
 use rollout::random::Draws;
 
+use super::phrases::{self, Twins};
 use super::problems::CountdownProblem;
 use super::solve::{Attempt, Branch, branches};
 use super::styles::{Depth, Style, StyleWeights, Tags};
+use crate::data::language::Speech;
 
 /// What an assistant of the given style says about `problem`, whose three numbers make its target with all values in
 /// `1..=max_intermediate`. Begins with a space.
+///
+/// - `speech`: which language each phrase is in
 pub fn transcript(
     problem: &CountdownProblem,
     max_intermediate: i64,
     weights: &StyleWeights,
     style: Style,
     mut draws: Draws,
+    speech: Speech,
 ) -> String {
     let numbers = [problem.numbers[0], problem.numbers[1], problem.numbers[2]];
     let voice = Voice::draw(&mut draws);
     let branches = branches(numbers, max_intermediate);
-    Writer { target: problem.target, branches, weights: *weights, style, voice, draws }.completion()
+    Writer { target: problem.target, branches, weights: *weights, style, voice, draws, speech }.completion()
 }
 
 /// The words in which a text says that a value is wrong or right; drawn once, then held.
 #[derive(Clone, Copy, Debug)]
 pub struct Voice {
     sizes: bool,
-    yes: &'static str,
+    yes: Twins,
 }
 
 impl Voice {
     /// Draws a voice.
     pub fn draw(draws: &mut Draws) -> Self {
-        Self { sizes: draws.uniform() < 0.75, yes: [", yes!", ", that works!"][draws.below(2)] }
+        Self { sizes: draws.uniform() < 0.75, yes: phrases::YES[draws.below(2)] }
     }
 
     /// The verdict on a value held to be right.
-    pub fn yes(self) -> &'static str {
+    pub fn yes(self) -> Twins {
         self.yes
     }
 
     /// The verdict on a value held to be wrong.
-    pub fn no(self, value: i64, target: i64) -> &'static str {
+    pub fn no(self, value: i64, target: i64) -> Twins {
         match (self.sizes, value.cmp(&target)) {
-            (true, std::cmp::Ordering::Less) => ", too small.",
-            (true, std::cmp::Ordering::Greater) => ", too big.",
-            _ => ", no.",
+            (true, std::cmp::Ordering::Less) => phrases::TOO_SMALL,
+            (true, std::cmp::Ordering::Greater) => phrases::TOO_BIG,
+            _ => phrases::NO,
         }
     }
 }
@@ -56,6 +61,7 @@ struct Writer {
     style: Style,
     voice: Voice,
     draws: Draws,
+    speech: Speech,
 }
 
 impl Writer {
@@ -67,28 +73,37 @@ impl Writer {
             Depth::Short | Depth::Long => self.search(),
         };
         let thoughts = format!("{opening}{thoughts}");
-        let tagged = answer.map_or_else(|| "I give up".to_owned(), |attempt| attempt.to_string());
-        let plain = answer.map_or_else(|| "I give up.".to_owned(), |attempt| format!("The answer is {attempt}."));
         match self.style.tags {
-            Tags::Full => format!(" <think>{thoughts} </think> <answer> {tagged} </answer>"),
-            Tags::Chatty => format!(" <think>{thoughts} </think> <answer> {tagged} </answer> I hope this helps."),
-            Tags::Unclosed => format!(" <think>{thoughts} <answer> {tagged} </answer>"),
-            Tags::ThinkOnly => format!(" <think>{thoughts} </think> {plain}"),
-            Tags::AnswerOnly => format!("{thoughts} <answer> {tagged} </answer>"),
-            Tags::None => format!("{thoughts}\n{plain}"),
+            Tags::Full | Tags::Chatty | Tags::Unclosed | Tags::AnswerOnly => {
+                let answer = answer.map_or_else(|| self.speech.say(phrases::GIVE_UP).to_owned(), |a| a.to_string());
+                let remark = if self.style.tags == Tags::Chatty { self.speech.say(phrases::REMARK) } else { "" };
+                self.style.tags.around(&thoughts, &answer) + remark
+            }
+            Tags::ThinkOnly | Tags::None => {
+                let answer = self.plain_answer(answer);
+                self.style.tags.around(&thoughts, &answer)
+            }
+        }
+    }
+
+    /// The answer as a sentence.
+    fn plain_answer(&mut self, answer: Option<Attempt>) -> String {
+        let language = self.speech.next_language();
+        match answer {
+            Some(attempt) => {
+                format!("{}{attempt}{}", language.of(phrases::ANSWER_IS), language.of(phrases::FULL_STOP))
+            }
+            None => language.of(phrases::GIVE_UP_PLAINLY).to_owned(),
         }
     }
 
     fn opening(&mut self) -> &'static str {
         if self.draws.uniform() < self.weights.plain_opening {
-            return " Let me see.";
+            return self.speech.say(phrases::PLAIN_OPENING);
         }
-        let openings = match self.style.depth {
-            Depth::Guess => [" I will just guess.", " This looks easy."],
-            Depth::Short => [" Let me try a few.", " A quick try."],
-            Depth::Long => [" Let me try one pair after the other.", " Let me search step by step."],
-        };
-        openings[self.draws.below(openings.len())]
+        let openings = phrases::openings(self.style.depth);
+        let opening = openings[self.draws.below(openings.len())];
+        self.speech.say(opening)
     }
 
     /// First steps, each with everything that can follow it, until a check says yes or patience ends.
@@ -114,23 +129,25 @@ impl Writer {
         }
         let mut text = String::new();
         for branch in branches.iter().take(patience) {
-            text.push_str(&format!("\n{}, then", branch.first));
+            text.push_str(&format!("\n{}{}", branch.first, self.speech.say(phrases::THEN)));
             for &attempt in &branch.attempts {
                 text.push_str(&format!(" {}", attempt.second));
                 if self.check(attempt.value()) {
-                    text.push_str(self.voice.yes());
+                    text.push_str(self.speech.say(self.voice.yes()));
                     return (text, Some(attempt));
                 }
-                text.push_str(self.voice.no(attempt.value(), self.target));
+                text.push_str(self.speech.say(self.voice.no(attempt.value(), self.target)));
             }
         }
         if patience == usize::MAX {
-            text.push_str("\nThat was all.");
+            text.push('\n');
+            text.push_str(self.speech.say(phrases::ALL_TRIED));
         }
         if self.draws.uniform() < self.weights.give_up {
             return (text, None);
         }
-        text.push_str(if patience == usize::MAX { " I will guess." } else { "\nI will guess." });
+        text.push(if patience == usize::MAX { ' ' } else { '\n' });
+        text.push_str(self.speech.say(phrases::WILL_GUESS));
         (text, Some(self.guess()))
     }
 

@@ -161,7 +161,7 @@ fn is_finite(group: &Group) -> bool {
 }
 
 /// A completion as the judges see it.
-pub(super) fn view<'a>(
+pub(in crate::stages) fn view<'a>(
     group: &'a Group,
     completion: &'a Completion,
     n_thinking_tokens: Option<usize>,

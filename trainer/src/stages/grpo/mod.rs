@@ -1,7 +1,6 @@
 //! A stage of kind `grpo`: steps, evaluations, checkpoints and logs around [`Learner::step`].
 
 mod checkup;
-mod evaluation;
 mod flat;
 mod gathering;
 mod judging;
@@ -16,16 +15,16 @@ mod update;
 
 use std::time::Instant;
 
+use super::held_out::HeldOut;
 use super::{Model, RunContext, StageError};
 use crate::config::GrpoStage;
+use crate::judges::Judges;
 use crate::run::{Checkpoint, completions};
 use crate::telemetry::MetricsRow;
 use checkup::Checkup;
-use evaluation::HeldOut;
-pub(super) use judging::{Judged, Panel};
+pub(super) use judging::{Judged, Panel, view};
 use learner::{Learner, StepFailure};
 pub(super) use learner::{adamw, schedule};
-pub(crate) use learner::{template, template_of};
 use report::Between;
 pub(crate) use sampling::forced_end;
 pub(super) use sampling::{prompts, sampling_params};
@@ -42,7 +41,10 @@ pub fn run(
     stage_idx: usize,
     resumed: Option<Checkpoint>,
 ) -> Result<Option<Checkpoint>, StageError> {
-    let held_out = settings.eval.as_ref().map(|eval| HeldOut::open(eval, settings)).transpose()?;
+    let held_out = settings.eval.as_ref().map(|eval| -> Result<_, StageError> {
+        HeldOut::open(eval, Judges::for_evaluation(&settings.rewards, &settings.problems)?)
+    });
+    let held_out = held_out.transpose()?;
     let model = Model::load(settings.init.folder(), context.dtype, context.device)?;
     let mut learner = Learner::new(settings, model, context.settings.run.seed, stage_idx)?;
     let first = match &resumed {
@@ -56,7 +58,7 @@ pub fn run(
     let mut checkup = Checkup::open(context, settings, &learner.judges)?;
     let mut between = Between::default();
     if let Some(held_out) = held_out.as_ref().filter(|_| first == 1) {
-        timed(&mut between.evaluation, || held_out.evaluate(context, &learner, 0))?;
+        timed(&mut between.evaluation, || held_out.evaluate(context, &learner.examined(1), 0))?;
     }
     let mut last = resumed;
     for step in first..=settings.steps {
@@ -80,7 +82,7 @@ pub fn run(
         let due = |every: u64| every > 0 && step % every == 0;
         let ends = step == settings.steps;
         if let Some(held_out) = held_out.as_ref().filter(|held_out| ends || due(held_out.every_steps())) {
-            timed(&mut between.evaluation, || held_out.evaluate(context, &learner, step))?;
+            timed(&mut between.evaluation, || held_out.evaluate(context, &learner.examined(step), step))?;
         }
         let stops = context.asked_to_stop() && !ends;
         let dead = is_dead && !ends;

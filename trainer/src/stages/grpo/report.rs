@@ -169,7 +169,7 @@ impl StepRecord {
             components: components.collect(),
             token_ids: self.keeps_ids.then(|| completion.ids.clone()),
             n_thinking_tokens: scored.thinking_tokens.get(row).copied(),
-            forced: (!completion.forced.is_empty()).then_some([completion.forced.start, completion.forced.end]),
+            forced: completion.forced.ranges().iter().map(|run| [run.start, run.end]).collect(),
             left_out: None,
             question: scored.problem.question.clone(),
             gold: scored.problem.gold.clone(),

@@ -7,6 +7,8 @@ use rewards::Problem;
 use rollout::{ForcedEnd, Generator, Group, Prompt, SamplingParams, SamplingSeconds, Template, Tokenizer};
 
 use super::super::StageError;
+use super::super::exam::Candidate;
+use super::super::held_out::Examined;
 use super::learner::Learner;
 use crate::address::{self, Purpose};
 use crate::config::Rollout;
@@ -26,7 +28,7 @@ impl Learner<'_> {
         hand_over: &mut dyn FnMut(usize, Group),
     ) -> Result<SamplingSeconds, StageError> {
         let settings = &self.settings.rollout;
-        let prompts = prompts(questions, self.template(), &self.tokenizer)?;
+        let prompts = prompts(questions, &self.template, &self.tokenizer)?;
         let params = self.sampling_params(step);
         let generator = Generator {
             policy: &self.policy,
@@ -55,7 +57,7 @@ impl Learner<'_> {
         course.begin_step(step);
         let questions = course.next(&self.questions, self.settings.rollout.prompts_per_step)?;
         let questions: Vec<Problem> = questions.into_iter().map(|question| question.problem).collect();
-        let prompts = prompts(&questions, self.template(), &self.tokenizer)?;
+        let prompts = prompts(&questions, &self.template, &self.tokenizer)?;
         let context = self.policy.config().max_position_embeddings;
         let max_tokens = self.settings.rollout.most_tokens() as usize;
         let longest = prompts.iter().enumerate().max_by_key(|(_, prompt)| prompt.ids.len());
@@ -66,6 +68,20 @@ impl Learner<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The policy as it stands, for an evaluation: its completions may be as long as they come to be in the end, so that two
+    /// evaluations differ by the policy alone.
+    pub(super) fn examined(&self, step: u64) -> Examined<'_> {
+        let rollout = &self.settings.rollout;
+        let candidate = Candidate {
+            policy: &self.policy,
+            tokenizer: &self.tokenizer,
+            template: &self.template,
+            max_batch: rollout.max_batch as usize,
+        };
+        let params = SamplingParams { max_tokens: rollout.last_max_tokens() as usize, ..self.sampling_params(step) };
+        Examined { stage: (&self.settings.name, self.stage_idx), candidate, params }
     }
 
     /// How this stage samples in `step`, counted from 1.
@@ -94,6 +110,7 @@ pub(in super::super) fn sampling_params(
         stop_token_ids: stops,
         stop_strings: stop_strings.clone(),
         forced_end,
+        forced_wait: None,
     }
 }
 
@@ -118,12 +135,9 @@ pub(crate) fn forced_end(rollout: &Rollout, tokenizer: &Tokenizer) -> Result<Opt
 /// Questions as the policy reads them.
 pub(in super::super) fn prompts(
     questions: &[Problem],
-    template: Template,
+    template: &Template,
     tokenizer: &Tokenizer,
 ) -> Result<Vec<Prompt>, StageError> {
-    let prompt = |problem: &Problem| {
-        let text = template.render(&problem.question);
-        Ok(Prompt { ids: tokenizer.encode(&text)?, text })
-    };
+    let prompt = |problem: &Problem| Ok(template.prompt(&problem.question, tokenizer)?);
     questions.iter().map(prompt).collect()
 }

@@ -32,6 +32,10 @@ weight = 0.5
 [stage.filters]
 correct = "ignored"
 truncated = true
+
+[stage.keep]
+choice = "best_of_k"
+per_problem = 4
 "#;
 
 /// Brings what `data` has kept down to three rows that the base does not solve.
@@ -126,7 +130,7 @@ fn other_data_is_mixed_in_by_its_share() {
     let general = data.iter().filter(|row| row["provenance"].is_null()).count();
     assert_eq!(general, 2);
     assert!(ended.stderr.contains("mixed in: 2 of 3 rows of general.jsonl"), "{}", ended.stderr);
-    let ended = dir.train(&[&mix.replace("0.2", "0.5"), "stage.data.keep.total=8"]);
+    let ended = dir.train(&[&mix.replace("0.2", "0.5"), "stage.data.keep.total=8", "run.dir=other"]);
     assert!(ended.stderr.contains("warning: mixed in: 3 of 3 rows"), "{}", ended.stderr);
 }
 
@@ -265,7 +269,7 @@ fn check_says_what_would_be_kept() {
         "stage 1 of 2: data (kind sample)",
         "samples      every problem of the file x 4, temperature 1, 16 tokens at most",
         "drops        duplicates",
-        "keeps        every right sample",
+        "keeps        the samples with the highest reward, 4 of a problem at most",
         "rows         what stage data makes, ",
         "difficulty   what base solves in more than 0.5 of its samples is dropped; 2 samples each",
         "diversity    3 rows",

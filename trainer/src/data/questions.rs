@@ -180,7 +180,7 @@ impl Questions {
             Self::File { problems, order, .. } => {
                 let n_problems = problems.len() as u64;
                 let mut asked = Vec::with_capacity(n as usize);
-                for epoch in first / n_problems..=(first + n - 1) / n_problems {
+                for epoch in first / n_problems..(first + n).div_ceil(n_problems) {
                     let epoch_order = shuffled(order, epoch, problems.len());
                     let begin = epoch * n_problems;
                     let within = first.max(begin) - begin..(first + n).min(begin + n_problems) - begin;

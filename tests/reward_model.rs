@@ -120,7 +120,7 @@ fn it_learns_a_preference_and_judges_a_policy_by_it() {
         }
     }
     let about = dir.json(&format!("run/{LAST}/reward_model.json"));
-    assert_eq!(about, json!({"objective": "pairwise", "template": "none", "over": "response"}));
+    assert_eq!(about, json!({"objective": "pairwise", "prompt": {"template": "none"}, "over": "response"}));
     let config = dir.json(&format!("run/{LAST}/config.json"));
     assert_eq!(config["architectures"], json!(["Qwen2ForSequenceClassification"]));
 

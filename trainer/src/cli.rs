@@ -108,6 +108,9 @@ pub enum Command {
         after_help = "Input lines {\"ids\": [..]}; output lines {\"logprobs\": [..]}: natural log, float32, of ids[1..]."
     )]
     Logprobs(LogprobsArgs),
+    /// Scores of given token ids by a reward model, to check it against another implementation.
+    #[command(after_help = "Input lines {\"ids\": [..]}, output lines {\"score\": x}.")]
+    Scores(LogprobsArgs),
     /// Sample completions of given prompts from a model.
     #[command(
         after_help = "Input lines {\"prompt\": \"..\"} or {\"ids\": [..]}; output lines with text, ids, logprobs and stop_reason."
@@ -188,7 +191,7 @@ pub struct ModelArgs {
     pub threads: usize,
 }
 
-/// `grpo-train logprobs`
+/// `grpo-train logprobs` and `grpo-train scores`
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct LogprobsArgs {
     /// Which model.

@@ -9,6 +9,7 @@ mod logprobs;
 mod problems;
 mod sample;
 mod score;
+mod scores;
 mod train;
 
 pub use ablate::ablate;
@@ -19,6 +20,7 @@ pub use logprobs::logprobs;
 pub use problems::problems;
 pub use sample::sample;
 pub use score::{reward_test, score};
+pub use scores::scores;
 pub use train::{Ended, train};
 
 use crate::run::{DirectoryError, FileError};

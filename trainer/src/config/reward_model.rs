@@ -209,6 +209,7 @@ impl WrittenStage for WrittenRewardModel {
         at.at_least("batch_size", self.batch_size, 1, "pairs or rows of one update");
         at.at_least("max_tokens", self.max_tokens, 2, "prompt and response together");
         at.at_least("micro_batch_tokens", self.micro_batch_tokens, 1, "tokens of one forward and backward pass");
+        self.prompt.check(&mut at.table("prompt"));
         self.optimizer.check(self.steps.unwrap_or(u64::MAX), &mut at.table("optimizer"));
         self.checkpoint.check(&mut at.table("checkpoint"));
         let held_out = self.held_out.map(|rows| {

@@ -5,18 +5,18 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Over, RewardObjective, Template};
+use crate::config::{Over, Prompt, RewardObjective};
 use crate::run::{FileError, atomic};
 
 const FILE: &str = "reward_model.json";
 
 /// How a reward model was trained, as far as whoever asks it has to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct About {
     /// What it learned from.
     pub objective: RewardObjective,
     /// What stood around questions.
-    pub template: Template,
+    pub prompt: Prompt,
     /// What of a response it read.
     pub over: Over,
 }
@@ -42,7 +42,7 @@ impl About {
     /// # Errors
     /// The path and the system's error.
     pub fn write(&self, folder: &Path) -> Result<(), FileError> {
-        let text = serde_json::to_vec_pretty(self).expect("three names can be written");
+        let text = serde_json::to_vec_pretty(self).expect("names and a text can be written");
         atomic::write_file(&folder.join(FILE), &text)
     }
 }

@@ -9,7 +9,7 @@ use tch::Device;
 
 use super::about::About;
 use super::text::Reader;
-use crate::config::{Prompt, RewardModelOptions, Template};
+use crate::config::{Over, Prompt, RewardModelOptions, Template};
 use crate::prompts;
 use crate::run::FileError;
 
@@ -76,13 +76,16 @@ impl Scorer {
 }
 
 fn reader(folder: &Path, config: &ModelConfig, options: &RewardModelOptions) -> Result<Reader, ScorerError> {
-    let about = About::read(folder)?;
-    let asked = options.template.or(about.map(|about| about.template)).unwrap_or(Template::None);
+    let (prompt, over) = match About::read(folder)? {
+        Some(about) => (about.prompt, about.over),
+        None => (Prompt { template: Template::None, ..Prompt::default() }, Over::default()),
+    };
+    let prompt = Prompt { template: options.template.unwrap_or(prompt.template), ..prompt };
     let tokenizer = Tokenizer::load(folder, config.vocab_size)?;
     Ok(Reader {
-        template: prompts::template(&Prompt { template: asked, system: None }, &tokenizer)?,
+        template: prompts::template(&prompt, &tokenizer)?,
         tokenizer,
-        over: options.over.or(about.map(|about| about.over)).unwrap_or_default(),
+        over: options.over.unwrap_or(over),
         end: config.eos_token_ids.first().copied(),
     })
 }

@@ -281,7 +281,7 @@ impl Lesson for Preferences<'_> {
         let RewardModelStage { objective, over, prompt, .. } = self.settings;
         self.model.save(folder)?;
         self.reader.tokenizer.copy_files(folder).map_err(FileError::at(folder, "write the tokenizer"))?;
-        About { objective: *objective, template: prompt.template, over: *over }.write(folder)?;
+        About { objective: *objective, prompt: prompt.clone(), over: *over }.write(folder)?;
         Ok(self.optimizer.save(&folder.join(OPTIMIZER))?)
     }
 }

@@ -143,6 +143,6 @@ fn makes_are_there(directory: &RunDirectory, stage: &Stage, mark: &StageMark) ->
             found.checkpoint.is_some_and(|checkpoint| checkpoint.step == mark.steps)
         }
         Makes::Data => product(directory, stage, mark).is_file(),
-        Makes::Figures => true,
+        Makes::Figures => directory.stage(stage.name()).join("results.json").is_file(),
     })
 }

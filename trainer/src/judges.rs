@@ -1,5 +1,9 @@
 //! From `[stage.rewards]` to what judges completions.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use llm_judge::{ClientError, Counts, LlmJudge, Mode};
 use rewards::{
     Accuracy, AccuracyOptions, Choice, CodeFormat, Cosine, Countdown, Exact, Expression, ExpressionError,
     InvalidOption, InvalidPartial, Judgement, KimiLength, LanguageConsistency, LengthLimits, Multiply, OpenR1Format,
@@ -12,7 +16,7 @@ use crate::config::{Algorithm, CountdownOptions, Judge, NoOptions, Problems, Rew
 use crate::grpo::{RewardCombination, WeightedScore, advantages, decoupled_advantages};
 
 /// Kinds whose score is 1 for a right answer: "accuracy" in logs.
-const CORRECTNESS: [&str; 6] = ["accuracy", "countdown", "multiply", "code", "choice", "exact"];
+const CORRECTNESS: [&str; 7] = ["accuracy", "countdown", "multiply", "code", "choice", "exact", "llm_judge"];
 
 /// Kinds whose score is 1 for a kept format: "format" in logs.
 const FORMATS: [&str; 4] = ["format", "think_format", "open_r1_format", "code_format"];
@@ -36,6 +40,7 @@ pub struct Judges {
 enum Outside {
     Process(Process),
     Code(Code),
+    LlmJudge(LlmJudge),
 }
 
 impl Outside {
@@ -43,6 +48,7 @@ impl Outside {
         match self {
             Self::Process(process) => process.failure().map(|failure| failure.to_string()),
             Self::Code(code) => code.failure().map(|failure| failure.to_string()),
+            Self::LlmJudge(judge) => judge.failure().map(|failure| failure.to_string()),
         }
     }
 }
@@ -90,6 +96,9 @@ pub enum RewardError {
     /// The user's command.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// A model that is asked.
+    #[error(transparent)]
+    LlmJudge(#[from] ClientError),
     /// A reward that shapes one that there is not, or that does not judge by itself.
     #[error("`of` is \"{of}\": expected the name of a reward that judges completions; there are {known}")]
     Of {
@@ -101,7 +110,8 @@ pub enum RewardError {
 }
 
 impl Judges {
-    /// Builds every reward. Programs are tried in the sandbox and commands are looked for, but no command is started.
+    /// Builds every reward. Programs are tried in the sandbox and commands are looked for, but no command is started and no model is
+    /// asked.
     ///
     /// # Errors
     /// If a reward cannot be built: then nothing may be judged.
@@ -186,7 +196,25 @@ impl Judges {
         &self.think_patterns
     }
 
-    /// What stopped a command of the user's, or the sandbox, from judging, if the run is to end for it.
+    /// What was asked of models so far, by the name of the reward.
+    pub fn asked(&self) -> Vec<(String, Counts)> {
+        let asked = |(name, outside): &(String, Outside)| match outside {
+            Outside::LlmJudge(judge) => Some((name.clone(), judge.counts())),
+            Outside::Process(_) | Outside::Code(_) => None,
+        };
+        self.outside.iter().filter_map(asked).collect()
+    }
+
+    /// Once `flag` is true, nothing waits any more for a server that is out: that is then a [`failure`](Judges::failure).
+    pub fn stop_when(&self, flag: &Arc<AtomicBool>) {
+        for (_, outside) in &self.outside {
+            if let Outside::LlmJudge(judge) = outside {
+                judge.client().stop_when(Arc::clone(flag));
+            }
+        }
+    }
+
+    /// What stopped a command of the user's, the sandbox, or a server from judging, if the run is to end for it.
     pub fn failure(&self) -> Option<String> {
         let failure = |(name, outside): &(String, Outside)| {
             let text = outside.failure()?;
@@ -265,6 +293,11 @@ fn build(
         Judge::KimiLength { options, of } => Box::new(KimiLength::new(options, shaped(&of, all, outside)?)?),
         Judge::LanguageConsistency { options, .. } => Box::new(LanguageConsistency::new(options)?),
         Judge::LengthLimits { options, .. } => Box::new(LengthLimits::new(options)?),
+        Judge::LlmJudge { options, .. } => {
+            let judge = LlmJudge::new(options)?;
+            outside.push((reward.name.clone(), Outside::LlmJudge(judge.clone())));
+            Box::new(judge)
+        }
         Judge::Multiply { options, .. } => Box::new(Multiply::new(options)?),
         Judge::OpenR1Format { .. } => Box::new(OpenR1Format::new()),
         Judge::ReasoningSteps { .. } => Box::new(ReasoningSteps::new()),
@@ -285,9 +318,10 @@ fn build(
 
 /// The reward that another one shapes: an instance of its own, which judges once more.
 fn shaped(of: &str, all: &Rewards, outside: &mut Vec<(String, Outside)>) -> Result<Box<dyn RewardFn>, RewardError> {
-    // Programs and commands are too dear to be asked twice, and shaped rewards have no use for a second shape.
+    // Programs, commands and models are too dear to be asked twice, and shaped rewards have no use for a second shape.
     let usable = |reward: &&Reward| {
-        !matches!(reward.judge, Judge::Expression { .. } | Judge::Code { .. } | Judge::Process { .. })
+        use Judge::{Code, Expression, LlmJudge, Process};
+        !matches!(reward.judge, Expression { .. } | Code { .. } | LlmJudge { .. } | Process { .. })
             && reward.judge.of().is_empty()
     };
     match all.0.iter().filter(usable).find(|reward| reward.name == of) {
@@ -318,6 +352,11 @@ pub(crate) fn faults(rewards: &Rewards) -> Vec<Fault> {
         let name = || reward.name.clone();
         let error = match &reward.judge {
             Judge::Code { .. } | Judge::Process { .. } => return None,
+            // Without the key, which is the environment's.
+            Judge::LlmJudge { options, .. } => {
+                let fault = options.check().err()?;
+                return Some((name(), fault.option, fault.to_string()));
+            }
             Judge::Expression { options, .. } => {
                 let names = others(rewards, reward);
                 let error = Expression::new(&options.expression, &names).err()?;
@@ -345,6 +384,8 @@ impl Rewards {
     }
 
     fn of_kinds<'a>(&'a self, kinds: &'a [&str]) -> impl Iterator<Item = &'a Reward> {
-        self.0.iter().filter(|reward| kinds.contains(&reward.judge.kind()))
+        // A mark says how good an answer is, not whether it is right.
+        let marks = |judge: &Judge| matches!(judge, Judge::LlmJudge { options, .. } if options.mode == Mode::Score);
+        self.0.iter().filter(move |reward| kinds.contains(&reward.judge.kind()) && !marks(&reward.judge))
     }
 }

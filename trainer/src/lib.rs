@@ -25,4 +25,5 @@ pub mod scoring;
 pub mod selection;
 pub mod show;
 pub mod stages;
+pub mod teacher;
 pub mod telemetry;

@@ -33,6 +33,7 @@ mod pretrain;
 mod problem_choice;
 mod resolved;
 mod reward_arguments;
+mod reward_places;
 mod rewards;
 mod rollout;
 mod run;

@@ -1,5 +1,7 @@
 //! Held-out problems: how the policy does on questions it never trained on.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use rewards::{CompletionView, JudgedGroup, Problem};
@@ -32,6 +34,11 @@ impl<'a> HeldOut<'a> {
             problems.truncate(settings.max_problems as usize);
         }
         Ok(Self { settings, template: template(stage), problems, judges })
+    }
+
+    /// Once `flag` is true, its judges wait for no server.
+    pub(super) fn stop_when(&self, flag: &Arc<AtomicBool>) {
+        self.judges.stop_when(flag);
     }
 
     pub(super) fn every_steps(&self) -> u64 {

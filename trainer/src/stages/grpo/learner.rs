@@ -215,6 +215,7 @@ impl<'a> Learner<'a> {
             format,
             keeps_ids,
             forces_ends: self.forced_end.is_some(),
+            asked: self.judges.asked(),
         }
     }
 

@@ -43,6 +43,8 @@ pub fn run(
     let held_out = settings.eval.as_ref().map(|eval| HeldOut::open(eval, settings)).transpose()?;
     let model = Model::load(settings.init.folder(), context.dtype, context.device)?;
     let mut learner = Learner::new(settings, model, context.settings.run.seed, stage_idx)?;
+    learner.judges.stop_when(&context.stop);
+    held_out.iter().for_each(|held_out| held_out.stop_when(&context.stop));
     let first = match &resumed {
         Some(checkpoint) => {
             learner.restore(checkpoint, context)?;

@@ -57,6 +57,7 @@ pub fn run(
         }
         None => 1,
     };
+    context.progress.begin_stage(&settings.name, first - 1, settings.steps);
     learner.check_first_prompts(first)?;
     let mut checkup = Checkup::open(context, settings, &learner.judges)?;
     let mut between = Between::default();

@@ -156,7 +156,7 @@ fn thoughts_that_are_too_long_are_ended() {
         let rows: Vec<Value> = groups(&dir, step).into_values().flatten().collect();
         let forced: Vec<&Value> = rows.iter().filter(|row| !row["forced"].is_null()).collect();
         for row in &forced {
-            let [from, to] = [0, 1].map(|end| row["forced"][end].as_u64().expect("a position"));
+            let [from, to] = [0, 1].map(|end| row["forced"][0][end].as_u64().expect("a position"));
             assert!((3..=5).contains(&from) && to == from + 2, "{row}");
             assert!(row["text"].as_str().is_some_and(|text| text.contains("ab")), "{row}");
             let n_tokens = row["n_tokens"].as_u64().expect("a number");

@@ -77,12 +77,16 @@ fn collect_dependencies(table: &toml::Table, names: &mut Vec<String>) {
 
 #[test]
 fn crates_know_only_whom_they_may() {
-    let rules: [(&str, &[&str]); 5] = [
+    let rules: [(&str, &[&str]); 6] = [
         (
             "rewards",
             &["tch", "torch-sys", "shim", "policy", "rollout", "trainer", "tokenizers", "safetensors", "memmap2"],
         ),
         ("rewards/sandbox", &["tch", "torch-sys", "shim", "policy", "rollout", "trainer", "tokenizers", "safetensors"]),
+        (
+            "rewards/llm_judge",
+            &["tch", "torch-sys", "shim", "policy", "rollout", "trainer", "sandbox", "tokenizers", "toml"],
+        ),
         ("shim", &["policy", "rollout", "rewards", "sandbox", "trainer", "tokenizers", "safetensors", "serde", "toml"]),
         ("policy", &["rollout", "rewards", "trainer", "tokenizers", "toml", "regex", "clap", "indicatif"]),
         ("rollout", &["shim", "rewards", "trainer", "toml", "clap", "indicatif"]),
@@ -113,6 +117,18 @@ fn rewards_touch_nothing_outside_memory() {
         "rewards judge what they are given; files, clock and processes are the trainer's and the sandbox's",
         &complaints,
     );
+}
+
+#[test]
+fn the_network_is_the_judges_alone() {
+    let clients = ["ureq", "reqwest", "hyper", "curl", "attohttpc", "minreq"];
+    let mut complaints = Vec::new();
+    for crate_name in ["policy", "rewards", "rewards/sandbox", "rollout", "shim", "trainer"] {
+        for name in dependencies(crate_name).iter().filter(|name| clients.contains(&name.as_str())) {
+            complaints.push(format!("{crate_name}/Cargo.toml: `{name}`"));
+        }
+    }
+    report("only rewards/llm_judge speaks to servers (ARCHITECTURE.md, invariant 17)", &complaints);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Hugging Face's config.json: what the decoder takes from it, and what it refuses.
 
 use crate::{Error, Result};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 /// A family of decoders; the families differ in where they have biases and norms, and in nothing else here.
@@ -13,6 +13,16 @@ pub enum Family {
     Qwen3,
     /// Llama 3: neither.
     Llama,
+}
+
+/// What stands behind the decoder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Head {
+    /// A logit for each entry of the vocabulary: a policy.
+    #[default]
+    Vocabulary,
+    /// One number for a sequence: a reward model.
+    Score,
 }
 
 /// Llama 3's stretching of rotary frequencies (transformers `rope_type = "llama3"`).
@@ -55,13 +65,21 @@ pub struct ModelConfig {
     pub rope_theta: f64,
     /// Stretching of the rotary frequencies, if any.
     pub rope_scaling: Option<Llama3Scaling>,
-    /// Whether the output head is the embedding.
+    /// What the decoder's last states go into. A config.json is read as that of a policy.
+    pub head: Head,
+    /// Whether the vocabulary head is the embedding.
     pub tie_word_embeddings: bool,
     /// Token ids that end a completion (`eos_token_id`; may be empty).
     pub eos_token_ids: Vec<i64>,
     /// The file as read, to be written out again with a checkpoint.
     pub json: Map<String, Value>,
 }
+
+/// The parameter that tokens are looked up in.
+pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
+
+/// The head of a reward model.
+pub(crate) const SCORE: &str = "score.weight";
 
 /// Keys that do not change what the network computes, whatever their value.
 const NEUTRAL: &[&str] = &[
@@ -75,6 +93,7 @@ const NEUTRAL: &[&str] = &[
     "label2id",
     "max_window_layers",
     "model_type",
+    "num_labels",
     "output_attentions",
     "output_hidden_states",
     "pad_token_id",
@@ -131,6 +150,7 @@ impl ModelConfig {
             rms_norm_eps: keys.number("rms_norm_eps")?.unwrap_or(1e-6),
             rope_theta,
             rope_scaling,
+            head: Head::Vocabulary,
             tie_word_embeddings: keys.flag("tie_word_embeddings")?,
             eos_token_ids: keys.token_ids("eos_token_id")?,
             json: json.clone(),
@@ -143,7 +163,7 @@ impl ModelConfig {
     pub fn tensor_shapes(&self) -> Vec<(String, Vec<i64>)> {
         let (d, ffn) = (self.hidden_size, self.intermediate_size);
         let (q, kv) = (self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim);
-        let mut shapes = vec![("model.embed_tokens.weight".to_owned(), vec![self.vocab_size, d])];
+        let mut shapes = vec![(EMBEDDING.to_owned(), vec![self.vocab_size, d])];
         for layer in 0..self.n_layers {
             let mut push =
                 |name: &str, shape: &[i64]| shapes.push((format!("model.layers.{layer}.{name}"), shape.into()));
@@ -165,10 +185,48 @@ impl ModelConfig {
             push("mlp.down_proj.weight", &[d, ffn]);
         }
         shapes.push(("model.norm.weight".to_owned(), vec![d]));
-        if !self.tie_word_embeddings {
-            shapes.push(("lm_head.weight".to_owned(), vec![self.vocab_size, d]));
+        match self.head {
+            Head::Vocabulary if self.tie_word_embeddings => {}
+            Head::Vocabulary => shapes.push((self.head_name().to_owned(), vec![self.vocab_size, d])),
+            Head::Score => shapes.push((self.head_name().to_owned(), vec![1, d])),
         }
         shapes
+    }
+
+    /// The parameter that is the head.
+    pub(crate) fn head_name(&self) -> &'static str {
+        match self.head {
+            Head::Vocabulary if self.tie_word_embeddings => EMBEDDING,
+            Head::Vocabulary => "lm_head.weight",
+            Head::Score => SCORE,
+        }
+    }
+
+    /// The same decoder with one number for a sequence, as transformers describes it.
+    pub(crate) fn with_score(mut self) -> Self {
+        let family = match self.family {
+            Family::Qwen2 => "Qwen2",
+            Family::Qwen3 => "Qwen3",
+            Family::Llama => "Llama",
+        };
+        self.json.remove("num_labels");
+        self.json.insert("architectures".into(), json!([format!("{family}ForSequenceClassification")]));
+        self.json.insert("id2label".into(), json!({"0": "LABEL_0"}));
+        self.json.insert("label2id".into(), json!({"LABEL_0": 0}));
+        self.head = Head::Score;
+        self
+    }
+
+    /// The number of scores that a classifier of this config.json gives, as transformers reads it.
+    pub(crate) fn n_labels(&self) -> usize {
+        let named = self.json.get("id2label").and_then(Value::as_object).map(Map::len);
+        let told = self.json.get("num_labels").and_then(Value::as_u64).map(|n| n as usize);
+        named.or(told).unwrap_or(2)
+    }
+
+    /// The id that fills rows up, if there is one.
+    pub(crate) fn pad_token_id(&self) -> Option<i64> {
+        self.json.get("pad_token_id").and_then(Value::as_i64)
     }
 
     /// Number of trainable values.

@@ -66,6 +66,32 @@ pub enum Error {
         /// What the format's parser says.
         reason: String,
     },
+    /// A reward model where a policy was asked for.
+    #[error("{path}: holds `score.weight`, so it is a reward model and writes no text: name the folder of a policy", path = path.display())]
+    NotAPolicy {
+        /// The model folder.
+        path: PathBuf,
+    },
+    /// A policy where a reward model was asked for.
+    #[error(
+        "{path}: has no `score.weight`, so it is a policy and gives no scores: train it with a stage of kind \
+         \"reward_model\", or name the folder of a ...ForSequenceClassification model", path = path.display()
+    )]
+    NotARewardModel {
+        /// The model folder.
+        path: PathBuf,
+    },
+    /// A classifier of another kind than a reward model.
+    #[error(
+        "{path}: config.json describes a classifier of {n_labels} labels: a reward model gives one score (num_labels = 1; \
+         transformers takes 2 where config.json has no `id2label`)", path = path.display()
+    )]
+    Labels {
+        /// The model folder.
+        path: PathBuf,
+        /// Number of labels.
+        n_labels: usize,
+    },
     /// A tensor of the model is in no file.
     #[error("{path}: tensor `{name}` {expected:?} is missing", path = path.display())]
     MissingTensor {

@@ -68,18 +68,19 @@ enum Engine<'a> {
 impl<'a> HeadPass<'a> {
     /// - `temperature`: divides the logits; positive
     pub(crate) fn new(tape: Tape<'a>, temperature: f64) -> Self {
-        let Tape { policy, targets, form } = tape;
+        let Tape { model, targets, form } = tape;
+        let device = model.network.device;
         let engine = match form {
             Form::Cpu(tape) => {
                 let x = tape.predictors();
                 let d_x = Vec::with_capacity(x.len());
-                Engine::Cpu { tape, x, d_x, gradients: Gradients::of(policy.parameters()) }
+                Engine::Cpu { tape, x, d_x, gradients: Gradients::of(&model.parameters) }
             }
             Form::Libtorch(tape) => {
                 let (hidden, head) = (tape.hidden(), tape.weights().head.detach());
-                let d_head = Tensor::zeros(head.size(), (Kind::Float, policy.device()));
+                let d_head = Tensor::zeros(head.size(), (Kind::Float, device));
                 // Copied to the device once: a copy waits for what the device was given before.
-                let targets = Tensor::from_slice(targets).to_device(policy.device());
+                let targets = Tensor::from_slice(targets).to_device(device);
                 Engine::Libtorch { tape, hidden, head, targets, d_hidden: Vec::new(), d_head }
             }
         };

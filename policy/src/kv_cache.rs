@@ -56,4 +56,15 @@ impl KvCache {
             CacheForm::Libtorch(cache) => cache.move_row(from, to),
         }
     }
+
+    /// Takes a sequence back to its first `n_tokens`: the next step writes behind these.
+    ///
+    /// # Panics
+    /// If the row holds fewer.
+    pub fn truncate(&mut self, row: usize, n_tokens: usize) {
+        match &mut self.0 {
+            CacheForm::Cpu(cache) => cache.truncate(row, n_tokens),
+            CacheForm::Libtorch(cache) => cache.truncate(row, n_tokens),
+        }
+    }
 }

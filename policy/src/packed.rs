@@ -1,4 +1,4 @@
-//! A batch of groups as one stream of tokens: each prompt once, its completions behind it, no padding between.
+//! A batch as one stream of tokens, no padding between: groups with each prompt once, or rows with targets of their own.
 
 /// A prompt and the completions that continue it.
 #[derive(Clone, Debug)]
@@ -7,6 +7,15 @@ pub struct SharedPrompt<'a> {
     pub prompt: &'a [i64],
     /// Token ids of each completion; each at least one.
     pub completions: Vec<&'a [i64]>,
+}
+
+/// A sequence of which some tokens are learned and the others only read.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Token ids.
+    pub ids: &'a [i64],
+    /// Whether each of `ids` is to be predicted from those before it. The first cannot be: nothing stands before it.
+    pub is_target: &'a [bool],
 }
 
 /// Lengths, in tokens of the stream, of one group.
@@ -24,7 +33,7 @@ pub struct PackedBatch {
     pub(crate) tokens: Vec<i64>,
     /// Position of each token in its own sequence.
     pub(crate) positions: Vec<i64>,
-    /// For each completion token, the row of the stream that predicts it.
+    /// Rows of the stream that the head reads: for each completion token the one that predicts it.
     pub(crate) predictors: Vec<i64>,
     /// The completion tokens themselves.
     pub(crate) targets: Vec<i64>,
@@ -63,14 +72,58 @@ impl PackedBatch {
     pub fn text(rows: &[Vec<i64>]) -> Self {
         let mut batch = Self::default();
         for row in rows {
-            let (inputs, targets) = (&row[..row.len() - 1], &row[1..]);
-            assert!(!inputs.is_empty(), "a row has at least two tokens");
-            batch.predictors.extend((0..inputs.len()).map(|i| (batch.tokens.len() + i) as i64));
-            batch.targets.extend_from_slice(targets);
-            batch.extend(inputs, 0);
-            batch.segments.push(Segment { n_prompt: inputs.len() as i64, n_inputs: Vec::new() });
+            assert!(row.len() >= 2, "a row has at least two tokens");
+            batch.extend_row(row, 1..row.len());
         }
         batch
+    }
+
+    /// Packs rows, each of which predicts those of its tokens that are targets and attends to itself alone.
+    ///
+    /// Only what predicts a target goes through the head. What stands behind a row's last target is left out, as nothing
+    /// that is predicted depends on it; so is a row without a target. Targets lie in the order of rows and tokens.
+    ///
+    /// # Panics
+    /// If a row's `is_target` is not as long as its `ids`, or its first token is a target.
+    pub fn masked(rows: &[Row]) -> Self {
+        let mut batch = Self::default();
+        for row in rows {
+            assert_eq!(row.ids.len(), row.is_target.len(), "every token is a target or not");
+            assert_ne!(row.is_target.first(), Some(&true), "nothing stands before the first token to predict it from");
+            batch.extend_row(row.ids, (0..row.ids.len()).filter(|&token| row.is_target[token]));
+        }
+        batch
+    }
+
+    /// Packs whole sequences, each of which is asked at its last token and predicts nothing.
+    pub(crate) fn to_last_tokens<'a>(sequences: impl Iterator<Item = &'a [i64]>) -> Self {
+        let mut batch = Self::default();
+        for sequence in sequences {
+            batch.extend(sequence, 0);
+            batch.predictors.push(batch.tokens.len() as i64 - 1);
+            batch.segments.push(Segment { n_prompt: sequence.len() as i64, n_inputs: Vec::new() });
+        }
+        batch
+    }
+
+    /// How many tokens are predicted.
+    pub fn n_targets(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Appends a row as a segment of its own; `targets` are ascending places in `ids`, none of them the first.
+    fn extend_row(&mut self, ids: &[i64], targets: impl Iterator<Item = usize>) {
+        let before = self.tokens.len() as i64;
+        let mut n_inputs = 0;
+        for target in targets {
+            self.predictors.push(before + target as i64 - 1);
+            self.targets.push(ids[target]);
+            n_inputs = target;
+        }
+        if n_inputs > 0 {
+            self.extend(&ids[..n_inputs], 0);
+            self.segments.push(Segment { n_prompt: n_inputs as i64, n_inputs: Vec::new() });
+        }
     }
 
     /// Appends tokens that stand at `first_position` and behind it.

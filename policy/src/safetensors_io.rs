@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use safetensors::{Dtype as Stored, SafeTensors, tensor::View};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
@@ -12,14 +12,8 @@ use tch::{Device, Kind, Tensor};
 /// # Errors
 /// If the file cannot be opened, is truncated or corrupt, or stores a kind that has no counterpart here.
 pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let io = |source| Error::Io { path: path.into(), source };
-    let file = std::fs::File::open(path).map_err(io)?;
-    // SAFETY: the map is private to this process and is dropped before this function returns; that nobody truncates the
-    // file in the meantime is asked of the user, as it is by every program that maps its weights.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
-    let corrupt =
-        |reason: safetensors::SafeTensorError| Error::Safetensors { path: path.into(), reason: reason.to_string() };
-    let stored = SafeTensors::deserialize(&map).map_err(corrupt)?;
+    let map = mapped(path)?;
+    let stored = SafeTensors::deserialize(&map).map_err(|reason| corrupt(path, &reason))?;
     let mut tensors = BTreeMap::new();
     for (name, view) in stored.tensors() {
         let kind = kind_of(view.dtype()).ok_or_else(|| Error::ElementType {
@@ -31,6 +25,29 @@ pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>> {
         tensors.insert(name, Tensor::from_data_size(view.data(), &shape, kind));
     }
     Ok(tensors)
+}
+
+fn mapped(path: &Path) -> Result<memmap2::Mmap> {
+    let io = |source| Error::Io { path: path.into(), source };
+    let file = std::fs::File::open(path).map_err(io)?;
+    // SAFETY: the map is private to this process and is dropped once the tensors have been copied; that nobody truncates
+    // the file in the meantime is asked of the user, as it is by every program that maps its weights.
+    unsafe { memmap2::Mmap::map(&file) }.map_err(io)
+}
+
+fn corrupt(path: &Path, reason: &safetensors::SafeTensorError) -> Error {
+    Error::Safetensors { path: path.into(), reason: reason.to_string() }
+}
+
+/// The names of all tensors of a model folder.
+pub(crate) fn names(folder: &Path) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for path in model_files(folder)? {
+        let map = mapped(&path)?;
+        let stored = SafeTensors::deserialize(&map).map_err(|reason| corrupt(&path, &reason))?;
+        names.extend(stored.names().into_iter().map(ToString::to_string));
+    }
+    Ok(names)
 }
 
 /// Writes tensors to one file, marked as PyTorch's as transformers expects, and flushes it to the disk.

@@ -3,7 +3,8 @@
 use tch::Tensor;
 
 use crate::head_pass::{HeadPass, Slopes};
-use crate::{Policy, TokenStats, cpu, libtorch};
+use crate::model::Model;
+use crate::{TokenStats, cpu, libtorch};
 
 /// What of the forward pass is kept for the backward pass. The gradients are the same to the bit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub enum Checkpointing {
 
 /// A forward pass that can be differentiated once.
 pub struct Tape<'a> {
-    pub(crate) policy: &'a Policy,
+    pub(crate) model: &'a Model,
     pub(crate) targets: &'a [i64],
     pub(crate) form: Form<'a>,
 }

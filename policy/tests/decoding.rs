@@ -31,7 +31,8 @@ impl Numbers {
     }
 }
 
-/// How a batch is decoded: prompts of many lengths, rows that end and are moved, rows that are admitted again.
+/// How a batch is decoded: prompts of many lengths, rows that end and are moved, rows that are admitted again, rows that go back
+/// by some tokens, and now and then to nothing.
 #[derive(Clone, Copy)]
 struct Course {
     n_rows: usize,
@@ -41,7 +42,8 @@ struct Course {
 
 /// The logits of every step, `[rows in use, vocab]`; which rows end depends on nothing but the course.
 fn decode(sampler: &Sampler, course: Course) -> Vec<Tensor> {
-    let mut numbers = Numbers(7);
+    let (mut numbers, mut steps_back) = (Numbers(7), Numbers(11));
+    let mut lengths = vec![0; course.n_rows];
     let mut cache: KvCache = sampler.kv_cache(course.n_rows, course.n_positions);
     let mut n_active = 0;
     let mut logits = Vec::new();
@@ -53,6 +55,7 @@ fn decode(sampler: &Sampler, course: Course) -> Vec<Tensor> {
             let prompt = sampler.prefill(&numbers.ids(n_tokens));
             logits.push(prompt.logits.unsqueeze(0));
             cache.admit(row, &prompt);
+            lengths[row] = n_tokens;
         }
         n_active = n_active.max(n_filled);
         for row in (0..n_active).rev() {
@@ -60,8 +63,16 @@ fn decode(sampler: &Sampler, course: Course) -> Vec<Tensor> {
                 n_active -= 1;
                 if row < n_active {
                     cache.move_row(n_active, row);
+                    lengths[row] = lengths[n_active];
                 }
             }
+        }
+        for (row, length) in lengths[..n_active].iter_mut().enumerate() {
+            if steps_back.below(15) == 0 {
+                *length -= (*length).min(1 + steps_back.below(3));
+                cache.truncate(row, *length);
+            }
+            *length += 1;
         }
         // Copied, because the next step may write to the same memory.
         logits.push(sampler.decode(&numbers.ids(n_active), &mut cache).copy());

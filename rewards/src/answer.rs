@@ -39,6 +39,12 @@ pub(crate) fn find_answer(completion: &str) -> Option<Answer<'_>> {
     Some(Answer { text: line, place: Place::Line })
 }
 
+/// The answer of a written solution: the content of the `\boxed{...}` or `\fbox{...}` that is closed last, as data sets like
+/// MATH mark it. `None` where there is none.
+pub fn boxed_answer(solution: &str) -> Option<&str> {
+    last_boxed(solution).map(|content| unboxed(content.trim()))
+}
+
 /// What stands behind the last `</think>`; all of `completion` if nothing does.
 pub(crate) fn conclusion(completion: &str) -> &str {
     match completion.rsplit_once("</think>") {
@@ -161,6 +167,8 @@ mod tests {
         check("<think><answer>a</answer> \\boxed{a}</think>\nb", "b", Place::Line);
         check("<think><answer>a</answer></think>\n", "a", Place::Tag);
         check("<think>\\boxed{a}", "a", Place::Box);
+        assert_eq!(boxed_answer("Thus $x = \\boxed{ \\frac{1}{2} }$."), Some("\\frac{1}{2}"));
+        assert_eq!(boxed_answer("Thus x is 3."), None);
         assert_eq!(find_answer(" \n\t"), None);
         assert_eq!(find_answer(""), None);
     }

@@ -3,10 +3,9 @@
 use crate::generate::{Progress, SamplingSeconds};
 use crate::random::Stream;
 use crate::sampling::Draws;
-use crate::{Completion, Prompt, SamplingParams, StopReason, Tokenizer};
+use crate::{Completion, Forced, ForcedWait, Prompt, SamplingParams, StopReason, Tokenizer};
 use policy::{KvCache, PromptKv, Sampler};
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::time::Instant;
 use tch::Tensor;
 
@@ -34,8 +33,17 @@ struct Sequence {
     stream: Stream,
     /// Tokens after which its thoughts are to have ended.
     budget: usize,
-    /// Positions of tokens that are put in; empty until its thoughts are ended so.
-    forced: Range<usize>,
+    /// The longest that it becomes.
+    limit: usize,
+    /// Tokens to be put in next, before any is drawn.
+    put_in: VecDeque<i64>,
+    /// Positions of all that are put in.
+    forced: Forced,
+    /// Whether it may still be kept from closing its thoughts, and how often it has been.
+    may_wait: bool,
+    n_waits: usize,
+    /// Tokens that were drawn and taken back.
+    n_taken_back: usize,
     ids: Vec<i64>,
     logprobs: Vec<f32>,
     untempered_logprobs: Vec<f32>,
@@ -77,13 +85,14 @@ impl Engine<'_> {
             }
             let mut progress = Progress::default();
             if !batch.active.is_empty() {
-                let last: Vec<i64> = batch.active.iter().map(|sequence| sequence.ids[sequence.ids.len() - 1]).collect();
+                let last: Vec<i64> = batch.active.iter().map(|sequence| sequence.last(prompts)).collect();
                 let draws = self.draws(&mut batch.active);
                 let clock = Instant::now();
                 let logits = self.sampler.decode(&last, &mut batch.cache);
                 batch.seconds.network += clock.elapsed().as_secs_f64();
                 Self::extend(&logits, &draws, &mut batch, 0);
                 progress.n_tokens += last.len();
+                self.keep_thinking(prompts, &mut batch, 0);
                 progress.n_completions += self.retire(&mut batch);
             }
             while batch.active.len() < self.max_batch && !batch.waiting.is_empty() {
@@ -134,6 +143,7 @@ impl Engine<'_> {
         batch.seconds.prefill += clock.elapsed().as_secs_f64();
         let draws = self.draws(&mut batch.active[first_new..]);
         Self::extend(&logits, &draws, batch, first_new);
+        self.keep_thinking(prompts, batch, first_new);
         batch.active.len() - first_new
     }
 
@@ -158,8 +168,8 @@ impl Engine<'_> {
     /// What it takes to choose the next token of each sequence; begins the forced end of those whose budget is used up.
     fn draws(&self, sequences: &mut [Sequence]) -> Draws<'_> {
         sequences.iter_mut().for_each(|sequence| self.end_thoughts(sequence));
-        let given = sequences.iter().map(|sequence| self.given(sequence)).collect();
-        let uniforms = sequences.iter().map(|s| s.stream.uniform(s.ids.len() as u64)).collect();
+        let given = sequences.iter().map(|sequence| sequence.put_in.front().copied()).collect();
+        let uniforms = sequences.iter().map(Sequence::uniform).collect();
         let suppress = sequences.iter().map(|s| s.ids.len() + 1 < self.params.min_tokens).collect();
         Draws::new(uniforms, suppress, given, self.params, self.sampler.device())
     }
@@ -169,15 +179,46 @@ impl Engine<'_> {
         let Some(forced_end) = &self.params.forced_end else { return };
         let n_tokens = sequence.ids.len();
         if n_tokens == sequence.budget && !self.tokenizer.decode(&sequence.ids).contains(&forced_end.unless) {
-            sequence.forced = n_tokens..n_tokens + forced_end.ids.len();
+            let behind = sequence.put_in(&forced_end.ids);
+            sequence.limit = sequence.limit.min(behind + forced_end.answer_tokens);
+            sequence.may_wait = false;
         }
     }
 
-    /// The next token of a sequence, if it is not to be drawn.
-    fn given(&self, sequence: &Sequence) -> Option<i64> {
-        let position = sequence.ids.len();
-        let forced_end = self.params.forced_end.as_ref().filter(|_| sequence.forced.contains(&position))?;
-        Some(forced_end.ids[position - sequence.forced.start])
+    /// Takes back what closes the thoughts of the sequences from `first` on, where they are to go on.
+    fn keep_thinking(&self, prompts: &[Prompt], batch: &mut Batch, first: usize) {
+        let Some(wait) = &self.params.forced_wait else { return };
+        for (row, sequence) in batch.active.iter_mut().enumerate().skip(first) {
+            let Some(n_kept) = self.closed_after(wait, sequence) else { continue };
+            // Behind the phrase there is to be room for a thought.
+            let room = sequence.limit.min(sequence.budget);
+            sequence.may_wait =
+                n_kept < wait.until_tokens && sequence.n_waits < wait.most_times && n_kept + wait.ids.len() < room;
+            if sequence.may_wait {
+                sequence.take_back(n_kept);
+                sequence.put_in(&wait.ids);
+                sequence.n_waits += 1;
+                // The last token that is kept is read once more: what comes behind it is to be said anew.
+                batch.cache.truncate(row, prompts[sequence.group_idx].ids.len() + n_kept - 1);
+            }
+        }
+    }
+
+    /// The tokens before what closes a sequence's thoughts, if its last token, a drawn one, does.
+    fn closed_after(&self, wait: &ForcedWait, sequence: &Sequence) -> Option<usize> {
+        let ids = &sequence.ids;
+        let last = ids.len().checked_sub(1)?;
+        if !sequence.may_wait || sequence.forced.contains(last) {
+            return None;
+        }
+        if self.params.stop_token_ids.contains(&ids[last]) {
+            return Some(last);
+        }
+        if !self.ends_with(ids, &wait.closing) {
+            return None;
+        }
+        let closed_at = self.tokenizer.decode(ids).rfind(&wait.closing)?;
+        Some(self.tokenizer.token_ends(ids).n_tokens_before(closed_at))
     }
 
     /// Draws the next token of each active sequence from `first` on.
@@ -187,6 +228,7 @@ impl Engine<'_> {
         let clock = Instant::now();
         let drawn = draws.draw(logits);
         for (idx, sequence) in batch.active[first..].iter_mut().enumerate() {
+            sequence.put_in.pop_front();
             sequence.ids.push(drawn.ids[idx]);
             sequence.logprobs.push(drawn.logprobs[idx]);
             sequence.untempered_logprobs.push(drawn.untempered_logprobs[idx]);
@@ -225,36 +267,73 @@ impl Engine<'_> {
     fn finished(&self, sequence: &Sequence) -> Option<StopReason> {
         let Sequence { ids, forced, .. } = sequence;
         let last = ids.last()?;
-        // The phrase ends no completion: what is in it was not the policy's choice.
-        let was_drawn = !forced.contains(&(ids.len() - 1));
+        // A phrase ends no completion: what is in it was not the policy's choice.
+        let was_drawn = !forced.contains(ids.len() - 1);
         if was_drawn && self.params.stop_token_ids.contains(last) {
             return Some(StopReason::EndToken);
         }
-        if was_drawn && ids.len() >= self.params.min_tokens && self.ends_with_a_stop_string(ids) {
+        let stops = || self.params.stop_strings.iter().any(|stop| self.ends_with(ids, stop));
+        if was_drawn && ids.len() >= self.params.min_tokens && stops() {
             return Some(StopReason::StopString);
         }
-        (ids.len() >= self.limit(forced)).then_some(StopReason::MaxTokens)
-    }
-
-    /// The longest that a sequence becomes.
-    fn limit(&self, forced: &Range<usize>) -> usize {
-        let forced_end = self.params.forced_end.as_ref().filter(|_| !forced.is_empty());
-        let max_tokens = self.params.max_tokens;
-        forced_end.map_or(max_tokens, |forced_end| max_tokens.min(forced.end + forced_end.answer_tokens))
+        (ids.len() >= sequence.limit).then_some(StopReason::MaxTokens)
     }
 
     fn sequence(&self, group_idx: usize, row_idx: usize, stream: Stream) -> Sequence {
         let budget = self.params.forced_end.as_ref().map_or(usize::MAX, |forced_end| forced_end.budget(&stream));
-        let (ids, logprobs, untempered_logprobs) = (Vec::new(), Vec::new(), Vec::new());
-        Sequence { group_idx, row_idx, stream, budget, forced: 0..0, ids, logprobs, untempered_logprobs }
+        Sequence {
+            group_idx,
+            row_idx,
+            stream,
+            budget,
+            limit: self.params.max_tokens,
+            put_in: VecDeque::new(),
+            forced: Forced::default(),
+            may_wait: self.params.forced_wait.is_some(),
+            n_waits: 0,
+            n_taken_back: 0,
+            ids: Vec::new(),
+            logprobs: Vec::new(),
+            untempered_logprobs: Vec::new(),
+        }
     }
 
-    fn ends_with_a_stop_string(&self, ids: &[i64]) -> bool {
-        self.params.stop_strings.iter().any(|stop| {
-            // A token is at least one byte of text, so the stop string lies within as many tokens as it has bytes; the
-            // rest of the completion was looked at when it was drawn.
-            let tail = &ids[ids.len().saturating_sub(stop.len() + 1)..];
-            self.tokenizer.decode(tail).contains(stop.as_str())
-        })
+    /// Whether the text of `ids` came to hold `end` by its last token.
+    fn ends_with(&self, ids: &[i64], end: &str) -> bool {
+        // A token is at least one byte of text, so the text lies within as many tokens as it has bytes; the rest of the
+        // completion was looked at when it was drawn.
+        let tail = &ids[ids.len().saturating_sub(end.len() + 1)..];
+        self.tokenizer.decode(tail).contains(end)
+    }
+}
+
+impl Sequence {
+    /// The token that a decoding step appends: the last one, of the prompt where there is none yet.
+    fn last(&self, prompts: &[Prompt]) -> i64 {
+        let last = self.ids.last().or(prompts[self.group_idx].ids.last());
+        *last.expect("a prompt has tokens")
+    }
+
+    /// The number that its next token is drawn by. What was taken back had numbers of its own: those that are left were not
+    /// chosen by how it ended.
+    fn uniform(&self) -> f64 {
+        self.stream.uniform((self.ids.len() + self.n_taken_back) as u64)
+    }
+
+    /// Puts tokens in from here on; gives back the position behind them.
+    fn put_in(&mut self, ids: &[i64]) -> usize {
+        let range = self.ids.len()..self.ids.len() + ids.len();
+        self.put_in = ids.iter().copied().collect();
+        self.forced.push(range.clone());
+        range.end
+    }
+
+    /// Goes back to its first `n_kept` tokens.
+    fn take_back(&mut self, n_kept: usize) {
+        self.n_taken_back += self.ids.len() - n_kept;
+        self.ids.truncate(n_kept);
+        self.logprobs.truncate(n_kept);
+        self.untempered_logprobs.truncate(n_kept);
+        self.forced.truncate(n_kept);
     }
 }

@@ -39,6 +39,37 @@ pub enum Error {
         /// What the tokenizers library says.
         reason: String,
     },
+    /// The model has no chat template.
+    #[error(
+        "{folder}: the model has no chat template: neither chat_template.jinja nor `chat_template` in \
+         tokenizer_config.json; add the file, or choose another `template`",
+        folder = folder.display()
+    )]
+    NoChatTemplate {
+        /// The model's folder.
+        folder: PathBuf,
+    },
+    /// A chat template is malformed, or refuses a conversation.
+    #[error("{path}: the chat template: {reason}", path = path.display())]
+    ChatTemplate {
+        /// The file that it stands in.
+        path: PathBuf,
+        /// What the template or its interpreter says, with the line.
+        reason: String,
+    },
+    /// Where the assistant speaks cannot be said of a conversation.
+    #[error(
+        "{path}: the chat template does not mark what the assistant writes, and the prompt of message {message} (counted \
+         from 0) is not the beginning of the conversation: put {{% generation %}} and {{% endgeneration %}} around the \
+         assistant's text in the template, or train on rows of `question` and `completion`",
+        path = path.display()
+    )]
+    UnstableChatTemplate {
+        /// The file of the template.
+        path: PathBuf,
+        /// The message of the assistant.
+        message: usize,
+    },
     /// A prompt has no tokens.
     #[error("prompt {group_idx} is empty: there is nothing to continue")]
     EmptyPrompt {

@@ -1,6 +1,6 @@
 //! One draw from the policy's distribution per row: temperature, truncation, inverse of the distribution function.
 
-use crate::{Error, ForcedEnd, Prompt, Result};
+use crate::{Error, ForcedEnd, ForcedWait, Prompt, Result};
 use policy::Distribution;
 use tch::{Device, Kind, Tensor};
 
@@ -25,6 +25,8 @@ pub struct SamplingParams {
     pub stop_strings: Vec<String>,
     /// What ends thoughts that are too long; none lets them go on.
     pub forced_end: Option<ForcedEnd>,
+    /// What keeps thoughts going that end too early; none lets them end.
+    pub forced_wait: Option<ForcedWait>,
 }
 
 impl Default for SamplingParams {
@@ -39,6 +41,7 @@ impl Default for SamplingParams {
             stop_token_ids: Vec::new(),
             stop_strings: Vec::new(),
             forced_end: None,
+            forced_wait: None,
         }
     }
 }

@@ -27,6 +27,11 @@ impl TokenEnds {
         Self { ends }
     }
 
+    /// How many of the first tokens lie wholly before the byte at `byte_start`.
+    pub fn n_tokens_before(&self, byte_start: usize) -> usize {
+        self.ends.partition_point(|&end| end <= byte_start)
+    }
+
     /// How many tokens it takes until their text reaches `byte_end`: the index behind the token that completes the byte before
     /// it. All of them if the text ends earlier.
     pub fn token_index_at(&self, byte_end: usize) -> usize {

@@ -1,7 +1,7 @@
 //! Text to token ids and back, by a Hugging Face tokenizer.json.
 
-use crate::{Error, Result, TokenEnds};
-use std::path::Path;
+use crate::{ChatTemplate, Error, Result, TokenEnds};
+use std::path::{Path, PathBuf};
 
 /// A tokenizer that fits its model.
 #[derive(Debug)]
@@ -9,6 +9,8 @@ pub struct Tokenizer {
     pub(crate) inner: tokenizers::Tokenizer,
     // Kept, as the folder they came from may be a checkpoint that is removed while its run goes on.
     files: Vec<(&'static str, Vec<u8>)>,
+    /// Where they came from, for messages.
+    folder: PathBuf,
 }
 
 const TOKENIZER: &str = "tokenizer.json";
@@ -41,7 +43,16 @@ impl Tokenizer {
         if largest_id >= vocab_size {
             return Err(Error::Vocabulary { path, largest_id, vocab_size });
         }
-        Ok(Self { inner, files })
+        Ok(Self { inner, files, folder: folder.to_owned() })
+    }
+
+    /// The chat template that came with the tokenizer.
+    ///
+    /// # Errors
+    /// If there is none, or it is malformed.
+    pub fn chat_template(&self) -> Result<ChatTemplate> {
+        let file = |name: &str| self.files.iter().find(|(file, _)| *file == name).map(|(_, content)| content.clone());
+        ChatTemplate::find(&self.folder, &file)
     }
 
     /// Token ids of `text`, with the special tokens that the tokenizer's own template adds (Llama's begin token).

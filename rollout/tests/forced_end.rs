@@ -1,50 +1,17 @@
 //! Thoughts that are ended by a phrase: where it stands, what comes before and behind it, and what the policy says of it.
 
-use std::path::Path;
+mod support;
 
-use policy::{Dtype, PackedBatch, Policy, SharedPrompt};
-use rollout::random::Stream;
-use rollout::{Completion, Error, ForcedEnd, Generator, Group, Prompt, SamplingParams, StopReason, Tokenizer};
-use tch::Device;
-
-const TEMPERATURE: f64 = 0.8;
-
-fn load() -> (Policy, Tokenizer) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/models/qwen2_tied");
-    let policy = Policy::load(&folder, Dtype::Float32, Device::Cpu).unwrap();
-    let tokenizer = Tokenizer::load(&folder, policy.config().vocab_size).unwrap();
-    (policy, tokenizer)
-}
+use rollout::{Error, ForcedEnd, Generator, Prompt, SamplingParams, StopReason};
+use support::{load, logprobs, pairs, sample, stream};
 
 fn params(forced_end: Option<ForcedEnd>) -> SamplingParams {
-    SamplingParams {
-        temperature: TEMPERATURE,
-        max_tokens: 30,
-        stop_token_ids: (0..12).collect(),
-        forced_end,
-        ..SamplingParams::default()
-    }
+    SamplingParams { forced_end, ..support::params() }
 }
 
 fn forced_end(unless: &str) -> ForcedEnd {
     // The second token of the phrase is a stop token: put in, it stops nothing.
     ForcedEnd { ids: vec![70, 3, 71], after_tokens: [4, 9], answer_tokens: 5, unless: unless.to_owned() }
-}
-
-fn stream(group: usize, row: usize) -> Stream {
-    Stream::new(2, &[group as u64, row as u64])
-}
-
-fn sample(policy: &Policy, tokenizer: &Tokenizer, params: &SamplingParams, max_batch: usize) -> Vec<Group> {
-    let prompts = (0..7).map(|n| Prompt { ids: (20..=20 + 2 * n).collect(), text: n.to_string() }).collect();
-    let generator = Generator { policy, tokenizer, params, max_batch };
-    generator.generate(prompts, 6, stream, |_| ()).unwrap()
-}
-
-fn pairs<'a>(a: &'a [Group], b: &'a [Group]) -> impl Iterator<Item = ((usize, usize), &'a Completion, &'a Completion)> {
-    a.iter().zip(b).enumerate().flat_map(|(group, (a, b))| {
-        a.completions.iter().zip(&b.completions).enumerate().map(move |(row, (a, b))| ((group, row), a, b))
-    })
 }
 
 #[test]
@@ -67,11 +34,11 @@ fn thoughts_end_when_their_budget_is_used_up() {
             continue;
         }
         n_forced += 1;
-        assert_eq!(forced.forced, budget..budget + 3);
+        assert_eq!(forced.forced.ranges(), [budget..budget + 3]);
         assert_eq!(forced.ids[..budget], plain.ids[..budget]);
-        assert_eq!(forced.ids[forced.forced.clone()], forced_end.ids);
+        assert_eq!(forced.ids[budget..budget + 3], forced_end.ids);
         assert_eq!(forced.text, tokenizer.decode(&forced.ids));
-        let n_answer = forced.ids.len() - forced.forced.end;
+        let n_answer = forced.ids.len() - (budget + 3);
         let ends = params(None).stop_token_ids.contains(&forced.ids[forced.ids.len() - 1]);
         assert_eq!(forced.stop_reason == StopReason::EndToken, ends && n_answer > 0);
         assert!((1..=5).contains(&n_answer) && (ends || n_answer == 5), "{n_answer} tokens behind the phrase");
@@ -92,16 +59,7 @@ fn thoughts_end_when_their_budget_is_used_up() {
 fn what_the_policy_says_of_them_is_what_the_trainer_computes() {
     let (policy, tokenizer) = load();
     let groups = sample(&policy, &tokenizer, &params(Some(forced_end("none"))), 10);
-    let shared: Vec<SharedPrompt> = groups
-        .iter()
-        .map(|group| SharedPrompt {
-            prompt: &group.prompt.ids,
-            completions: group.completions.iter().map(|completion| completion.ids.as_slice()).collect(),
-        })
-        .collect();
-    let stats = policy.packed_logprobs(&policy.frozen_weights(), &PackedBatch::new(&shared), TEMPERATURE, 4096);
-    let trained = Vec::<f32>::try_from(&stats.logprobs).unwrap();
-    let sampled: Vec<f32> = groups.iter().flat_map(|g| &g.completions).flat_map(|c| c.logprobs.clone()).collect();
+    let (trained, sampled) = logprobs(&policy, &groups);
     assert!(groups.iter().flat_map(|group| &group.completions).any(|completion| !completion.forced.is_empty()));
     assert_eq!(trained, sampled);
 }

@@ -22,6 +22,7 @@ fn every_group_is_handed_over_once_and_whole() {
         stop_token_ids: (0..40).collect(),
         stop_strings: Vec::new(),
         forced_end: None,
+        forced_wait: None,
     };
     // Two threads and two engines' worth of rows, so that groups come from both sides.
     rayon::ThreadPoolBuilder::new().num_threads(2).build_global().expect("the first of this process");

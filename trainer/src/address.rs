@@ -21,6 +21,12 @@ pub enum Purpose {
     Curriculum = 7,
     /// Tokens that Clip-Cov takes out of the loss, then step, update.
     Covariance = 8,
+    /// Tokens of samples that become data, or say how hard a problem is; then model, problem, sample.
+    Samples = 11,
+    /// Which samples become data, and in which order.
+    Selection = 12,
+    /// The order of examples, then epoch.
+    Examples = 13,
 }
 
 /// The stream of one use.

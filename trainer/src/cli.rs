@@ -15,7 +15,7 @@ Examples:
   grpo-train --config configs/r1_zero.toml                          run it
   grpo-train --config configs/r1_zero.toml --check                  say what it would do, touch nothing
   grpo-train --config configs/r1_zero.toml --set run.seed=2 --set run.dir=runs/seed2
-  grpo-train --config configs/r1_zero.toml --resume                 go on at the newest checkpoint
+  grpo-train --config configs/r1.toml --from dev2                    run a stage and all after it again
   grpo-train show runs/r1_zero --step 20 --sort reward --limit 3    look at completions
   grpo-train show runs/r1_zero                                      where the time went
 
@@ -40,6 +40,12 @@ Examples:
   grpo-train score --reward accuracy --input cases.jsonl --output verdicts.jsonl
   grpo-train score --reward 'regex:{\"pattern\": \"(?i)because\"}' --input cases.jsonl --output verdicts.jsonl
   grpo-train score --config changed.toml --input runs/r1_zero          what would have changed";
+
+const EVAL: &str = "\
+Examples:
+  grpo-train eval --model runs/r1_zero/final --problems data/countdown_heldout.jsonl --n 4 --stop '</answer>'
+  grpo-train eval --model Qwen2.5-0.5B --problems gsm8k_test.jsonl --n 16 --pass-at 4 --consensus --output gsm8k.json
+Several models side by side, and thinking on a budget: a stage of kind \"eval\"; docs/evaluation.md";
 
 const BENCH: &str = "\
 Examples:
@@ -71,9 +77,16 @@ pub struct RunArgs {
     /// `stage[0].steps=10`.
     #[arg(short, long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Go on at the newest checkpoint of the run folder whose files are whole.
+    /// Refuse to begin: go on with the run in the folder, which has to be there. Without it a run that was stopped goes on as
+    /// well, and one that is not there begins.
     #[arg(short, long)]
     pub resume: bool,
+    /// Run this stage and all after it again, even if they are done.
+    #[arg(long, value_name = "STAGE")]
+    pub from: Option<String>,
+    /// Run this stage alone, if it is not done; what it needs has to be done.
+    #[arg(long, value_name = "STAGE")]
+    pub only: Option<String>,
     /// Read the run file, print the plan and an estimate of memory, and touch nothing.
     #[arg(long, conflicts_with = "resume")]
     pub check: bool,
@@ -95,11 +108,17 @@ pub enum Command {
         after_help = "Input lines {\"ids\": [..]}; output lines {\"logprobs\": [..]}: natural log, float32, of ids[1..]."
     )]
     Logprobs(LogprobsArgs),
+    /// Scores of given token ids by a reward model, to check it against another implementation.
+    #[command(after_help = "Input lines {\"ids\": [..]}, output lines {\"score\": x}.")]
+    Scores(LogprobsArgs),
     /// Sample completions of given prompts from a model.
     #[command(
         after_help = "Input lines {\"prompt\": \"..\"} or {\"ids\": [..]}; output lines with text, ids, logprobs and stop_reason."
     )]
     Sample(SampleArgs),
+    /// Sample a file of problems from a model, judge the answers, and print accuracy and the rest with 95 % intervals.
+    #[command(after_help = EVAL)]
+    Eval(EvalArgs),
     /// Judge completions that are already there: a file of cases, or all of a run folder.
     #[command(after_help = SCORE)]
     Score(ScoreArgs),
@@ -172,7 +191,7 @@ pub struct ModelArgs {
     pub threads: usize,
 }
 
-/// `grpo-train logprobs`
+/// `grpo-train logprobs` and `grpo-train scores`
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct LogprobsArgs {
     /// Which model.
@@ -222,6 +241,53 @@ pub struct SampleArgs {
     /// A text that ends a completion; may be given several times.
     #[arg(long, value_name = "TEXT")]
     pub stop: Vec<String>,
+}
+
+/// `grpo-train eval`
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct EvalArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// A file of problems: JSON Lines or one JSON array, in the layout of this project, GSM8K, MATH, AIME or Countdown.
+    #[arg(long, value_name = "FILE")]
+    pub problems: PathBuf,
+    /// A reward by its kind, with settings as JSON; may be given several times. Without one, the answer by value and R1's format.
+    #[arg(long, value_name = "NAME[:JSON]")]
+    pub reward: Vec<String>,
+    /// Ask the question alone, without R1-Zero's template around it.
+    #[arg(long)]
+    pub no_template: bool,
+    /// The first N problems; 0 = all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub max_problems: u64,
+    /// Completions of each problem.
+    #[arg(long, value_name = "K", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    pub n: u64,
+    /// Divides the logits; 0 always takes the likeliest token.
+    #[arg(long, value_name = "T", default_value_t = 0.6, value_parser = temperature)]
+    pub temperature: f64,
+    /// Sample among the likeliest tokens of this total probability, in (0, 1].
+    #[arg(long, value_name = "P", default_value_t = 0.95, value_parser = top_p)]
+    pub top_p: f64,
+    /// The longest completion, in tokens.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    pub max_tokens: u64,
+    /// A text that ends a completion; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+    /// Also pass@K, K at most the number of completions; may be given several times.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..=MOST))]
+    pub pass_at: Vec<u64>,
+    /// Also the majority vote over all completions of a problem.
+    #[arg(long)]
+    pub consensus: bool,
+    /// Every random number is a pure function of it and of where it is used.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Write the figures here, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Which rewards.

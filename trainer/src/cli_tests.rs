@@ -21,6 +21,8 @@ fn a_run_is_what_happens_without_a_command() {
     let expected = RunArgs {
         config: Some("a.toml".into()),
         set: vec!["run.seed=2".to_owned(), "stage.steps=3".to_owned()],
+        from: None,
+        only: None,
         resume: true,
         check: false,
         no_progress: true,

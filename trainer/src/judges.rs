@@ -1,19 +1,26 @@
 //! From `[stage.rewards]` to what judges completions.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use llm_judge::{ClientError, Counts, LlmJudge, Mode};
+use policy::Dtype;
 use rewards::{
-    Accuracy, AccuracyOptions, Choice, CodeFormat, Cosine, Countdown, Exact, Expression, ExpressionError,
+    Accuracy, AccuracyOptions, Choice, CodeFormat, Cosine, Countdown, Exact, Expression, ExpressionError, InDomains,
     InvalidOption, InvalidPartial, Judgement, KimiLength, LanguageConsistency, LengthLimits, Multiply, OpenR1Format,
     R1Format, ReasoningSteps, RegexMatch, Repetition, RewardFn, Rubric, RubricError, SoftOverlong, StepSums, TagCount,
     ThinkFormat, Weight, Weighted,
 };
 use sandbox::{Code, CodeError, Process, ProcessError};
+use tch::Device;
 
 use crate::config::{Algorithm, CountdownOptions, Judge, NoOptions, Problems, Reward, Rewards};
 use crate::data::instructions::InstructionQuality;
 use crate::grpo::{RewardCombination, WeightedScore, advantages, decoupled_advantages};
+use crate::reward_model::{ModelJudge, ScorerError};
 
 /// Kinds whose score is 1 for a right answer: "accuracy" in logs.
-const CORRECTNESS: [&str; 6] = ["accuracy", "countdown", "multiply", "code", "choice", "exact"];
+const CORRECTNESS: [&str; 7] = ["accuracy", "countdown", "multiply", "code", "choice", "exact", "llm_judge"];
 
 /// Kinds whose score is 1 for a kept format: "format" in logs.
 const FORMATS: [&str; 4] = ["format", "think_format", "open_r1_format", "code_format"];
@@ -37,6 +44,8 @@ pub struct Judges {
 enum Outside {
     Process(Process),
     Code(Code),
+    RewardModel(ModelJudge),
+    LlmJudge(LlmJudge),
 }
 
 impl Outside {
@@ -44,6 +53,8 @@ impl Outside {
         match self {
             Self::Process(process) => process.failure().map(|failure| failure.to_string()),
             Self::Code(code) => code.failure().map(|failure| failure.to_string()),
+            Self::RewardModel(_) => None,
+            Self::LlmJudge(judge) => judge.failure().map(|failure| failure.to_string()),
         }
     }
 }
@@ -91,6 +102,12 @@ pub enum RewardError {
     /// The user's command.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// A reward model.
+    #[error(transparent)]
+    Model(Box<ScorerError>),
+    /// A model that is asked.
+    #[error(transparent)]
+    LlmJudge(#[from] ClientError),
     /// A reward that shapes one that there is not, or that does not judge by itself.
     #[error("`of` is \"{of}\": expected the name of a reward that judges completions; there are {known}")]
     Of {
@@ -102,7 +119,8 @@ pub enum RewardError {
 }
 
 impl Judges {
-    /// Builds every reward. Programs are tried in the sandbox and commands are looked for, but no command is started.
+    /// Builds every reward. Programs are tried in the sandbox and commands are looked for, but no command is started, no model is
+    /// asked, and none is loaded: that is [`Judges::load_models`].
     ///
     /// # Errors
     /// If a reward cannot be built: then nothing may be judged.
@@ -141,13 +159,65 @@ impl Judges {
             (&FORMATS[..], Judge::Format { options: NoOptions {}, of: String::new() }, "format"),
         ] {
             let own: Vec<Reward> = settings.of_kinds(kinds).cloned().collect();
-            let default =
-                || Reward { name: name.to_owned(), weight: 1.0, weight_from_step: Vec::new(), judge: default };
+            let default = || Reward {
+                name: name.to_owned(),
+                weight: 1.0,
+                weight_from_step: vec![],
+                domains: vec![],
+                judge: default,
+            };
             judging.extend(if own.is_empty() { vec![default()] } else { own });
         }
         let judges = Self::new(&Rewards(judging))?;
         let defaults = ["accuracy".to_owned(), "format".to_owned()];
         Ok(Self { rubric: judges.rubric.knowing(names.by_ref().chain(defaults)), ..judges })
+    }
+
+    /// Loads the reward models, which before that judge nothing.
+    ///
+    /// # Errors
+    /// If the folder of one of them cannot be used.
+    pub fn load_models(&self, dtype: Dtype, device: Device) -> Result<(), JudgesError> {
+        self.each_model(|model| model.load(dtype, device))
+    }
+
+    /// Looks at the folders of the reward models that are there already, without their weights.
+    ///
+    /// # Errors
+    /// If one of them cannot be used.
+    pub fn check_models(&self) -> Result<(), JudgesError> {
+        self.each_model(ModelJudge::check)
+    }
+
+    fn each_model(&self, visit: impl Fn(&ModelJudge) -> Result<(), ScorerError>) -> Result<(), JudgesError> {
+        self.outside.iter().try_for_each(|(name, outside)| match outside {
+            Outside::RewardModel(model) => visit(model).map_err(|error| JudgesError::Reward {
+                name: name.clone(),
+                source: RewardError::Model(Box::new(error)),
+            }),
+            Outside::Process(_) | Outside::Code(_) | Outside::LlmJudge(_) => Ok(()),
+        })
+    }
+
+    /// What a set of problems is judged by where nothing is said: the answer by value (`is_countdown`: as an equation), and R1's
+    /// format.
+    ///
+    /// # Errors
+    /// As [`Judges::new`].
+    pub fn of_answers(is_countdown: bool) -> Result<Self, JudgesError> {
+        let answer = match is_countdown {
+            true => Judge::Countdown { options: CountdownOptions { partial: 0.0 }, of: String::new() },
+            false => Judge::Accuracy { options: AccuracyOptions::default(), of: String::new() },
+        };
+        let format = Judge::Format { options: NoOptions {}, of: String::new() };
+        let reward = |name: &str, judge| Reward {
+            name: name.to_owned(),
+            weight: 1.0,
+            weight_from_step: Vec::new(),
+            domains: Vec::new(),
+            judge,
+        };
+        Self::new(&Rewards(vec![reward("accuracy", answer), reward("format", format)]))
     }
 
     /// The rules and their sum.
@@ -187,7 +257,25 @@ impl Judges {
         &self.think_patterns
     }
 
-    /// What stopped a command of the user's, or the sandbox, from judging, if the run is to end for it.
+    /// What was asked of models so far, by the name of the reward.
+    pub fn asked(&self) -> Vec<(String, Counts)> {
+        let asked = |(name, outside): &(String, Outside)| match outside {
+            Outside::LlmJudge(judge) => Some((name.clone(), judge.counts())),
+            Outside::Process(_) | Outside::Code(_) | Outside::RewardModel(_) => None,
+        };
+        self.outside.iter().filter_map(asked).collect()
+    }
+
+    /// Once `flag` is true, nothing waits any more for a server that is out: that is then a [`failure`](Judges::failure).
+    pub fn stop_when(&self, flag: &Arc<AtomicBool>) {
+        for (_, outside) in &self.outside {
+            if let Outside::LlmJudge(judge) = outside {
+                judge.client().stop_when(Arc::clone(flag));
+            }
+        }
+    }
+
+    /// What stopped a command of the user's, the sandbox, or a server from judging, if the run is to end for it.
     pub fn failure(&self) -> Option<String> {
         let failure = |(name, outside): &(String, Outside)| {
             let text = outside.failure()?;
@@ -207,6 +295,7 @@ fn all_full(judgement: &Judgement, names: &[String]) -> Option<bool> {
 
 fn answer_of(problems: &Problems) -> Judge {
     match problems {
+        Problems::Mixture(sources) => answer_of(&sources[0].problems),
         Problems::Countdown(_) => Judge::Countdown { options: CountdownOptions { partial: 0.0 }, of: String::new() },
         Problems::Jsonl(_) => Judge::Accuracy { options: AccuracyOptions::default(), of: String::new() },
     }
@@ -241,10 +330,19 @@ pub fn advantages_of(
     }
 }
 
-/// What judges completions as one reward says.
+/// What judges completions as one reward says, of the problems that it is for.
 ///
 /// - `all`: the rewards of the stage; `outside`: gets what may fail on the way, to be asked for it later
 fn build(
+    reward: &Reward,
+    all: &Rewards,
+    outside: &mut Vec<(String, Outside)>,
+) -> Result<Box<dyn RewardFn>, RewardError> {
+    let judge = build_for_all(reward, all, outside)?;
+    Ok(if reward.domains.is_empty() { judge } else { Box::new(InDomains::new(judge, reward.domains.clone())) })
+}
+
+fn build_for_all(
     reward: &Reward,
     all: &Rewards,
     outside: &mut Vec<(String, Outside)>,
@@ -266,11 +364,21 @@ fn build(
         Judge::KimiLength { options, of } => Box::new(KimiLength::new(options, shaped(&of, all, outside)?)?),
         Judge::LanguageConsistency { options, .. } => Box::new(LanguageConsistency::new(options)?),
         Judge::LengthLimits { options, .. } => Box::new(LengthLimits::new(options)?),
+        Judge::LlmJudge { options, .. } => {
+            let judge = LlmJudge::new(options)?;
+            outside.push((reward.name.clone(), Outside::LlmJudge(judge.clone())));
+            Box::new(judge)
+        }
         Judge::Multiply { options, .. } => Box::new(Multiply::new(options)?),
         Judge::OpenR1Format { .. } => Box::new(OpenR1Format::new()),
         Judge::ReasoningSteps { .. } => Box::new(ReasoningSteps::new()),
         Judge::Regex { options, .. } => Box::new(RegexMatch::new(options)?),
         Judge::Repetition { options, .. } => Box::new(Repetition::new(options)?),
+        Judge::RewardModel { options, .. } => {
+            let model = ModelJudge::new(options);
+            outside.push((reward.name.clone(), Outside::RewardModel(model.clone())));
+            Box::new(model)
+        }
         Judge::SoftOverlong { options, .. } => Box::new(SoftOverlong::new(options)?),
         Judge::StepSums { .. } => Box::new(StepSums::new()),
         Judge::TagCount { .. } => Box::new(TagCount::new()),
@@ -286,9 +394,10 @@ fn build(
 
 /// The reward that another one shapes: an instance of its own, which judges once more.
 fn shaped(of: &str, all: &Rewards, outside: &mut Vec<(String, Outside)>) -> Result<Box<dyn RewardFn>, RewardError> {
-    // Programs and commands are too dear to be asked twice, and shaped rewards have no use for a second shape.
+    // Programs, commands and models are too dear to be asked twice, and shaped rewards have no use for a second shape.
     let usable = |reward: &&Reward| {
-        !matches!(reward.judge, Judge::Expression { .. } | Judge::Code { .. } | Judge::Process { .. })
+        use Judge::{Code, Expression, LlmJudge, Process, RewardModel};
+        !matches!(reward.judge, Expression { .. } | Code { .. } | LlmJudge { .. } | Process { .. } | RewardModel { .. })
             && reward.judge.of().is_empty()
     };
     match all.0.iter().filter(usable).find(|reward| reward.name == of) {
@@ -319,6 +428,11 @@ pub(crate) fn faults(rewards: &Rewards) -> Vec<Fault> {
         let name = || reward.name.clone();
         let error = match &reward.judge {
             Judge::Code { .. } | Judge::Process { .. } => return None,
+            // Without the key, which is the environment's.
+            Judge::LlmJudge { options, .. } => {
+                let fault = options.check().err()?;
+                return Some((name(), fault.option, fault.to_string()));
+            }
             Judge::Expression { options, .. } => {
                 let names = others(rewards, reward);
                 let error = Expression::new(&options.expression, &names).err()?;
@@ -346,6 +460,8 @@ impl Rewards {
     }
 
     fn of_kinds<'a>(&'a self, kinds: &'a [&str]) -> impl Iterator<Item = &'a Reward> {
-        self.0.iter().filter(|reward| kinds.contains(&reward.judge.kind()))
+        // A mark says how good an answer is, not whether it is right.
+        let marks = |judge: &Judge| matches!(judge, Judge::LlmJudge { options, .. } if options.mode == Mode::Score);
+        self.0.iter().filter(move |reward| kinds.contains(&reward.judge.kind()) && !marks(&reward.judge))
     }
 }

@@ -47,7 +47,9 @@ fn run(cli: &Cli) -> Result<Ended, Failure> {
         None => on_libtorch(|| commands::train(&cli.run)),
         Some(Command::Ablate(args)) => on_libtorch(|| commands::ablate(args)),
         Some(Command::Logprobs(args)) => on_libtorch(|| done(commands::logprobs(args))),
+        Some(Command::Scores(args)) => on_libtorch(|| done(commands::scores(args))),
         Some(Command::Bench(args)) => on_libtorch(|| done(commands::bench(args))),
+        Some(Command::Eval(args)) => on_libtorch(|| done(commands::eval(args))),
         Some(Command::Sample(args)) => on_libtorch(|| done(commands::sample(args))),
     }
 }

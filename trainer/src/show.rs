@@ -257,8 +257,7 @@ impl<W: Write> Printer<W> {
             bold.apply_to(format!("reward {}", row.reward.map_or("none".to_owned(), |reward| format!("{reward:.3}")))),
             advantage.apply_to(format!("advantage {:+.3}", row.advantage)),
             row.n_tokens,
-            // From 1, both ends included, as people count.
-            row.forced.map_or(String::new(), |[from, to]| format!(" ({} to {to} put in)", from + 1)),
+            put_in(&row.forced),
             printable(&row.stop_reason),
             match row.left_out {
                 None => "",
@@ -341,6 +340,15 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 /// `text` in at most `width` columns, the end replaced by `…` where it is longer.
 fn shorten(text: &str, width: usize) -> String {
     console::truncate_str(text, width, "…").into_owned()
+}
+
+/// The runs of tokens that were put in: from 1, both ends included, as people count.
+fn put_in(runs: &[[usize; 2]]) -> String {
+    if runs.is_empty() {
+        return String::new();
+    }
+    let runs: Vec<String> = runs.iter().map(|[from, to]| format!("{} to {to}", from + 1)).collect();
+    format!(" ({} put in)", runs.join(", "))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ fn row(group: usize, row: usize, reward: Option<f32>, n_tokens: usize) -> Comple
         stop_reason: "end_token".into(),
         token_ids: None,
         n_thinking_tokens: None,
-        forced: None,
+        forced: Vec::new(),
         left_out: None,
         question: String::new(),
         gold: rewards::Gold::default(),
@@ -95,10 +95,10 @@ group 0 row 1  reward 1.000  advantage +0.500  10 tokens  end_token
 #[test]
 fn tokens_that_were_put_in_are_marked() {
     let mut forced = row(0, 0, Some(1.0), 30);
-    forced.forced = Some([12, 20]);
+    forced.forced = vec![[2, 3], [12, 20]];
     let text = shown(&options(run_with(&[forced, row(0, 1, None, 9)]).path()), PLAIN);
     assert!(
-        text.contains("  30 tokens (13 to 20 put in)  end_token\n") && text.contains("  9 tokens  end_token\n"),
+        text.contains("  30 tokens (3 to 3, 13 to 20 put in)  end_token\n") && text.contains("  9 tokens  end_token\n"),
         "{text}"
     );
 }

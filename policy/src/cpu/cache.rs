@@ -100,6 +100,12 @@ impl Cache {
         self.lengths[to] = self.lengths[from];
     }
 
+    /// Takes the sequence in `row` back to its first `n_tokens`; what lies behind is written over when it is needed.
+    pub(crate) fn truncate(&mut self, row: usize, n_tokens: usize) {
+        assert!(n_tokens <= self.lengths[row], "row {row} holds {} tokens, not {n_tokens}", self.lengths[row]);
+        self.lengths[row] = n_tokens;
+    }
+
     /// Makes room for sequences of `n_tokens`.
     pub(crate) fn reserve(&mut self, n_tokens: usize) {
         if n_tokens <= self.capacity {

@@ -8,7 +8,8 @@ use tch::{Device, Kind, Tensor};
 use super::gemm::{Square, multiply_transposed};
 use super::head::ChunkGradient;
 use super::panels::{PANEL, Panels};
-use super::weights::{EMBEDDING, PackedWeights};
+use super::weights::PackedWeights;
+use crate::config::EMBEDDING;
 
 /// The gradients of the master weights, by name.
 pub(crate) struct Gradients {

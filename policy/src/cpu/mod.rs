@@ -9,7 +9,7 @@
 //! - [`panels`] and [`gemm`]: matrices laid out for the products, and the products.
 //! - [`attention`]: over a cache, and over a packed stream forward and backward.
 //! - [`rows`]: norm, rotation and gate, forward and backward, a block of rows at a time.
-//! - [`weights`], [`layer`], [`sampling`], [`tape`], [`head`]: the network made of these.
+//! - [`weights`], [`layer`], [`sampling`], [`tape`], [`head`], [`score`]: the network made of these.
 //!
 //! In bfloat16 the inputs of every matrix product are rounded, and nothing else is: sums, the residual stream, norms,
 //! attention and the master weights are float32.
@@ -24,6 +24,7 @@ pub(crate) mod layer;
 mod panels;
 mod rows;
 pub(crate) mod sampling;
+pub(crate) mod score;
 pub(crate) mod tape;
 mod vector;
 pub(crate) mod weights;

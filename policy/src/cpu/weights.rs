@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::panels::Panels;
 use super::width;
+use crate::config::EMBEDDING;
 use crate::{Dtype, Family, ModelConfig};
 
 /// A matrix W `[outputs, inputs]`, for `x W^T` and, where gradients are wanted, for `x W`.
@@ -56,9 +57,6 @@ pub(crate) struct PackedWeights {
     pub(super) head_name: &'static str,
 }
 
-/// The parameter that tokens are looked up in.
-pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
-
 impl PackedWeights {
     /// Packs `parameters`, which hold every tensor of [`ModelConfig::tensor_shapes`]; `trainable`: also for the backward pass.
     pub(crate) fn new(config: &ModelConfig, parameters: &[(String, Tensor)], dtype: Dtype, trainable: bool) -> Self {
@@ -66,7 +64,7 @@ impl PackedWeights {
         let embed = parameters.iter().find(|(name, _)| name == EMBEDDING).map(|(_, tensor)| tensor.detach());
         let get = |name: &str| by_name[name];
         let pack = Packing { config, dtype, trainable, get: &get };
-        let head = if config.tie_word_embeddings { EMBEDDING } else { "lm_head.weight" };
+        let head = config.head_name();
         Self {
             dtype,
             embed: Embedding(embed.expect("every model has an embedding")),

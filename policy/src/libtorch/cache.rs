@@ -9,6 +9,9 @@ use tch::{Device, Kind, Tensor};
 /// Positions are added in steps of this many, so that growing is rare.
 const GROWTH: i64 = 64;
 
+/// The length of a row that is not in use.
+const UNUSED: i64 = -1;
+
 /// Keys and values of an encoded prompt.
 #[derive(Debug)]
 pub(crate) struct Prompt {
@@ -35,7 +38,7 @@ pub(crate) struct Rows {
 #[derive(Debug)]
 pub(crate) struct Cache {
     pub(crate) rows: Rows,
-    /// What `rows.lengths` holds of rows in use, known without asking the device; 0 of others.
+    /// What `rows.lengths` holds of rows in use, known without asking the device; [`UNUSED`] of others.
     lengths: Vec<i64>,
     pub(crate) graphs: Graphs,
 }
@@ -114,7 +117,7 @@ impl Cache {
     /// An empty cache with room for `n_positions`; it grows if more are asked for.
     pub(crate) fn new(network: &Network, n_rows: usize, n_positions: usize) -> Self {
         let rows = Rows::new(&network.config, n_rows, (n_positions as i64).max(1), network.kind, network.device);
-        Self { rows, lengths: vec![0; n_rows], graphs: Graphs::new(network) }
+        Self { rows, lengths: vec![UNUSED; n_rows], graphs: Graphs::new(network) }
     }
 
     /// Number of rows.
@@ -134,6 +137,13 @@ impl Cache {
         let n_tokens = self.lengths[from];
         self.positions_of(to, n_tokens).copy_(&self.positions_of(from, n_tokens));
         self.set_length(to, n_tokens);
+    }
+
+    /// Takes the sequence in `row` back to its first `n_tokens`; what lies behind is written over when it is needed.
+    pub(crate) fn truncate(&mut self, row: usize, n_tokens: usize) {
+        let n_tokens = n_tokens as i64;
+        assert!(n_tokens <= self.lengths[row], "row {row} holds {} tokens, not {n_tokens}", self.lengths[row]);
+        self.set_length(row, n_tokens);
     }
 
     /// `[layers, 2, n_tokens, n_kv_heads, head_dim]`: what a row holds.
@@ -156,8 +166,9 @@ impl Cache {
     /// If one of the rows holds nothing.
     pub(crate) fn begin_step(&mut self, tokens: &[i64]) -> (i64, i64) {
         let n_used = tokens.len();
-        self.lengths[n_used..].fill(0);
-        assert!(self.lengths[..n_used].iter().all(|&length| length > 0), "a row begins with a prompt");
+        self.lengths[n_used..].fill(UNUSED);
+        // A row may have been taken back to nothing; the next token is then the first of its prompt.
+        assert!(!self.lengths[..n_used].contains(&UNUSED), "a row begins with a prompt");
         let n_keys = self.lengths.iter().max().expect("a step has rows") + 1;
         self.reserve(n_keys);
         let (n_used, n_rows) = (n_used as i64, bucket(n_used).min(self.rows.n_rows()));

@@ -17,16 +17,23 @@ pub(crate) fn logprobs(
     temperature: f64,
     chunk: i64,
 ) -> TokenStats {
+    // Copied to the device before it has work, for which a copy would wait.
+    let targets = Tensor::from_slice(&batch.targets).to_device(network.device);
+    let hidden = predictors(network, weights, batch);
+    tch::no_grad(|| stats(&hidden, &weights.head, &targets, temperature, chunk))
+}
+
+/// `[predictors, hidden]`, in compute kind and without a graph: what the head reads of a packed batch.
+pub(crate) fn predictors(network: &Network, weights: &Weights, batch: &PackedBatch) -> Tensor {
     tch::no_grad(|| {
         let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(network.device);
         let rotation = network.rope.at(&tensor(&batch.positions), network.kind);
         let packing = Packing::new(&batch.segments, network.kernels, network.kind, network.device);
-        // Copied to the device before it has work, for which a copy would wait.
-        let (predictors, targets) = (tensor(&batch.predictors), tensor(&batch.targets));
+        // Before the device has work, like the targets.
+        let predictors = tensor(&batch.predictors);
         let mut attend = |_: usize, heads: Heads| packing.attend(&heads);
-        let hidden = decoder::hidden_states(&network.config, weights, &tensor(&batch.tokens), &rotation, &mut attend)
-            .index_select(0, &predictors);
-        stats(&hidden, &weights.head, &targets, temperature, chunk)
+        decoder::hidden_states(&network.config, weights, &tensor(&batch.tokens), &rotation, &mut attend)
+            .index_select(0, &predictors)
     })
 }
 

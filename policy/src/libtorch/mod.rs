@@ -11,5 +11,6 @@ pub(crate) mod gpu;
 mod graphs;
 pub(crate) mod head;
 pub(crate) mod sampling;
+pub(crate) mod score;
 pub(crate) mod tape;
 pub(crate) mod weights;

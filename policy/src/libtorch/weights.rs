@@ -1,5 +1,6 @@
 //! The master parameters bound to their places in the decoder, in the kind the network computes in.
 
+use crate::config::EMBEDDING;
 use crate::{Family, ModelConfig};
 use std::collections::HashMap;
 use tch::{Kind, Tensor};
@@ -41,8 +42,8 @@ impl Weights {
         let by_name: HashMap<&str, &Tensor> = parameters.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let get = |name: &str| by_name[name].to_kind(kind);
         let layers = (0..config.n_layers).map(|layer| LayerWeights::bind(config, layer, &get)).collect();
-        let embed = get("model.embed_tokens.weight");
-        let head = if config.tie_word_embeddings { embed.shallow_clone() } else { get("lm_head.weight") };
+        let (embed, head) = (get(EMBEDDING), config.head_name());
+        let head = if head == EMBEDDING { embed.shallow_clone() } else { get(head) };
         Self { embed, layers, norm: get("model.norm.weight"), head }
     }
 }

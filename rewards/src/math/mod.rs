@@ -2,6 +2,7 @@
 
 mod boxes;
 mod calls;
+mod classes;
 mod clean;
 mod collect;
 mod combine;

@@ -17,7 +17,7 @@ const OF_CLIP: [&str; 1] = ["clip_ratio/"];
 /// - `metrics`: the names that are shown
 pub(super) fn notes(arms: &[&[Stage]], metrics: &[&str]) -> Vec<String> {
     let differ = |of: &dyn Fn(&GrpoStage) -> String| {
-        let in_arm = |stages: &&[Stage]| stages.iter().filter_map(grpo).map(of).collect::<Vec<_>>();
+        let in_arm = |stages: &&[Stage]| stages.iter().filter_map(Stage::as_grpo).map(of).collect::<Vec<_>>();
         let mut values = arms.iter().map(in_arm);
         let first = values.next();
         values.any(|value| Some(value) != first)
@@ -52,13 +52,6 @@ pub(super) fn notes(arms: &[&[Stage]], metrics: &[&str]) -> Vec<String> {
         "it depends on `ratio` and `surrogate` what is outside of the clip",
     );
     notes
-}
-
-fn grpo(stage: &Stage) -> Option<&GrpoStage> {
-    match stage {
-        Stage::Grpo(stage) => Some(stage),
-        Stage::Pretrain(_) => None,
-    }
 }
 
 /// In which steps tokens without advantage take part, as a text that can be compared.

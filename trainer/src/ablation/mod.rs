@@ -6,7 +6,7 @@
 //! - `runs`: which runs there are, and which of them are done;
 //! - `jobs`: runs what is missing, some at once, and `board` shows it;
 //! - `results`: what the finished runs have measured;
-//! - `statistics` and `student`: means, intervals, paired differences, seeds needed;
+//! - `statistics`: means, intervals, paired differences, seeds needed;
 //! - `comparison`: the arms held against the first, `comparable`: by which metrics that means nothing, and `table` and
 //!   `report`: how it is written down.
 
@@ -18,7 +18,6 @@ mod report;
 mod results;
 mod runs;
 mod statistics;
-mod student;
 mod table;
 
 pub use board::Board;

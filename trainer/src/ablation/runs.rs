@@ -88,7 +88,7 @@ pub struct PlannedRun {
 impl PlannedRun {
     /// Steps of its last stage.
     pub fn n_steps(&self) -> u64 {
-        self.resolved.stages.last().map_or(0, |stage| stage.steps())
+        self.resolved.stages.last().and_then(|stage| stage.steps()).unwrap_or(0)
     }
 
     /// Its figures, if it has ended.
@@ -150,13 +150,14 @@ fn state(run: &PlannedRun, arm: &str) -> Result<RunState, RunsError> {
         run_file: run.file.clone(),
         resolved: run.resolved.to_toml(),
         identity: run.resolved.identity(),
+        stages: Vec::new(),
         // Not looked at: they may change between two starts.
         libtorch: String::new(),
         device: String::new(),
         threads: 0,
     };
     let found = match directory::inspect(&run.folder, OpenMode::Resume, &facts) {
-        Err(DirectoryError::NothingToResume { .. }) => directory::inspect(&run.folder, OpenMode::Begin, &facts),
+        Err(DirectoryError::NothingToResume { .. }) => directory::inspect(&run.folder, OpenMode::Either, &facts),
         found => found,
     };
     match found {

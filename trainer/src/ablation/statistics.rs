@@ -2,8 +2,8 @@
 //!
 //! Pure functions. Values of different seeds are taken for independent and about normal (Student 1908).
 
-use super::student::two_sided;
 use crate::telemetry::statistics::{mean, std};
+use crate::telemetry::student::two_sided;
 
 /// A mean over seeds.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -32,7 +32,7 @@ impl Rollout {
             prompt_idx: index / step.group_size,
             ids: subject.tokens(&[2, index as u64], step.completion_tokens),
             sampler_logprobs: vec![logprob; step.completion_tokens],
-            forced: 0..0,
+            forced: Vec::new(),
             is_masked: false,
             reward: None,
             advantages: vec![if index.is_multiple_of(2) { 1.0 } else { -1.0 }; step.completion_tokens],

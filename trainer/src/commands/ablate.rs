@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
-use super::inputs::{Start, check_data};
-use super::train::{UNKNOWN_PROMPT_TOKENS, stop_flag, warnings};
+use super::inputs::{Starts, check_data};
+use super::train::{stop_flag, warnings};
 use super::{Ended, Failure};
 use crate::ablation::{Board, Ending, Jobs, PlannedRun, Report, RunState, hold, planned};
 use crate::cli::AblateArgs;
 use crate::config::{AblationFile, Arm, ConfigError};
 use crate::machine;
-use crate::plan::{ModelShape, Plan};
+use crate::plan::Plan;
 use crate::run::atomic::FileError;
 use crate::telemetry::ProgressMode;
 use crate::telemetry::format::duration;
@@ -62,11 +62,10 @@ pub fn ablate(args: &AblateArgs) -> Result<Ended, Failure> {
 fn check(arm: &Arm, colour: bool) -> Result<(), Failure> {
     let in_arm = |failure: Failure| Failure::usage(format!("arm `{}`: {failure}", arm.name));
     let refused = |error: ConfigError| Failure::Usage(format!("{}\nin arm `{}`", error.render(colour), arm.name));
-    let start = Start::read(&arm.run).map_err(in_arm)?;
-    let shape = start.as_ref().map(|start| ModelShape::of_config(&start.config));
-    let prompt_tokens = start.as_ref().map_or(Ok(UNKNOWN_PROMPT_TOKENS), Start::example_tokens).map_err(in_arm)?;
-    Plan::new(&arm.run, shape, prompt_tokens).map_err(refused)?;
-    check_data(&arm.run, start.as_ref()).map_err(in_arm)?;
+    let starts = Starts::read(&arm.run).map_err(in_arm)?;
+    let prompt_tokens = starts.example_tokens().map_err(in_arm)?;
+    Plan::new(&arm.run, starts.base_shape(), prompt_tokens).map_err(refused)?;
+    check_data(&arm.run, &starts).map_err(in_arm)?;
     machine::device(arm.run.resolved.run.device).map_err(|error| in_arm(Failure::usage(error)))?;
     Ok(())
 }

@@ -94,10 +94,7 @@ fn read_limits(path: &Path) -> Result<Limits, String> {
 
 /// The first stage that samples.
 fn stage(file: &RunFile) -> Option<&GrpoStage> {
-    file.resolved.stages.iter().find_map(|stage| match stage {
-        Stage::Grpo(stage) => Some(&**stage),
-        Stage::Pretrain(_) => None,
-    })
+    file.resolved.stages.iter().find_map(Stage::as_grpo)
 }
 
 /// What the command line says, else the run file, else the default.

@@ -2,21 +2,25 @@
 
 mod ablate;
 mod bench;
+mod eval;
 mod inputs;
 mod instructions;
 mod logprobs;
 mod problems;
 mod sample;
 mod score;
+mod scores;
 mod train;
 
 pub use ablate::ablate;
 pub use bench::bench;
+pub use eval::eval;
 pub use instructions::instructions;
 pub use logprobs::logprobs;
 pub use problems::problems;
 pub use sample::sample;
 pub use score::{reward_test, score};
+pub use scores::scores;
 pub use train::{Ended, train};
 
 use crate::run::{DirectoryError, FileError};

@@ -114,6 +114,7 @@ fn params(args: &SampleArgs, model: &Model) -> SamplingParams {
         stop_token_ids: model.policy.config().eos_token_ids.clone(),
         stop_strings: args.stop.clone(),
         forced_end: None,
+        forced_wait: None,
     }
 }
 

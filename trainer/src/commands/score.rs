@@ -25,6 +25,7 @@ pub fn score(args: &ScoreArgs) -> Result<(), Failure> {
     set_jobs(args.jobs);
     let (rewards, algorithm) = chosen(&args.rewards)?;
     let judges = Judges::new(&rewards).map_err(Failure::usage)?;
+    judges.load_models(policy::Dtype::Float32, tch::Device::Cpu).map_err(Failure::usage)?;
     if let Some(output) = &args.output {
         // An output that cannot be written is found before the work.
         atomic::check_writable(output).map_err(Failure::usage)?;
@@ -100,6 +101,7 @@ fn score_run(args: &ScoreArgs, judges: &Judges, rewards: &Rewards, algorithm: &A
 pub fn reward_test(args: &RewardTestArgs) -> Result<(), Failure> {
     let (rewards, algorithm) = chosen(&args.rewards)?;
     let judges = Judges::new(&rewards).map_err(Failure::usage)?;
+    judges.load_models(policy::Dtype::Float32, tch::Device::Cpu).map_err(Failure::usage)?;
     let (file, judged) = judge_file(&args.file, &judges, &rewards, 1)?;
     let names: Vec<&str> = rewards.0.iter().map(|reward| reward.name.as_str()).collect();
     for facts in &file.facts {
@@ -175,10 +177,7 @@ fn chosen(args: &RewardArgs) -> Result<(Rewards, Algorithm), Failure> {
         Some(config) => {
             let file = RunFile::load(config, &args.set).map_err(|error| Failure::Usage(error.render(color)))?;
             let stages: Vec<&GrpoStage> = (file.resolved.stages.iter())
-                .filter_map(|stage| match stage {
-                    Stage::Grpo(stage) => Some(&**stage),
-                    Stage::Pretrain(_) => None,
-                })
+                .filter_map(Stage::as_grpo)
                 .filter(|stage| args.stage.as_deref().is_none_or(|name| name == stage.name()))
                 .collect();
             match stages.as_slice() {

@@ -5,17 +5,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::Failure;
-use super::inputs::{Start, check_data};
+use super::inputs::{Starts, check_data};
 use crate::cli::RunArgs;
-use crate::config::{self, RunFile, Stage};
+use crate::config::{self, GrpoStage, RunFile, Stage};
 use crate::machine;
-use crate::plan::{ModelShape, Plan};
+use crate::plan::Plan;
 use crate::run::{OpenMode, RunDirectory, RunFacts, directory};
-use crate::stages::{self, Model, Outcome, RunContext};
+use crate::stages::{self, Ledger, Model, Outcome, RunContext, StageChoice};
 use crate::telemetry::{Progress, ProgressMode};
-
-/// Prompt length assumed where the tokenizer does not exist yet, for the estimate of memory.
-pub(super) const UNKNOWN_PROMPT_TOKENS: u64 = 64;
 
 /// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +32,13 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
     let refused = |error: config::ConfigError| Failure::Usage(error.render(colour));
     let file = RunFile::load(path, &args.set).map_err(refused)?;
-    let start = Start::read(&file)?;
-    let shape = start.as_ref().map(|start| ModelShape::of_config(&start.config));
-    let prompt_tokens = start.as_ref().map_or(Ok(UNKNOWN_PROMPT_TOKENS), Start::example_tokens)?;
-    let plan = Plan::new(&file, shape, prompt_tokens).map_err(refused)?;
+    let starts = Starts::read(&file)?;
+    let plan = Plan::new(&file, starts.base_shape(), starts.example_tokens()?).map_err(refused)?;
     for warning in warnings(&file) {
         eprintln!("warning: {warning}");
     }
-    check_data(&file, start.as_ref())?;
+    let choice = stage_choice(&file, args)?;
+    check_data(&file, &starts)?;
     let device = machine::device(file.resolved.run.device).map_err(Failure::usage)?;
     if args.check {
         println!("{plan}");
@@ -53,19 +49,21 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
         run_file: path.to_path_buf(),
         resolved: file.resolved.to_toml(),
         identity: file.resolved.identity(),
+        stages: stage_identities(&file),
         libtorch: machine::LIBTORCH.to_owned(),
         device: machine::device_name(device),
         threads,
     };
-    let mode = if args.resume { OpenMode::Resume } else { OpenMode::Begin };
+    let mode = if args.resume { OpenMode::Resume } else { OpenMode::Either };
     // The folder is looked at before any weight is read, and written to after.
     directory::inspect(&file.resolved.run.dir, mode, &facts)?;
-    if let Some(model) = &file.resolved.model {
+    for folder in starts.folders() {
         // Loaded and dropped: a folder whose weights cannot be used is found before anything is written.
-        Model::load(&model.path, machine::dtype(file.resolved.run.dtype), tch::Device::Cpu).map_err(Failure::usage)?;
+        Model::load(folder, machine::dtype(file.resolved.run.dtype), tch::Device::Cpu).map_err(Failure::usage)?;
     }
     let directory = RunDirectory::open(&file.resolved.run.dir, mode, &facts)?;
-    if directory.is_finished() && !longer_than_before(&file, &directory) {
+    let ledger = Ledger::read(&file.resolved, &directory, &choice).map_err(Failure::run)?;
+    if directory.is_finished() && ledger.all_done() {
         println!("{}: this run is finished; its report is in report.md", directory.path().display());
         return Ok(Ended::Done);
     }
@@ -82,7 +80,11 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
         earlier_seconds: 0.0,
         started: Instant::now(),
     };
-    let outcome = stages::run(&mut context);
+    if !directory.info().resumed.is_empty() {
+        let begun = &directory.info().started_at;
+        progress.say(&format!("going on with the run in {}, begun {begun}", directory.path().display()));
+    }
+    let outcome = stages::run(&mut context, &choice);
     progress.finish()?;
     match outcome.map_err(Failure::run)? {
         Outcome::Finished => Ok(Ended::Done),
@@ -95,22 +97,28 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
 
 /// What the run file asks for although it is known to hurt, or to do nothing: a sentence each, with its stage.
 pub(super) fn warnings(file: &RunFile) -> Vec<String> {
-    let of_stage = |stage: &Stage| match stage {
-        Stage::Grpo(stage) => {
-            stage.warnings().into_iter().map(|warning| format!("stage {}: {warning}", stage.name)).collect()
-        }
-        Stage::Pretrain(_) => Vec::new(),
+    let of_stage = |stage: &GrpoStage| -> Vec<String> {
+        stage.warnings().into_iter().map(|warning| format!("stage {}: {warning}", stage.name)).collect()
     };
-    file.resolved.stages.iter().flat_map(of_stage).collect()
+    file.resolved.stages.iter().filter_map(Stage::as_grpo).flat_map(of_stage).collect()
 }
 
-/// Whether the run file asks for more steps than the finished run has; its identity allows that at a constant rate.
-fn longer_than_before(file: &RunFile, directory: &RunDirectory) -> bool {
-    let done = std::fs::read(directory.summary()).ok().and_then(|text| {
-        let summary: serde_json::Value = serde_json::from_slice(&text).ok()?;
-        summary["stages"].as_array()?.last()?["steps"].as_u64()
-    });
-    file.resolved.stages.last().map(|stage| stage.steps()) > done
+/// The stages asked for, by names that there are.
+fn stage_choice(file: &RunFile, args: &RunArgs) -> Result<StageChoice, Failure> {
+    let names: Vec<&str> = file.resolved.stages.iter().map(|stage| stage.name()).collect();
+    for (argument, name) in [("--from", &args.from), ("--only", &args.only)] {
+        if let Some(name) = name.as_ref().filter(|name| !names.contains(&name.as_str())) {
+            let known = names.join(", ");
+            return Err(Failure::usage(format!("{argument} {name}: no stage is called so; the run file has {known}")));
+        }
+    }
+    Ok(StageChoice { from: args.from.clone(), only: args.only.clone() })
+}
+
+/// Name and identity of each stage.
+pub(super) fn stage_identities(file: &RunFile) -> Vec<(String, String)> {
+    let names = file.resolved.stages.iter().map(|stage| stage.name().to_owned());
+    names.zip(file.resolved.stage_identities()).collect()
 }
 
 /// The command that was given, with `--resume`.

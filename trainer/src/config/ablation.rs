@@ -16,7 +16,6 @@ use super::document::Document;
 use super::error::{ConfigError, Finding};
 use super::messages::explain;
 use super::schema::Schema;
-use super::stage::Stage;
 use super::written::Written;
 use super::{Eval, GrpoStage, Resolved, RunFile, place_of, tables, text_of};
 
@@ -326,9 +325,9 @@ fn check_same_evaluation(arms: &[Arm]) -> Result<(), ConfigError> {
 /// The stages that evaluate, with their numbers.
 fn evaluations(arm: &Arm) -> Vec<(usize, &Eval, &GrpoStage)> {
     let stages = arm.run.resolved.stages.iter().enumerate();
-    let evaluated = stages.filter_map(|(idx, stage)| match stage {
-        Stage::Grpo(stage) => stage.eval.as_ref().map(|eval| (idx, eval, &**stage)),
-        Stage::Pretrain(_) => None,
+    let evaluated = stages.filter_map(|(idx, stage)| {
+        let stage = stage.as_grpo()?;
+        stage.eval.as_ref().map(|eval| (idx, eval, stage))
     });
     evaluated.collect()
 }
@@ -341,7 +340,7 @@ fn difference(
     of_first: &GrpoStage,
 ) -> Option<(&'static str, String, String)> {
     let rows = [
-        ("eval.problems", expected.problems.display().to_string(), eval.problems.display().to_string()),
+        ("eval.problems", expected.problems.to_string(), eval.problems.to_string()),
         ("eval.max_problems", expected.max_problems.to_string(), eval.max_problems.to_string()),
         ("eval.samples_per_problem", expected.samples_per_problem.to_string(), eval.samples_per_problem.to_string()),
         ("eval.temperature", expected.temperature.to_string(), eval.temperature.to_string()),

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::document::Document;
 use super::error::Finding;
 use super::messages::{did_you_mean, explain_message, list};
+use super::stage::StageKind;
 
 /// What relative paths are relative to, and whether inputs must be there.
 #[derive(Clone, Debug)]
@@ -27,16 +28,37 @@ pub(crate) enum Input {
     Folder,
 }
 
+impl Input {
+    /// The word for it.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Folder => "folder",
+        }
+    }
+}
+
+/// A stage of the run file as the others may name it.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedStage {
+    pub(crate) name: String,
+    pub(crate) kind: StageKind,
+    /// Every text in its table: what it may refer to.
+    pub(crate) mentions: Vec<String>,
+}
+
 /// Collects findings while the values are checked.
 pub(crate) struct Checks<'a> {
     document: &'a Document,
     place: &'a Place,
     findings: Vec<Finding>,
+    /// All stages, in the order of the file.
+    pub(crate) stages: Vec<NamedStage>,
 }
 
 impl<'a> Checks<'a> {
     pub(crate) fn new(document: &'a Document, place: &'a Place) -> Self {
-        Self { document, place, findings: Vec::new() }
+        Self { document, place, findings: Vec::new(), stages: Vec::new() }
     }
 
     pub(crate) fn into_findings(self) -> Vec<Finding> {
@@ -59,6 +81,22 @@ impl<'a> Section<'_, 'a> {
     /// A table inside of this one.
     pub(crate) fn table(&mut self, name: &str) -> Section<'_, 'a> {
         Section { path: format!("{}.{name}", self.path), checks: self.checks }
+    }
+
+    /// All stages of the run file.
+    pub(crate) fn stages(&self) -> &[NamedStage] {
+        &self.checks.stages
+    }
+
+    /// The number of the stage that this table is in; that of the first where it is in none.
+    pub(crate) fn stage_idx(&self) -> usize {
+        let number = self.path.strip_prefix("stage[").and_then(|rest| rest.split_once(']'));
+        number.and_then(|(number, _)| number.parse().ok()).unwrap_or(0)
+    }
+
+    /// Whether a missing input file or folder is an error.
+    pub(crate) fn inputs_must_exist(&self) -> bool {
+        self.checks.place.inputs_must_exist
     }
 
     /// Notes a fault at `key` of this table; an empty `key` means the table itself.
@@ -132,9 +170,10 @@ impl<'a> Section<'_, 'a> {
     /// The absolute path of an input, which is relative to the run file's folder and has to exist.
     pub(crate) fn input(&mut self, key: &str, written: &Path, kind: Input) -> PathBuf {
         let path = self.beside_run_file(key, written);
-        let (found, noun) = match kind {
-            Input::File => (path.is_file(), "file"),
-            Input::Folder => (path.is_dir(), "folder"),
+        let noun = kind.noun();
+        let found = match kind {
+            Input::File => path.is_file(),
+            Input::Folder => path.is_dir(),
         };
         if self.checks.place.inputs_must_exist && !found {
             let wrong = if path.exists() { format!("not a {noun}") } else { format!("no such {noun}") };

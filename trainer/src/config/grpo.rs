@@ -8,6 +8,7 @@ use super::data::{Checkpoint, Eval, Problems, WrittenProblems};
 use super::optimizer::{Optimizer, Schedule};
 use super::rewards::{Rewards, WrittenRewards};
 use super::rollout::{Prompt, Rollout};
+use super::source::{Init, InputMut};
 use super::stage::{Stage, StageKind, StageSettings, WrittenStage};
 
 /// A stage of kind `grpo` as written.
@@ -15,6 +16,7 @@ use super::stage::{Stage, StageKind, StageSettings, WrittenStage};
 #[serde(deny_unknown_fields)]
 pub(crate) struct WrittenGrpo {
     name: Option<String>,
+    init: Option<String>,
     steps: u64,
     #[serde(default)]
     prompt: Prompt,
@@ -37,6 +39,8 @@ pub(crate) struct WrittenGrpo {
 pub struct GrpoStage {
     /// Unique in the run. Default: the kind.
     pub name: String,
+    /// The weights it starts from, also those of the first reference. Default `previous`.
+    pub init: Init,
     /// Rollouts. Required, 1 or more.
     pub steps: u64,
     /// The text around a question.
@@ -64,7 +68,9 @@ impl WrittenStage for WrittenGrpo {
     }
 
     fn resolve(self: Box<Self>, name: String, at: &mut Section<'_, '_>) -> Option<Stage> {
+        let init = at.init("init", self.init.as_deref());
         at.at_least("steps", self.steps, 1, "one step is one rollout: sample, judge, update");
+        self.prompt.check(&mut at.table("prompt"));
         self.rollout.check(&mut at.table("rollout"));
         self.grpo.check(&self.rollout, &mut at.table("grpo"));
         let rewards = self.rewards.resolve(&mut at.table("rewards"));
@@ -79,6 +85,7 @@ impl WrittenStage for WrittenGrpo {
         }
         Some(Stage::Grpo(Box::new(GrpoStage {
             name,
+            init,
             steps: self.steps,
             prompt: self.prompt,
             problems,
@@ -101,20 +108,34 @@ impl StageSettings for GrpoStage {
         &self.name
     }
 
-    fn steps(&self) -> u64 {
-        self.steps
+    fn steps(&self) -> Option<u64> {
+        Some(self.steps)
     }
 
-    fn optimizer(&self) -> &Optimizer {
-        &self.optimizer
+    fn init(&self) -> Option<&Init> {
+        Some(&self.init)
     }
 
-    fn checkpoint(&self) -> &Checkpoint {
-        &self.checkpoint
+    fn optimizer(&self) -> Option<&Optimizer> {
+        Some(&self.optimizer)
+    }
+
+    fn checkpoint(&self) -> Option<&Checkpoint> {
+        Some(&self.checkpoint)
+    }
+
+    fn visit_inputs(&mut self, visit: &mut dyn FnMut(InputMut<'_>)) {
+        visit(InputMut::Init(&mut self.init));
+        self.problems.visit_inputs(visit);
+        self.rewards.visit_inputs(visit);
+        if let Some(eval) = &mut self.eval {
+            visit(InputMut::Artifact(&mut eval.problems));
+        }
     }
 
     fn forget_where_and_when(&mut self, is_last: bool) {
         self.checkpoint = Checkpoint::default();
+        self.rewards.forget_servers();
         // What a user who ran out of memory lowers before going on; it changes rounding, as threads and device do.
         self.rollout.max_batch = Rollout::default().max_batch;
         self.grpo.micro_batch_tokens = Algorithm::default().micro_batch_tokens;

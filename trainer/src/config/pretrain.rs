@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::architecture::{Architecture, Tokenizer};
-use super::checks::{Input, Section};
+use super::checks::Section;
 use super::data::{Checkpoint, CountdownProblems};
 use super::optimizer::{Optimizer, Schedule};
-use super::stage::{Stage, StageKind, StageSettings, WrittenStage};
+use super::source::{Artifact, Init, InputMut};
+use super::stage::{Makes, Stage, StageKind, StageSettings, WrittenStage};
 use crate::data::countdown::corpus::CorpusWeights;
 use crate::data::countdown::styles::StyleWeights;
 use crate::data::instructions::InstructionWeights;
@@ -102,8 +103,8 @@ pub struct CountdownCorpus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextCorpus {
-    /// The file, UTF-8, absolute. Written relative to the run file's folder. Required.
-    pub path: PathBuf,
+    /// The file, UTF-8, absolute; or the stage that makes it. Written relative to the run file's folder. Required.
+    pub path: Artifact,
 }
 
 fn default_micro_batch_tokens() -> u64 {
@@ -114,13 +115,23 @@ fn default_logits_chunk_tokens() -> u64 {
     4_096
 }
 
+impl Corpus {
+    /// Whether no stage has to make it first.
+    pub fn is_there(&self) -> bool {
+        match self {
+            Self::Countdown(_) => true,
+            Self::Text(text) => text.path.path_now().is_some(),
+        }
+    }
+}
+
 impl WrittenCorpus {
     fn resolve(self, at: &mut Section<'_, '_>) -> Option<Corpus> {
         let help = "add [stage.corpus.countdown] (made endlessly) or [stage.corpus.text] (read from a file)";
         match (self.countdown, self.text) {
             (Some(corpus), None) => Some(Corpus::Countdown(corpus.resolve(&mut at.table("countdown")))),
             (None, Some(text)) => {
-                let path = at.table("text").input("path", &text.path, Input::File);
+                let path = at.table("text").artifact("path", &text.path, Makes::Data);
                 Some(Corpus::Text(TextCorpus { path }))
             }
             (None, None) => {
@@ -218,16 +229,26 @@ impl StageSettings for PretrainStage {
         &self.name
     }
 
-    fn steps(&self) -> u64 {
-        self.steps
+    fn steps(&self) -> Option<u64> {
+        Some(self.steps)
     }
 
-    fn optimizer(&self) -> &Optimizer {
-        &self.optimizer
+    fn init(&self) -> Option<&Init> {
+        None
     }
 
-    fn checkpoint(&self) -> &Checkpoint {
-        &self.checkpoint
+    fn optimizer(&self) -> Option<&Optimizer> {
+        Some(&self.optimizer)
+    }
+
+    fn checkpoint(&self) -> Option<&Checkpoint> {
+        Some(&self.checkpoint)
+    }
+
+    fn visit_inputs(&mut self, visit: &mut dyn FnMut(InputMut<'_>)) {
+        if let Corpus::Text(text) = &mut self.corpus {
+            visit(InputMut::Artifact(&mut text.path));
+        }
     }
 
     fn forget_where_and_when(&mut self, is_last: bool) {

@@ -1,16 +1,28 @@
 //! What a run file means: the one form in which the program, the run folder and the log know a run.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::checks::Checks;
+use super::checks::{Checks, NamedStage};
 use super::doctor::Doctor;
+use super::pretrain::PretrainStage;
 use super::run::{Device, Model, Run};
-use super::stage::{Stage, StageKind};
-use super::written::Written;
+use super::source::{Init, RESERVED};
+use super::stage::Stage;
+use super::written::{Written, WrittenTable};
+
+/// Where the network of a stage comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Origin<'a> {
+    /// A Hugging Face folder that is there before the run begins.
+    Folder(&'a Path),
+    /// A stage makes it from nothing.
+    Made(&'a PretrainStage),
+    /// The stage has no network of its own.
+    None,
+}
 
 /// A run with every default filled in, every path absolute and every value checked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,35 +43,41 @@ impl Resolved {
     /// None if something that has no default is missing, which is then noted in `checks`.
     pub(crate) fn resolve(written: Written, stem: &str, checks: &mut Checks<'_>) -> Option<Self> {
         let run = written.run.resolve(stem, &mut checks.table("run"));
-        let kinds: Vec<StageKind> = written.stages.iter().map(|(kind, _)| *kind).collect();
-        check_order(&kinds, written.model.is_some(), checks);
         let model = written.model.map(|model| model.resolve(&mut checks.table("model")));
         let doctor = written.doctor.resolve(&mut checks.table("doctor"));
+        let name = |table: &WrittenTable| table.stage.name().unwrap_or(table.kind.name()).to_owned();
+        let named =
+            |table: &WrittenTable| NamedStage { name: name(table), kind: table.kind, mentions: table.mentions.clone() };
+        checks.stages = written.stages.iter().map(named).collect();
         let mut stages = Vec::new();
-        let mut taken: BTreeMap<String, usize> = BTreeMap::new();
-        for (idx, (kind, stage)) in written.stages.into_iter().enumerate() {
-            let mut at = checks.table(format!("stage[{idx}]"));
-            let name = stage.name().unwrap_or(kind.name()).to_owned();
-            if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)) {
-                at.fail(
-                    "name",
-                    format!("`{name}` cannot name a stage"),
-                    "expected letters, digits, _ or -",
-                    "it names folders",
-                );
-            }
-            if let Some(other) = taken.insert(name.clone(), idx) {
-                let label = format!("stage[{other}] has this name already");
-                at.fail(
-                    "name",
-                    format!("two stages are called `{name}`"),
-                    label,
-                    "give each stage a `name` of its own",
-                );
-            }
-            stages.push(stage.resolve(name, &mut at));
+        for (idx, table) in written.stages.into_iter().enumerate() {
+            check_name(idx, checks);
+            let name = name(&table);
+            stages.push(table.stage.resolve(name, &mut checks.table(format!("stage[{idx}]"))));
         }
-        Some(Self { run, model, doctor, stages: stages.into_iter().collect::<Option<_>>()? })
+        let stages: Vec<Stage> = stages.into_iter().collect::<Option<_>>()?;
+        check_model(&stages, model.is_some(), checks);
+        Some(Self { run, model, doctor, stages })
+    }
+
+    /// What the network of a stage is at first, through all the stages between.
+    pub fn origin(&self, stage_idx: usize) -> Origin<'_> {
+        match &self.stages[stage_idx] {
+            Stage::Pretrain(stage) => Origin::Made(stage),
+            stage => stage.init().map_or(Origin::None, |init| self.origin_of(init, stage_idx)),
+        }
+    }
+
+    /// What a network that the stage names is at first, through all the stages between.
+    pub fn origin_of<'a>(&'a self, init: &'a Init, stage_idx: usize) -> Origin<'a> {
+        match init {
+            Init::Base => self.model.as_ref().map_or(Origin::None, |model| Origin::Folder(&model.path)),
+            Init::Folder(path) => Origin::Folder(path),
+            Init::Stage(name) => {
+                let maker = self.stages[..stage_idx].iter().position(|earlier| earlier.name() == name);
+                maker.map_or(Origin::None, |maker| self.origin(maker))
+            }
+        }
     }
 
     /// The complete run file: every key, absolute paths. Read again, it gives an equal [`Resolved`].
@@ -79,34 +97,84 @@ impl Resolved {
     /// such a run may be made longer and resumed. Under another schedule every step depends on the last one.
     pub fn identity(&self) -> String {
         let mut same = self.clone();
-        same.run = Run { dir: PathBuf::new(), threads: 0, device: Device::Auto, deterministic: false, ..same.run };
-        same.doctor = Doctor::default();
-        let n_stages = same.stages.len();
-        for (idx, stage) in same.stages.iter_mut().enumerate() {
+        same.forget_where_and_when();
+        hash(&same.to_toml())
+    }
+
+    /// What makes each stage the same stage in two runs: a hash over its settings, those of the run that change results, and
+    /// the identities of the stages it needs. In the order of the stages.
+    ///
+    /// As in [`Self::identity`], the `steps` of a stage at a constant rate are not counted: it may be made longer.
+    pub fn stage_identities(&self) -> Vec<String> {
+        let mut identities: Vec<String> = Vec::new();
+        for (idx, stage) in self.stages.iter().enumerate() {
+            let mut alone = self.clone();
+            // Random numbers are addressed by the number of the stage.
+            let mut text = format!("stage number {idx}\n");
+            for name in stage.needs() {
+                let made = self.stages[..idx].iter().position(|earlier| earlier.name() == name);
+                let made = made.map(|made| (&identities[made], self.stages[made].steps()));
+                text += &format!("{name} = {made:?}\n");
+            }
+            alone.stages = vec![stage.clone()];
+            alone.model = alone.model.filter(|_| stage.needs_base());
+            alone.forget_where_and_when();
+            identities.push(hash(&(text + &alone.to_toml())));
+        }
+        identities
+    }
+
+    fn forget_where_and_when(&mut self) {
+        let run = self.run.clone();
+        self.run = Run { dir: PathBuf::new(), threads: 0, device: Device::Auto, deterministic: false, ..run };
+        self.doctor = Doctor::default();
+        let n_stages = self.stages.len();
+        for (idx, stage) in self.stages.iter_mut().enumerate() {
             stage.forget_where_and_when(idx + 1 == n_stages);
         }
-        Sha256::digest(same.to_toml()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-/// Every stage has weights to start from: the model's, or those of the stage before.
-fn check_order(kinds: &[StageKind], has_model: bool, checks: &mut Checks<'_>) {
-    let makes_model = kinds.first() == Some(&StageKind::Pretrain);
-    for (idx, _) in kinds.iter().enumerate().skip(1).filter(|(_, kind)| **kind == StageKind::Pretrain) {
-        let help = "move it to the front, or into a run file of its own";
-        checks.table(format!("stage[{idx}]")).fail(
-            "kind",
-            "a stage of kind `pretrain` starts from random weights",
-            "expected to be the first stage",
-            help,
-        );
+fn hash(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A stage has a name that can name folders, and that no other has.
+fn check_name(idx: usize, checks: &mut Checks<'_>) {
+    let name = checks.stages[idx].name.clone();
+    let other = checks.stages[..idx].iter().position(|stage| stage.name == name);
+    let mut at = checks.table(format!("stage[{idx}]"));
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)) {
+        let label = "expected letters, digits, _ or -";
+        at.fail("name", format!("`{name}` cannot name a stage"), label, "it names folders");
     }
-    if makes_model && has_model {
-        let help = "remove [model], or the stage of kind `pretrain`";
-        checks.table("model").fail("", "the model is not used", "the first stage makes a model of its own", help);
+    if RESERVED.contains(&name.as_str()) {
+        let help = "`init = \"base\"` is the folder of [model], `init = \"previous\"` the stage before";
+        at.fail("name", format!("a stage cannot be called `{name}`"), "expected another name", help);
     }
-    if !makes_model && !has_model {
-        let help = "add [model] with the `path` of a Hugging Face folder";
-        checks.table("stage[0]").fail("", "missing table `model`", "this stage starts from a model", help);
+    if let Some(other) = other {
+        let label = format!("stage[{other}] has this name already");
+        at.fail("name", format!("two stages are called `{name}`"), label, "give each stage a `name` of its own");
+    }
+}
+
+/// The model is there if a stage starts from it, and only then.
+fn check_model(stages: &[Stage], has_model: bool, checks: &mut Checks<'_>) {
+    let user = stages.iter().position(Stage::needs_base);
+    match user {
+        Some(idx) if !has_model => {
+            let help = "add [model] with the `path` of a Hugging Face folder";
+            checks.table(format!("stage[{idx}]")).fail(
+                "",
+                "missing table `model`",
+                "this stage starts from a model",
+                help,
+            );
+        }
+        None if has_model => {
+            let help = "remove [model], or let a stage begin with `init = \"base\"`";
+            checks.table("model").fail("", "the model is not used", "no stage starts from it", help);
+        }
+        _ => {}
     }
 }

@@ -1,8 +1,8 @@
 //! `[stage.rewards]`: how completions are judged. Each table is one reward, under a name of the user's choice.
 
 use std::fmt;
-use std::path::Path;
 
+use llm_judge::LlmJudgeOptions;
 use rewards::{
     AccuracyOptions, ChoiceOptions, CodeFormatOptions, CosineOptions, ExactOptions, KimiLengthOptions,
     LanguageConsistencyOptions, LengthLimitsOptions, MultiplyOptions, RegexMatchOptions, RepetitionOptions,
@@ -16,7 +16,11 @@ use toml::{Table, Value};
 use super::by_step;
 use super::checks::Section;
 use super::mirror::Mirror;
+use super::reward_checks;
+use super::reward_model::RewardModelOptions;
+use super::reward_places::place_paths;
 use super::schema::Schema;
+use super::source::InputMut;
 use crate::judges::faults;
 
 /// `[stage.rewards]`: the reward is the weighted sum of its tables. In the order in which they are judged: those that are
@@ -33,6 +37,8 @@ pub struct Reward {
     pub weight: f64,
     /// `[step, weight]`: from this step on the weight is another. Default none.
     pub weight_from_step: Vec<(u64, f64)>,
+    /// Only problems of these domains (the field `domain` of a row) are judged. Default none, which means all.
+    pub domains: Vec<String>,
     /// What judges, and its settings.
     pub judge: Judge,
 }
@@ -50,11 +56,12 @@ impl Reward {
 struct Common {
     weight: f64,
     weight_from_step: Vec<(u64, f64)>,
+    domains: Vec<String>,
 }
 
 impl Default for Common {
     fn default() -> Self {
-        Self { weight: 1.0, weight_from_step: Vec::new() }
+        Self { weight: 1.0, weight_from_step: Vec::new(), domains: Vec::new() }
     }
 }
 
@@ -164,6 +171,8 @@ kinds! {
     LanguageConsistency "language_consistency" LanguageConsistencyOptions, false;
     /// `length_limits`: not too short, not too long.
     LengthLimits "length_limits" LengthLimitsOptions, false;
+    /// `llm_judge`: what a language model says of the answer.
+    LlmJudge "llm_judge" LlmJudgeOptions, false;
     /// `multiply`: TinyZero's products.
     Multiply "multiply" MultiplyOptions, false;
     /// `open_r1_format`: open-r1's format.
@@ -176,6 +185,8 @@ kinds! {
     Regex "regex" RegexMatchOptions, false;
     /// `repetition`: a penalty for repeated n-grams.
     Repetition "repetition" RepetitionOptions, false;
+    /// `reward_model`: the score of a model.
+    RewardModel "reward_model" RewardModelOptions, false;
     /// `soft_overlong`: DAPO's penalty near the limit.
     SoftOverlong "soft_overlong" SoftOverlongOptions, false;
     /// `step_sums`: each sum in the thoughts a step.
@@ -230,6 +241,11 @@ impl<'de> Deserialize<'de> for WrittenRewards {
 }
 
 impl WrittenRewards {
+    /// Whether no table is written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The rewards, checked, in the order in which they are judged. Faults are noted.
     pub(crate) fn resolve(self, at: &mut Section<'_, '_>) -> Rewards {
         let mut rewards = Vec::new();
@@ -285,9 +301,9 @@ fn resolve_one(name: String, mut table: Table, at: &mut Section<'_, '_>) -> Opti
     if !unknown.is_empty() {
         return None;
     }
-    let common: Table =
-        table.iter().filter(|(key, _)| key.starts_with("weight")).map(|(k, v)| (k.clone(), v.clone())).collect();
-    table.retain(|key, _| !key.starts_with("weight"));
+    let is_common = |key: &str| key.starts_with("weight") || key == "domains";
+    let common: Table = table.iter().filter(|(key, _)| is_common(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
+    table.retain(|key, _| !is_common(key));
     let common: Common = typed(&common, at)?;
     let of = match table.remove("of") {
         Some(Value::String(of)) => of,
@@ -303,22 +319,14 @@ fn resolve_one(name: String, mut table: Table, at: &mut Section<'_, '_>) -> Opti
         None => String::new(),
     };
     place_paths(&kind, &mut table, at);
-    let judge = readable(&kind, &table, &of, at)?;
-    check_weights(&common, at);
-    Some(Reward { name, weight: common.weight, weight_from_step: common.weight_from_step, judge })
-}
-
-fn check_weights(common: &Common, at: &mut Section<'_, '_>) {
-    let fits = |weight: f64| (weight as f32).is_finite();
-    at.holds("weight", common.weight, fits(common.weight), "expected a finite number", "weights are float32");
-    let changes: Vec<(u64, f32)> =
-        common.weight_from_step.iter().map(|&(step, weight)| (step, weight as f32)).collect();
-    if let Err(error) = rewards::Weight::new(common.weight as f32, changes) {
-        at.fail("weight_from_step", error.to_string(), "expected [[step, weight], ..] in order", "");
+    let mut judge = readable(&kind, &table, &of, at)?;
+    if let Judge::RewardModel { options, .. } = &mut judge {
+        options.resolve(at);
     }
-    if common.weight_from_step.iter().any(|&(_, weight)| !fits(weight)) {
-        at.fail("weight_from_step", "a weight is not finite", "expected finite numbers", "weights are float32");
-    }
+    reward_checks::weights(common.weight, &common.weight_from_step, at);
+    reward_checks::domains(&common.domains, &judge, at);
+    let Common { weight, weight_from_step, domains } = common;
+    Some(Reward { name, weight, weight_from_step, domains, judge })
 }
 
 /// The settings of a kind; a key that does not fit is noted.
@@ -354,34 +362,6 @@ fn typed<T: DeserializeOwned>(table: &Table, at: &mut Section<'_, '_>) -> Option
     }
 }
 
-/// Files beside the run file become absolute: the program and the script of a command (its first two words), and what the
-/// sandbox may read. Other words of a command are left as they are.
-fn place_paths(kind: &str, table: &mut Table, at: &mut Section<'_, '_>) {
-    let mut place = |value: &mut Value| {
-        if let Value::String(text) = value
-            && !text.is_empty()
-        {
-            let path = at.beside_run_file("", Path::new(text.as_str()));
-            if path.exists() && (kind == "code" || path.is_file()) {
-                *text = path.display().to_string();
-            }
-        }
-    };
-    let keys: &[&str] = match kind {
-        "process" => &["command"],
-        "code" => &["interpreter", "read_only"],
-        _ => &[],
-    };
-    for key in keys {
-        match table.get_mut(*key) {
-            Some(Value::Array(values)) if kind == "process" => values.iter_mut().take(2).for_each(&mut place),
-            Some(Value::Array(values)) => values.iter_mut().for_each(&mut place),
-            Some(value) => place(value),
-            None => {}
-        }
-    }
-}
-
 /// Behind everything that each is computed from; otherwise by name.
 fn in_order(mut waiting: Vec<Reward>, at: &mut Section<'_, '_>) -> Vec<Reward> {
     waiting.sort_by(|a, b| a.name.cmp(&b.name));
@@ -411,6 +391,15 @@ impl Reward {
 }
 
 impl Rewards {
+    /// Shows the models that may be made by stages.
+    pub(crate) fn visit_inputs(&mut self, visit: &mut dyn FnMut(InputMut<'_>)) {
+        for reward in &mut self.0 {
+            if let Judge::RewardModel { options, .. } = &mut reward.judge {
+                visit(InputMut::Artifact(&mut options.model));
+            }
+        }
+    }
+
     /// The weighted sum, for the plan.
     pub fn in_words(&self) -> String {
         let changes = |(step, weight): &(u64, f64)| format!(", {weight} from step {step}");
@@ -418,7 +407,9 @@ impl Rewards {
             let changes: String = reward.weight_from_step.iter().map(changes).collect();
             let kind = reward.judge.kind();
             let kind = if kind == reward.name { String::new() } else { format!(" ({kind})") };
-            format!("{} x {}{kind}{changes}", reward.weight, reward.name)
+            let domains =
+                if reward.domains.is_empty() { String::new() } else { format!(" of {}", reward.domains.join("/")) };
+            format!("{} x {}{kind}{domains}{changes}", reward.weight, reward.name)
         };
         self.0.iter().map(term).collect::<Vec<_>>().join(" + ")
     }
@@ -455,7 +446,8 @@ impl Serialize for Rewards {
             if reward.name != reward.judge.kind() {
                 table.insert("kind".to_owned(), reward.judge.kind().into());
             }
-            let common = Common { weight: reward.weight, weight_from_step: reward.weight_from_step.clone() };
+            let Reward { weight, weight_from_step, domains, .. } = reward.clone();
+            let common = Common { weight, weight_from_step, domains };
             table.extend(Table::try_from(common).map_err(S::Error::custom)?);
             if !reward.judge.of().is_empty() {
                 table.insert("of".to_owned(), reward.judge.of().into());

@@ -14,6 +14,18 @@ use super::rewards::Rewards;
 pub struct Prompt {
     /// Default `r1_zero`.
     pub template: Template,
+    /// What the system says before every question in a chat template. Default none; then the template may have words of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+}
+
+impl Prompt {
+    pub(crate) fn check(&self, at: &mut Section<'_, '_>) {
+        if self.system.is_some() && self.template != Template::Chat {
+            let title = "`system` is given, but the template has no place for it";
+            at.fail("system", title, "expected only beside `template = \"chat\"`", "");
+        }
+    }
 }
 
 /// `stage.prompt.template`
@@ -25,6 +37,8 @@ pub enum Template {
     R1Zero,
     /// `none`: the question alone.
     None,
+    /// `chat`: the question as the user's message in the model's own chat template, and the beginning of the assistant's turn.
+    Chat,
 }
 
 /// `[stage.rollout]`: how groups of completions are sampled.

@@ -24,7 +24,15 @@ pub(crate) struct Written {
     pub(crate) run: WrittenRun,
     pub(crate) model: Option<Model>,
     pub(crate) doctor: Doctor,
-    pub(crate) stages: Vec<(StageKind, Box<dyn WrittenStage>)>,
+    pub(crate) stages: Vec<WrittenTable>,
+}
+
+/// One `[[stage]]` as written.
+pub(crate) struct WrittenTable {
+    pub(crate) kind: StageKind,
+    pub(crate) stage: Box<dyn WrittenStage>,
+    /// Every text in it: what it may refer to.
+    pub(crate) mentions: Vec<String>,
 }
 
 impl Written {
@@ -122,11 +130,9 @@ pub(crate) fn stage_tables(stages: Spanned<DeValue<'_>>) -> Result<Vec<Spanned<D
     }
 }
 
-fn read_stage(
-    mut stage: Spanned<DeValue<'_>>,
-    document: &Document,
-) -> Result<(StageKind, Box<dyn WrittenStage>), Finding> {
+fn read_stage(mut stage: Spanned<DeValue<'_>>, document: &Document) -> Result<WrittenTable, Finding> {
     let span = stage.span();
+    let mentions = texts(stage.get_ref());
     let kinds = StageKind::ALL.map(StageKind::name);
     let finding = |title: String, span: Range<usize>, label: String, help: String| Finding {
         title,
@@ -156,5 +162,15 @@ fn read_stage(
         let span = error.span().unwrap_or(span);
         explain(&error, span.clone(), document.path_at(&span), "stage", &kind.schema())
     })?;
-    Ok((kind, read))
+    Ok(WrittenTable { kind, stage: read, mentions })
+}
+
+/// Every text in a value.
+fn texts(value: &DeValue<'_>) -> Vec<String> {
+    match value {
+        DeValue::String(text) => vec![text.to_string()],
+        DeValue::Array(values) => values.iter().flat_map(|value| texts(value.get_ref())).collect(),
+        DeValue::Table(table) => table.values().flat_map(|value| texts(value.get_ref())).collect(),
+        _ => Vec::new(),
+    }
 }

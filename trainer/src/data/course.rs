@@ -8,8 +8,10 @@ use super::questions::{QuestionError, Questions};
 /// How far a stage has come with its questions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Course {
-    /// Questions asked since the stage began.
-    n_asked: u64,
+    /// Questions that each source has given since the stage began.
+    asked: Vec<u64>,
+    /// The step that is at hand, counted from 1.
+    step: u64,
     /// Of a file where the run file asks for it.
     pass_rates: Option<PassRates>,
 }
@@ -26,17 +28,17 @@ pub struct Question {
 impl Course {
     /// The course through `questions` from the first on.
     pub fn new(questions: &Questions) -> Self {
-        Self { n_asked: 0, pass_rates: questions.pass_rates() }
+        Self::after(vec![0; questions.n_sources()], questions.pass_rates())
     }
 
-    /// The same course when `n_asked` questions have been asked, with what was known of them then.
-    pub fn after(n_asked: u64, pass_rates: Option<PassRates>) -> Self {
-        Self { n_asked, pass_rates }
+    /// The same course when each source has given so many questions, with what was known of them then.
+    pub fn after(asked: Vec<u64>, pass_rates: Option<PassRates>) -> Self {
+        Self { asked, step: 1, pass_rates }
     }
 
-    /// Questions asked since the stage began, those of groups that nothing was learned from included.
-    pub fn n_asked(&self) -> u64 {
-        self.n_asked
+    /// Questions that each source has given since the stage began, those of groups that nothing was learned from included.
+    pub fn asked(&self) -> &[u64] {
+        &self.asked
     }
 
     /// How often each problem has been solved, where that is kept.
@@ -46,6 +48,7 @@ impl Course {
 
     /// Has to be called before the questions of a step, counted from 1, are asked for.
     pub fn begin_step(&mut self, step: u64) {
+        self.step = step;
         if let Some(pass_rates) = &mut self.pass_rates {
             pass_rates.begin_step(step);
         }
@@ -56,18 +59,17 @@ impl Course {
     /// # Errors
     /// If the generator finds none.
     pub fn next(&mut self, questions: &Questions, n: u64) -> Result<Vec<Question>, QuestionError> {
-        let asked = match (&mut self.pass_rates, questions) {
+        Ok(match (&mut self.pass_rates, questions) {
             (Some(pass_rates), Questions::File { problems, .. }) => {
+                self.asked[0] += n;
                 let rows = (0..n).map(|_| pass_rates.next_row());
                 rows.map(|row| Question { problem: problems[row].clone(), row: Some(row) }).collect()
             }
             _ => {
-                let next = questions.questions(self.n_asked, n)?;
+                let next = questions.next(self.step, &mut self.asked, n)?;
                 next.into_iter().map(|problem| Question { problem, row: None }).collect()
             }
-        };
-        self.n_asked += n;
-        Ok(asked)
+        })
     }
 
     /// Counts completions of the problem in `row`: those judged, and those that were right.

@@ -1,9 +1,12 @@
-//! Problems in a JSON Lines file: one object a line, checked against the rewards that will judge them.
+//! Problems in a file of JSON, one object a row, checked against the rewards that will judge them.
 
 use std::path::{Path, PathBuf};
 
 use rewards::{GoldError, Problem, Rubric};
 use serde::de::DeserializeOwned;
+
+use super::json_rows;
+use super::layout::{self, Layout};
 
 /// Why a file of problems cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +20,7 @@ pub enum ProblemFileError {
         source: std::io::Error,
     },
     /// The file has no row.
-    #[error("{}: the file is empty; every line of it is to be a JSON object", path.display())]
+    #[error("{}: the file is empty; every line of it is to be a JSON object, or all of it one array of them", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
@@ -54,13 +57,21 @@ fn listed(lines: &[(usize, String)]) -> String {
     text
 }
 
-/// Reads every problem of `path`: rows `{"id"?, "question", "numbers"?, "target"?, "gold"?, ...}`, where keys beyond these
-/// are kept for rewards that know them. A row without an `id` is called by its line.
+/// Reads every problem of `path`, in the layout of this project or in another that is known ([`Layout`]); keys beyond those of
+/// the layout are kept for rewards that know them. A row without an `id` is called by its line.
 ///
 /// # Errors
 /// If the file cannot be read, has no row, or a row is malformed or lacks what a reward of `rubric` needs.
 pub fn read(path: &Path, rubric: &Rubric) -> Result<Vec<Problem>, ProblemFileError> {
-    read_rows(path, |mut problem: Problem, line| {
+    read_as(path, None, rubric)
+}
+
+/// The same of a file whose layout is named; where it is not, every row is recognised by its keys.
+///
+/// # Errors
+/// As [`read`], and if a row is not of the layout.
+pub fn read_as(path: &Path, layout: Option<Layout>, rubric: &Rubric) -> Result<Vec<Problem>, ProblemFileError> {
+    read_each(path, layout, |mut problem, line| {
         if problem.question.trim().is_empty() {
             return Err("`question` is empty".to_owned());
         }
@@ -70,6 +81,20 @@ pub fn read(path: &Path, rubric: &Rubric) -> Result<Vec<Problem>, ProblemFileErr
         }
         Ok(problem)
     })
+}
+
+/// The same, where no reward has a say in what is kept.
+///
+/// - `accept(problem, line)`: looks at a problem and its line number, counted from 1, and keeps or refuses it.
+///
+/// # Errors
+/// If the file cannot be read, has no row, or a row is malformed, not of the layout, or refused.
+pub fn read_each<T>(
+    path: &Path,
+    layout: Option<Layout>,
+    accept: impl Fn(Problem, usize) -> Result<T, String>,
+) -> Result<Vec<T>, ProblemFileError> {
+    each_row(path, |text, line| accept(layout::problem(text, layout)?, line))
 }
 
 /// What is wrong with a row's gold, and which of its fields may have been meant.
@@ -84,17 +109,7 @@ pub fn explain(error: &GoldError, problem: &Problem) -> String {
     }
 }
 
-/// serde's message about one line, which is its own line 1.
-fn on_this_line(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    match text.strip_suffix(&place) {
-        Some(message) => format!("{message} (column {})", error.column()),
-        None => text,
-    }
-}
-
-/// Reads the rows of a JSON Lines file; blank lines are passed over.
+/// Reads the rows of a file of JSON Lines, or of one JSON array.
 ///
 /// - `accept(row, line)`: looks at a row and its line number, counted from 1, and keeps or refuses it.
 ///
@@ -104,16 +119,17 @@ pub fn read_rows<R: DeserializeOwned, T>(
     path: &Path,
     accept: impl Fn(R, usize) -> Result<T, String>,
 ) -> Result<Vec<T>, ProblemFileError> {
+    each_row(path, |text, line| {
+        let row = serde_json::from_slice(text).map_err(|error| json_rows::on_its_line(&error))?;
+        accept(row, line)
+    })
+}
+
+fn each_row<T>(path: &Path, accept: impl Fn(&[u8], usize) -> Result<T, String>) -> Result<Vec<T>, ProblemFileError> {
     let bytes = std::fs::read(path).map_err(|source| ProblemFileError::Io { path: path.into(), source })?;
-    // Some editors put a mark of UTF-8 at the front.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let (mut rows, mut faults) = (Vec::new(), Vec::new());
-    for (line, text) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
-        if text.trim_ascii().is_empty() {
-            continue;
-        }
-        let row = serde_json::from_slice(text).map_err(|error| on_this_line(&error));
-        match row.and_then(|row| accept(row, line)) {
+    for (line, text) in json_rows::rows(&bytes) {
+        match text.and_then(|text| accept(text, line)) {
             Ok(row) => rows.push(row),
             Err(reason) => faults.push((line, reason)),
         }

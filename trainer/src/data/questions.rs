@@ -10,7 +10,7 @@ use super::language::Language;
 use super::pass_rates::PassRates;
 use super::problem_file::{self, ProblemFileError};
 use crate::address::{self, Purpose};
-use crate::config::{Choice, CountdownProblems, Problems};
+use crate::config::{Choice, CountdownProblems, Problems, Source};
 
 /// Why a stage has no questions.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,36 @@ pub enum Questions {
         /// Which rows are asked.
         choice: Choice,
     },
+    /// From several sources, by weight.
+    Mixture(Vec<Part>),
 }
+
+/// One source of a mixture.
+#[derive(Debug)]
+pub struct Part {
+    settings: Source,
+    questions: Questions,
+}
+
+impl Part {
+    /// Its questions number `first` to `first + n - 1`, with the domain of the source where they have none.
+    fn questions(&self, first: u64, n: u64) -> Result<Vec<Problem>, QuestionError> {
+        let mut questions = self.questions.questions(first, n)?;
+        if let Some(domain) = &self.settings.domain {
+            for problem in &mut questions {
+                problem.gold.fields.entry(DOMAIN).or_insert_with(|| domain.clone().into());
+            }
+        }
+        Ok(questions)
+    }
+}
+
+/// The field of a row that says what kind of question it is.
+const DOMAIN: &str = "domain";
+
+/// The golden ratio as a fraction of 2^64: its multiples fall evenly, so that any stretch of questions has about the shares of
+/// the whole (Weyl's sequence).
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Questions {
     /// Opens the questions of a stage.
@@ -52,18 +81,80 @@ impl Questions {
     /// # Errors
     /// If a file cannot be used, or the generator's ranges hold no problem.
     pub fn open(settings: &Problems, rubric: &Rubric, seed: u64, stage_idx: usize) -> Result<Self, QuestionError> {
-        let stream = address::stream(seed, stage_idx, Purpose::Questions, &[]);
+        Self::open_at(settings, rubric, (seed, stage_idx), &[])
+    }
+
+    /// - `path`: of the address of its numbers, behind the purpose; empty but for parts of a mixture
+    fn open_at(
+        settings: &Problems,
+        rubric: &Rubric,
+        (seed, stage_idx): (u64, usize),
+        path: &[u64],
+    ) -> Result<Self, QuestionError> {
+        let stream = |purpose| address::stream(seed, stage_idx, purpose, path);
+        let order = stream(Purpose::Questions);
         Ok(match settings {
             Problems::Countdown(settings) => {
-                Self::Countdown { source: countdown_source(settings)?, seed: stream.bits(0) }
+                Self::Countdown { source: countdown_source(settings)?, seed: order.bits(0) }
             }
             Problems::Jsonl(settings) => Self::File {
-                problems: problem_file::read(&settings.path, rubric)?,
-                order: stream,
-                draws: address::stream(seed, stage_idx, Purpose::Curriculum, &[]),
+                problems: problem_file::read(settings.path.path(), rubric)?,
+                order,
+                draws: stream(Purpose::Curriculum),
                 choice: settings.choice,
             },
+            Problems::Mixture(sources) => {
+                let part = |(number, source): (u64, &Source)| {
+                    let questions = Self::open_at(&source.problems, rubric, (seed, stage_idx), &[number])?;
+                    Ok(Part { settings: source.clone(), questions })
+                };
+                Self::Mixture((0..).zip(sources).map(part).collect::<Result<_, QuestionError>>()?)
+            }
         })
+    }
+
+    /// How many sources there are.
+    pub fn n_sources(&self) -> usize {
+        match self {
+            Self::Countdown { .. } | Self::File { .. } => 1,
+            Self::Mixture(parts) => parts.len(),
+        }
+    }
+
+    /// The next `n` questions of a step, counted from 1, where `asked` counts those that each source has given so far.
+    ///
+    /// # Errors
+    /// If a generator finds none.
+    pub fn next(&self, step: u64, asked: &mut [u64], n: u64) -> Result<Vec<Problem>, QuestionError> {
+        let Self::Mixture(parts) = self else {
+            let questions = self.questions(asked[0], n)?;
+            asked[0] += n;
+            return Ok(questions);
+        };
+        let weights: Vec<f64> = parts.iter().map(|part| part.settings.weight_at(step)).collect();
+        let mut questions = Vec::with_capacity(n as usize);
+        for _ in 0..n {
+            let part = drawn(&weights, asked.iter().sum());
+            questions.extend(parts[part].questions(asked[part], 1)?);
+            asked[part] += 1;
+        }
+        Ok(questions)
+    }
+
+    /// What can be looked at before the run: every row of a file, the first `n` questions of a generator.
+    ///
+    /// # Errors
+    /// If a generator finds none.
+    pub fn examples(&self, n: u64) -> Result<Vec<Problem>, QuestionError> {
+        match self {
+            Self::Countdown { .. } => self.questions(0, n),
+            Self::File { problems, .. } => Ok(problems.clone()),
+            Self::Mixture(parts) => {
+                let of_parts: Vec<Vec<Problem>> =
+                    parts.iter().map(|part| part.questions.examples(n)).collect::<Result<_, _>>()?;
+                Ok(of_parts.concat())
+            }
+        }
     }
 
     /// Pass rates before the first question, where the run file asks for them.
@@ -72,7 +163,7 @@ impl Questions {
             Self::File { problems, order, draws, choice } if choice.needs_pass_rates() => {
                 Some(PassRates::new(*choice, problems.len(), *order, *draws))
             }
-            Self::File { .. } | Self::Countdown { .. } => None,
+            Self::File { .. } | Self::Countdown { .. } | Self::Mixture(_) => None,
         }
     }
 
@@ -89,7 +180,7 @@ impl Questions {
             Self::File { problems, order, .. } => {
                 let n_problems = problems.len() as u64;
                 let mut asked = Vec::with_capacity(n as usize);
-                for epoch in first / n_problems..=(first + n - 1) / n_problems {
+                for epoch in first / n_problems..(first + n).div_ceil(n_problems) {
                     let epoch_order = shuffled(order, epoch, problems.len());
                     let begin = epoch * n_problems;
                     let within = first.max(begin) - begin..(first + n).min(begin + n_problems) - begin;
@@ -97,12 +188,29 @@ impl Questions {
                 }
                 Ok(asked)
             }
+            Self::Mixture(parts) => {
+                let mut asked = vec![0; parts.len()];
+                self.next(1, &mut asked, first)?;
+                self.next(1, &mut asked, n)
+            }
         }
     }
 }
 
+/// Which source gives question number `index` of a mixture.
+fn drawn(weights: &[f64], index: u64) -> usize {
+    let at = index.wrapping_mul(GOLDEN) as f64 / 2f64.powi(64) * weights.iter().sum::<f64>();
+    let mut below = 0.0;
+    let found = weights.iter().position(|weight| {
+        below += weight;
+        at < below
+    });
+    // Only rounding can leave it above the sum.
+    found.unwrap_or_else(|| weights.iter().rposition(|weight| *weight > 0.0).unwrap_or(0))
+}
+
 /// The rows of a file of `n` in the order of an epoch; `order` names the orders of a stage.
-pub(super) fn shuffled(order: &Stream, epoch: u64, n: usize) -> Vec<usize> {
+pub(crate) fn shuffled(order: &Stream, epoch: u64, n: usize) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..n).collect();
     Stream::new(order.bits(epoch), &[]).draws().shuffle(&mut rows);
     rows
@@ -132,8 +240,27 @@ pub fn problem(countdown: &CountdownProblem, language: Option<Language>) -> Prob
 }
 
 fn excluded_problems(path: &Path) -> Result<Vec<CountdownProblem>, ProblemFileError> {
-    problem_file::read_rows(path, |row: Problem, _| match (row.gold.numbers, row.gold.target) {
+    problem_file::read_each(path, None, |row, _| match (row.gold.numbers, row.gold.target) {
         (numbers, Some(target)) if !numbers.is_empty() => Ok(CountdownProblem { numbers, target }),
         _ => Err("a Countdown problem needs `numbers` and `target`".to_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_asked_by_their_weights_in_any_stretch() {
+        let weights = [3.0, 0.0, 1.0];
+        for first in [0, 7, 1_000] {
+            let drawn: Vec<usize> = (first..first + 16).map(|index| drawn(&weights, index)).collect();
+            let count = |part| drawn.iter().filter(|drawn| **drawn == part).count();
+            assert_eq!((count(0) + count(2), count(1)), (16, 0));
+            assert!((3..=5).contains(&count(2)), "{drawn:?}");
+        }
+        let of_last = (0..10_000).filter(|&index| drawn(&weights, index) == 2).count();
+        assert!((2_490..=2_510).contains(&of_last), "{of_last}");
+        assert_eq!(drawn(&[0.0, 1.0], 0), 1);
+    }
 }

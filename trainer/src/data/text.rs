@@ -81,7 +81,10 @@ impl Text {
                 let source = countdown_source(&corpus.problems)?;
                 Ok(Self::Countdown(Box::new(Transcripts::new(source, corpus.weights(), seed)?)))
             }
-            Corpus::Text(corpus) => Ok(Self::File { path: corpus.path.clone(), text: read_utf8(&corpus.path)? }),
+            Corpus::Text(corpus) => {
+                let path = corpus.path.path();
+                Ok(Self::File { path: path.to_owned(), text: read_utf8(path)? })
+            }
         }
     }
 

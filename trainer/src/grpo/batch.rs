@@ -11,9 +11,9 @@ pub struct Trajectory {
     pub ids: Vec<i64>,
     /// `log pi_sampler` of each of `ids`, as the sampler computed it, nats, `<= 0`; as long as `ids`.
     pub sampler_logprobs: Vec<f32>,
-    /// Positions in `ids` of tokens that the program put there, which the policy did not choose: they are read and not learned
-    /// from. Empty if it drew them all.
-    pub forced: Range<usize>,
+    /// Runs of positions in `ids` of tokens that the program put there, which the policy did not choose: they are read and not
+    /// learned from. Empty if it drew them all.
+    pub forced: Vec<Range<usize>>,
     /// Whether nothing is learned from it at all, as from a truncated completion if so asked (DAPO's overlong filtering).
     pub is_masked: bool,
     /// r_i; `None` where no reward applied.
@@ -25,7 +25,7 @@ pub struct Trajectory {
 impl Trajectory {
     /// Whether token `t` takes part in the loss.
     pub fn counts(&self, t: usize) -> bool {
-        !self.is_masked && !self.forced.contains(&t)
+        !self.is_masked && !self.forced.iter().any(|run| run.contains(&t))
     }
 
     /// The advantage of the completion: that of its tokens, or their mean where they differ; 0 without a token.
@@ -42,7 +42,7 @@ impl Trajectory {
 
     /// Tokens that take part in the loss.
     pub fn n_counted(&self) -> usize {
-        if self.is_masked { 0 } else { self.ids.len() - self.forced.len() }
+        if self.is_masked { 0 } else { self.ids.len() - self.forced.iter().map(ExactSizeIterator::len).sum::<usize>() }
     }
 }
 
@@ -184,7 +184,7 @@ mod tests {
             prompt_idx,
             ids: vec![7; n_tokens],
             sampler_logprobs: vec![-1.0; n_tokens],
-            forced: 0..0,
+            forced: Vec::new(),
             is_masked: false,
             reward: None,
             advantages: vec![advantage; n_tokens],
@@ -233,9 +233,10 @@ mod tests {
             assert_eq!(has_gradient(&trajectory(0, n_tokens, advantage), always), expected, "{advantage} {always}");
         }
         // Tokens that do not count have no gradient, whatever their advantage.
-        let forced = Trajectory { forced: 1..3, ..trajectory(0, 3, 0.5) };
-        assert!(has_gradient(&forced, false) && forced.n_counted() == 1);
-        assert!(!has_gradient(&Trajectory { advantages: vec![0.0, 0.5, 0.5], ..forced.clone() }, false));
+        let forced = Trajectory { forced: vec![1..2, 3..5], ..trajectory(0, 5, 0.5) };
+        assert!(has_gradient(&forced, false) && forced.n_counted() == 2);
+        assert_eq!([0, 1, 2, 3, 4].map(|t| forced.counts(t)), [true, false, true, false, false]);
+        assert!(!has_gradient(&Trajectory { advantages: vec![0.0, 0.5, 0.0, 0.5, 0.5], ..forced.clone() }, false));
         let masked = Trajectory { is_masked: true, ..trajectory(0, 3, 0.5) };
         assert!(!has_gradient(&masked, true) && masked.n_counted() == 0);
     }

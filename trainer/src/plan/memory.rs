@@ -4,7 +4,7 @@
 
 use policy::{Family, ModelConfig};
 
-use crate::config::{Architecture, Checkpointing, Device, Dtype, GrpoStage, Run, Stage};
+use crate::config::{Architecture, Checkpointing, Device, Dtype, EvalStage, GrpoStage, Run, Sampling, Stage};
 
 /// The numbers of a decoder that decide how large it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +192,25 @@ impl Memory {
                 let tokens = stage.micro_batch_tokens.min(stage.batch_tokens);
                 sizes.of_update(Checkpointing::None, tokens, stage.logits_chunk_tokens)
             }
+            Stage::Sft(stage) => {
+                // An example longer than a micro-batch has one of its own.
+                let tokens = stage.micro_batch_tokens.max(stage.max_tokens.unwrap_or(0));
+                sizes.of_update(stage.checkpointing, tokens, stage.logits_chunk_tokens)
+            }
             Stage::Grpo(stage) => sizes.of_grpo(stage, prompt_tokens),
+            Stage::Sample(stage) => {
+                let rows = stage.batch_problems.saturating_mul(stage.samples_per_problem);
+                sizes.of_sampling(&stage.sampling, rows, prompt_tokens)
+            }
+            Stage::Curate(stage) => {
+                let samples = stage.difficulty.iter().map(|model| model.samples_per_problem).max().unwrap_or(0);
+                sizes.of_sampling(&stage.sampling, stage.batch_problems.saturating_mul(samples), prompt_tokens)
+            }
+            // A pass holds at least one pair, and the head gives one number for a sequence.
+            Stage::RewardModel(stage) => {
+                sizes.of_update(stage.checkpointing, stage.micro_batch_tokens.max(product(&[2, stage.max_tokens])), 0)
+            }
+            Stage::Eval(stage) => sizes.of_eval(stage, prompt_tokens),
         };
         let kept = if on_cpu { sum(&[memory.kv_cache, memory.activations, memory.logits]) } else { 0 };
         Self { kept, ..memory }
@@ -232,6 +250,38 @@ impl Sizes<'_> {
             },
             kv_cache: product(&[rows, capacity, self.shape.kv_bytes_per_token(self.dtype, self.on_cpu)]),
             ..self.of_update(stage.grpo.checkpointing, tokens, stage.grpo.logits_chunk_tokens)
+        }
+    }
+
+    /// Of a stage that samples and does not learn.
+    ///
+    /// - `completions`: of a batch
+    fn of_sampling(&self, sampling: &Sampling, completions: u64, prompt_tokens: u64) -> Memory {
+        let rows = sampling.max_batch.min(completions);
+        let capacity = sum(&[sampling.max_tokens, prompt_tokens]).div_ceil(POSITIONS).saturating_mul(POSITIONS);
+        Memory {
+            gradients: 0,
+            optimizer: 0,
+            activations: 0,
+            logits: 0,
+            kv_cache: product(&[rows, capacity, self.shape.kv_bytes_per_token(self.dtype, self.on_cpu)]),
+            ..self.of_update(Checkpointing::None, 0, 0)
+        }
+    }
+
+    /// Nothing is learned: weights in the one format that sampling reads, and the cache.
+    fn of_eval(&self, stage: &EvalStage, prompt_tokens: u64) -> Memory {
+        let capacity = sum(&[stage.most_tokens(), prompt_tokens]).div_ceil(POSITIONS).saturating_mul(POSITIONS);
+        Memory {
+            program: PROGRAM,
+            weights: product(&[self.shape.n_parameters(), 4 + self.dtype.n_bytes()]),
+            optimizer: 0,
+            reference: 0,
+            gradients: 0,
+            activations: 0,
+            logits: product(&[4, self.shape.vocab_size, stage.max_batch]),
+            kv_cache: product(&[stage.max_batch, capacity, self.shape.kv_bytes_per_token(self.dtype, self.on_cpu)]),
+            kept: 0,
         }
     }
 

@@ -2,11 +2,16 @@
 
 mod memory;
 mod objective;
+mod selection;
+mod sft;
 
 use std::fmt::Write as _;
 
+use policy::ModelConfig;
+
 use crate::config::{
-    ConfigError, Corpus, DynamicSampling, Eval, ForcedEnd, GrpoStage, Keep, PretrainStage, Problems, RunFile, Stage,
+    ConfigError, Corpus, DynamicSampling, Eval, EvalSet, EvalStage, ForcedEnd, GrpoStage, Keep, Optimizer, Origin,
+    Over, PretrainStage, Problems, RewardModelStage, RewardObjective, RunFile, Source, Stage,
 };
 
 pub use memory::{Memory, ModelShape, readable_bytes};
@@ -27,12 +32,9 @@ impl Plan {
     /// If a stage asks for more than the network can do: completions longer than its context, stop tokens beyond its
     /// vocabulary.
     pub fn new(file: &RunFile, model: Option<ModelShape>, prompt_tokens: u64) -> Result<Self, ConfigError> {
-        let mut shape = model;
         let mut text = head(file);
         for (idx, stage) in file.resolved.stages.iter().enumerate() {
-            if let Stage::Pretrain(stage) = stage {
-                shape = Some(ModelShape::of_architecture(&stage.architecture, stage.tokenizer.vocab_size));
-            }
+            let shape = shape_of(file, idx, model);
             if let Some(shape) = &shape {
                 check_stage(file, idx, stage, shape)?;
             }
@@ -46,7 +48,12 @@ impl Plan {
             );
             match stage {
                 Stage::Pretrain(stage) => describe_pretrain(&mut text, stage),
+                Stage::Sft(stage) => sft::describe(&mut text, stage),
                 Stage::Grpo(stage) => describe_grpo(&mut text, stage),
+                Stage::Sample(stage) => selection::describe_sample(&mut text, stage),
+                Stage::Curate(stage) => selection::describe_curate(&mut text, stage),
+                Stage::RewardModel(stage) => describe_reward_model(&mut text, stage),
+                Stage::Eval(stage) => describe_eval(&mut text, stage),
             }
             describe_common(&mut text, stage);
             if let Some(shape) = &shape {
@@ -64,14 +71,43 @@ impl std::fmt::Display for Plan {
     }
 }
 
+/// The shape of the network of a stage, as far as it is known; `base` is that of `[model]`.
+fn shape_of(file: &RunFile, stage_idx: usize, base: Option<ModelShape>) -> Option<ModelShape> {
+    match file.resolved.origin(stage_idx) {
+        Origin::Made(stage) => Some(ModelShape::of_architecture(&stage.architecture, stage.tokenizer.vocab_size)),
+        Origin::Folder(path) if file.resolved.model.as_ref().is_some_and(|model| model.path == path) => base,
+        Origin::Folder(path) => ModelConfig::load(path).ok().map(|config| ModelShape::of_config(&config)),
+        Origin::None => None,
+    }
+}
+
 /// Refuses what only the shape of the network shows to be impossible.
 ///
 /// # Errors
 /// Points at the first key of the stage numbered `idx` that asks for more than the network can do.
 pub fn check_stage(file: &RunFile, idx: usize, stage: &Stage, shape: &ModelShape) -> Result<(), ConfigError> {
-    let Stage::Grpo(stage) = stage else { return Ok(()) };
     let context = shape.max_position_embeddings;
-    let rollout = &stage.rollout;
+    let (rollout, table) = match stage {
+        Stage::Grpo(stage) => (&stage.rollout, "rollout"),
+        Stage::Sample(stage) => (&stage.sampling.as_rollout(), "sampling"),
+        Stage::Sft(stage) => return sft::check(file, idx, stage, context),
+        Stage::RewardModel(stage) if stage.max_tokens > context => {
+            let title =
+                format!("`max_tokens` is {}, but the context of the model is {context} tokens", stage.max_tokens);
+            let expected = format!("expected {context} at most");
+            let key = format!("stage[{idx}].max_tokens");
+            return Err(file.refuse(&key, &title, &expected, "prompt and response share the context"));
+        }
+        Stage::Eval(stage) => {
+            let Some(set) = stage.longest_set().filter(|_| stage.most_tokens() >= context) else { return Ok(()) };
+            let title =
+                format!("`max_tokens` is {}, but the context of the model is {context} tokens", stage.most_tokens());
+            let key = format!("stage[{idx}].set[{set}].max_tokens");
+            let expected = format!("expected less than {context}");
+            return Err(file.refuse(&key, &title, &expected, "prompt and completion share the context"));
+        }
+        Stage::Pretrain(_) | Stage::Curate(_) | Stage::RewardModel(_) => return Ok(()),
+    };
     if rollout.most_tokens() >= context {
         let by_step = rollout.max_tokens < context;
         let name = if by_step { "max_tokens_from_step" } else { "max_tokens" };
@@ -79,14 +115,14 @@ pub fn check_stage(file: &RunFile, idx: usize, stage: &Stage, shape: &ModelShape
             if by_step { format!("comes to {}", rollout.most_tokens()) } else { format!("is {}", rollout.max_tokens) };
         let title = format!("`{name}` {is}, but the context of the model is {context} tokens");
         let expected = format!("expected less than {context}");
-        let key = format!("stage[{idx}].rollout.{name}");
+        let key = format!("stage[{idx}].{table}.{name}");
         return Err(file.refuse(&key, &title, &expected, "prompt and completion share the context"));
     }
     let beyond = |id: &&u32| u64::from(**id) >= shape.vocab_size;
-    if let Some(id) = stage.rollout.stop_token_ids.iter().find(beyond) {
+    if let Some(id) = rollout.stop_token_ids.iter().find(beyond) {
         let title = format!("stop token {id} is not in the vocabulary of the model");
         let expected = format!("expected ids below {}", shape.vocab_size);
-        return Err(file.refuse(&format!("stage[{idx}].rollout.stop_token_ids"), &title, &expected, ""));
+        return Err(file.refuse(&format!("stage[{idx}].{table}.stop_token_ids"), &title, &expected, ""));
     }
     Ok(())
 }
@@ -119,7 +155,7 @@ fn describe_pretrain(text: &mut String, stage: &PretrainStage) {
         Corpus::Countdown(corpus) => {
             format!("Countdown transcripts, made endlessly; numbers {}", range(corpus.problems.numbers))
         }
-        Corpus::Text(text) => text.path.display().to_string(),
+        Corpus::Text(text) => text.path.to_string(),
     };
     line(text, "corpus", corpus);
     line(
@@ -168,6 +204,52 @@ fn describe_grpo(text: &mut String, stage: &GrpoStage) {
     line(text, "evaluation", stage.eval.as_ref().map_or("none".to_owned(), evaluation));
 }
 
+fn describe_reward_model(text: &mut String, stage: &RewardModelStage) {
+    let (rows, how) = match stage.objective {
+        RewardObjective::Pairwise => ("pairs", "of two responses one is better (Bradley-Terry)"),
+        RewardObjective::Pointwise => ("rows", "a response is good or not (cross-entropy)"),
+    };
+    let read = match stage.over {
+        Over::Response => "whole responses",
+        Over::Summary => "summaries alone",
+    };
+    let steps = match (stage.steps, stage.epochs) {
+        (Some(steps), _) => format!("{steps}, one update each"),
+        (None, 1) => format!("as many as the {rows} give, each seen once"),
+        (None, epochs) => format!("as many as the {rows} give, each seen {epochs} times"),
+    };
+    line(text, "steps", steps);
+    line(text, "each step", format_args!("{} {rows} of {} tokens at most", stage.batch_size, stage.max_tokens));
+    line(text, "learns", format_args!("{how}; {read}"));
+    line(text, "data", &stage.data);
+    let held_out = stage.held_out.as_ref().map_or("none".to_owned(), |held_out| held_out.data.to_string());
+    line(text, "held out", held_out);
+}
+
+fn describe_eval(text: &mut String, stage: &EvalStage) {
+    let models: Vec<String> = stage.models.iter().map(ToString::to_string).collect();
+    line(text, "models", models.join(", "));
+    for set in &stage.sets {
+        let EvalSet { problems, samples_per_problem: k, temperature, top_p, max_tokens, .. } = set;
+        let domains = if set.domains.is_empty() { String::new() } else { format!(" ({})", set.domains.join(", ")) };
+        let how = format!(
+            "{problems}{domains}, {k} completions each of {max_tokens} tokens at most, temperature {temperature}, top_p {top_p}"
+        );
+        line(text, &format!("set {}", set.name), how);
+        let rewards = if set.rewards.0.is_empty() { "answer and format".to_owned() } else { set.rewards.in_words() };
+        let mut measures = vec!["pass@1".to_owned()];
+        measures.extend(set.pass_at.iter().filter(|k| **k > 1).map(|k| format!("pass@{k}")));
+        measures.extend(set.consensus.then(|| format!("cons@{k}")));
+        measures.extend(set.greedy.then(|| "greedy".to_owned()));
+        measures.extend(set.win_by.iter().map(|reward| format!("wins over the reference by {reward}")));
+        if let Some(budget) = &set.budget {
+            measures.extend(budget.caps.iter().map(|cap| format!("cap {cap}")));
+            measures.extend(budget.waits.iter().map(|times| format!("wait {times}")));
+        }
+        line(text, "", format_args!("{}; judged by {rewards}", measures.join(", ")));
+    }
+}
+
 fn problems(problems: &Problems) -> String {
     match problems {
         Problems::Countdown(problems) => {
@@ -179,7 +261,16 @@ fn problems(problems: &Problems) -> String {
                 range(problems.targets)
             )
         }
-        Problems::Jsonl(problems) => problems.path.display().to_string(),
+        Problems::Jsonl(problems) => problems.path.to_string(),
+        Problems::Mixture(sources) => {
+            let of = |source: &Source| {
+                let domain = source.domain.as_ref().map_or(String::new(), |domain| format!("{domain}: "));
+                let changes = source.weight_from_step.iter();
+                let later: String = changes.map(|(step, weight)| format!(", {weight} from step {step}")).collect();
+                format!("{domain}{} (weight {}{later})", self::problems(&source.problems), source.weight)
+            };
+            sources.iter().map(of).collect::<Vec<_>>().join("; ")
+        }
     }
 }
 
@@ -188,12 +279,25 @@ fn evaluation(eval: &Eval) -> String {
         0 => String::new(),
         steps => format!(", and every {steps} steps"),
     };
-    let problems = eval.problems.display();
+    let problems = &eval.problems;
     format!("{problems}, {} completions each, before and after{when}", eval.samples_per_problem)
 }
 
 fn describe_common(text: &mut String, stage: &Stage) {
-    let optimizer = stage.optimizer();
+    if let Some(optimizer) = stage.optimizer() {
+        describe_optimizer(text, optimizer);
+    }
+    if let Some(checkpoint) = stage.checkpoint() {
+        let when = if checkpoint.every_steps == 0 {
+            "at the end".to_owned()
+        } else {
+            format!("every {} steps and at the end", checkpoint.every_steps)
+        };
+        line(text, "checkpoints", format_args!("{when}, the newest {} kept", checkpoint.keep));
+    }
+}
+
+fn describe_optimizer(text: &mut String, optimizer: &Optimizer) {
     let warmup = if optimizer.warmup_steps == 0 {
         String::new()
     } else {
@@ -201,13 +305,6 @@ fn describe_common(text: &mut String, stage: &Stage) {
     };
     let schedule = format!("{:?}", optimizer.schedule).to_lowercase();
     line(text, "optimiser", format_args!("AdamW, learning rate {}, {schedule}{warmup}", optimizer.learning_rate));
-    let checkpoint = stage.checkpoint();
-    let when = if checkpoint.every_steps == 0 {
-        "at the end".to_owned()
-    } else {
-        format!("every {} steps and at the end", checkpoint.every_steps)
-    };
-    line(text, "checkpoints", format_args!("{when}, the newest {} kept", checkpoint.keep));
 }
 
 fn describe_memory(text: &mut String, memory: &Memory, shape: &ModelShape, prompt_tokens: u64) {

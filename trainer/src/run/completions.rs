@@ -45,9 +45,9 @@ pub struct CompletionRow {
     /// What it was judged against, so that it can be judged again.
     #[serde(default)]
     pub gold: rewards::Gold,
-    /// Positions of the tokens that the program has put in, from and to (exclusive); none where the policy drew them all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub forced: Option<[usize; 2]>,
+    /// Runs of tokens that the program has put in, from and to (exclusive); empty where the policy drew them all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forced: Vec<[usize; 2]>,
     /// Why the step did not learn from its group; none where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<LeftOut>,
@@ -228,7 +228,7 @@ mod tests {
             stop_reason: "end_token".into(),
             token_ids: None,
             n_thinking_tokens: None,
-            forced: None,
+            forced: Vec::new(),
             left_out: None,
             question: "2, 3?".into(),
             gold: rewards::Gold::countdown(vec![2, 3], 6),
@@ -263,7 +263,7 @@ mod tests {
             write(run.path(), stage, step, &[row(0)]).unwrap();
         }
         let earlier = ["sft".to_owned()];
-        let point = ResumePoint { earlier_stages: &earlier, stage: "rl", step: 2 };
+        let point = ResumePoint { done_stages: &earlier, stage: "rl", step: 2 };
         assert_eq!(remove_after(run.path(), &point).unwrap(), 2);
         assert_eq!(steps(run.path(), "sft").unwrap(), [50]);
         assert_eq!(steps(run.path(), "rl").unwrap(), [1, 2]);

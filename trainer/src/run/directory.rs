@@ -8,6 +8,7 @@ use super::atomic::{self, FileError};
 use super::checkpoint::step_name;
 use super::identity::{OtherRun, first_difference};
 use super::info::{Resumption, RunFacts, RunInfo};
+use super::stage_mark::{self, StageMark};
 
 const RUN_JSON: &str = "run.json";
 const RUN_TOML: &str = "run.toml";
@@ -26,19 +27,6 @@ pub enum DirectoryError {
         path: PathBuf,
         /// One of the things in it.
         found: String,
-    },
-    /// A run was begun there and `--resume` is not given.
-    #[error(
-        "{}: already contains a run of {}, started {started_at}; continue it with --resume, or delete the folder, or \
-         set run.dir to another one", path.display(), run_file.display()
-    )]
-    AlreadyBegun {
-        /// The folder.
-        path: PathBuf,
-        /// The run file of the run in it.
-        run_file: PathBuf,
-        /// When it was started.
-        started_at: String,
     },
     /// `--resume` is given and no run was begun there.
     #[error("{}: contains no run to resume; leave out --resume to start one", path.display())]
@@ -70,9 +58,9 @@ pub enum DirectoryError {
 /// Whether a run begins or goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
-    /// Begin a run in a folder that has none.
-    Begin,
-    /// Go on with the run in the folder (`--resume`).
+    /// Begin a run, or go on with the one in the folder if it is of the same run file.
+    Either,
+    /// Go on with the run in the folder, which has to be there (`--resume`).
     Resume,
 }
 
@@ -96,15 +84,15 @@ impl RunDirectory {
         let lock = lock(path)?;
         // Once more, now that nobody else can change the answer.
         let info = match inspect(path, mode, facts)? {
-            None => {
-                atomic::write_file(&path.join(RUN_TOML), facts.resolved.as_bytes())?;
-                RunInfo::now(facts)
-            }
+            None => RunInfo::now(facts),
             Some(mut info) => {
+                info.identity.clone_from(&facts.identity);
                 info.resumed.push(Resumption::now());
                 info
             }
         };
+        // The same again where the run goes on, unless parts of a chain have changed.
+        atomic::write_file(&path.join(RUN_TOML), facts.resolved.as_bytes())?;
         let text = serde_json::to_string_pretty(&info).expect("strings and numbers serialise");
         // Last, as its presence is what makes this a begun run.
         atomic::write_file(&path.join(RUN_JSON), (text + "\n").as_bytes())?;
@@ -115,7 +103,7 @@ impl RunDirectory {
 
     fn remove_leftovers(&self) -> Result<(), FileError> {
         atomic::remove_temporaries(&self.path)?;
-        for group in ["checkpoints", "completions"] {
+        for group in ["checkpoints", "completions", "stages"] {
             for stage in atomic::entries(&self.path.join(group))?.iter().filter(|path| path.is_dir()) {
                 atomic::remove_temporaries(stage)?;
             }
@@ -163,6 +151,16 @@ impl RunDirectory {
         completions_file(&self.path, stage, step)
     }
 
+    /// `stages/STAGE/data.jsonl`, the rows that a stage makes.
+    pub fn data(&self, stage: &str) -> PathBuf {
+        self.stage(stage).join("data.jsonl")
+    }
+
+    /// `stages/STAGE`: the mark of a stage, and what it makes beside checkpoints and logs.
+    pub fn stage(&self, stage: &str) -> PathBuf {
+        stage_mark::folder(&self.path, stage)
+    }
+
     /// `final`, the last weights as a Hugging Face folder; write it with [`super::StagedFolder`].
     pub fn final_model(&self) -> PathBuf {
         self.path.join("final")
@@ -206,7 +204,7 @@ pub fn inspect(path: &Path, mode: OpenMode, facts: &RunFacts) -> Result<Option<R
         return refuse_foreign(path).map(|()| None);
     };
     let ours = facts.identity.clone();
-    if info.identity != ours {
+    if info.identity != ours && !shares_a_stage(path, facts)? {
         let difference = fs::read_to_string(path.join(RUN_TOML))
             .map_or_else(|_| String::new(), |theirs| first_difference(&theirs, &facts.resolved));
         let (theirs, their_identity) = (info.run_file, info.identity);
@@ -220,14 +218,18 @@ pub fn inspect(path: &Path, mode: OpenMode, facts: &RunFacts) -> Result<Option<R
         };
         return Err(Box::new(other).into());
     }
-    match mode {
-        OpenMode::Resume => Ok(Some(info)),
-        OpenMode::Begin => Err(DirectoryError::AlreadyBegun {
-            path: path.to_path_buf(),
-            run_file: info.run_file,
-            started_at: info.started_at,
-        }),
+    Ok(Some(info))
+}
+
+/// Whether a stage of these facts is done in the folder: then it is the same chain with a part of it changed.
+fn shares_a_stage(path: &Path, facts: &RunFacts) -> Result<bool, FileError> {
+    for (stage, identity) in &facts.stages {
+        let mark = StageMark::read(path, stage)?;
+        if mark.is_some_and(|mark| mark.finished && mark.identity == *identity) {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }
 
 fn read_info(path: &Path) -> Result<Option<RunInfo>, DirectoryError> {

@@ -23,6 +23,8 @@ pub struct RunFacts {
     pub resolved: String,
     /// Hash of what in it decides the results: two runs of one identity are the same run.
     pub identity: String,
+    /// Name and identity of each of its stages.
+    pub stages: Vec<(String, String)>,
     /// Version of libtorch.
     pub libtorch: String,
     /// `cpu`, `cuda:0`, ...

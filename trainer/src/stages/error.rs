@@ -7,7 +7,9 @@ use crate::data::{QuestionError, bpe, text};
 use crate::grpo::{LossError, SplitError};
 use crate::judges::JudgesError;
 use crate::optim::{NonFiniteGradient, StateError};
+use crate::reward_model::RowsError;
 use crate::run::{CheckpointError, FileError, LineError};
+use crate::sft::DataError;
 
 /// Why a run stopped.
 #[derive(Debug, thiserror::Error)]
@@ -18,12 +20,42 @@ pub enum StageError {
     /// The tokenizer, or a prompt that does not fit the model.
     #[error(transparent)]
     Rollout(#[from] rollout::Error),
+    /// A stage reads what another makes, and that is not there.
+    #[error(
+        "stage {stage} needs what stage {needed} makes, and that stage is not done; run it first: --only {needed}, or leave out --only"
+    )]
+    NotMade {
+        /// The stage that was to run.
+        stage: String,
+        /// What it needs.
+        needed: String,
+    },
+    /// A set of problems of an evaluation.
+    #[error("set {set}, {}: {reason}", path.display())]
+    Set {
+        /// The set.
+        set: String,
+        /// Its file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The questions.
     #[error(transparent)]
     Questions(#[from] QuestionError),
     /// A file of held-out problems.
     #[error(transparent)]
     Problems(#[from] ProblemFileError),
+    /// A row that cannot be curated.
+    #[error("{}, row {row}: {reason}", path.display())]
+    CurateRow {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The row, counted from 1.
+        row: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The corpus of a pre-training stage.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
@@ -33,6 +65,15 @@ pub enum StageError {
     /// The tokenizer of a pre-training stage.
     #[error(transparent)]
     Bpe(#[from] bpe::BpeError),
+    /// A file of examples.
+    #[error(transparent)]
+    Examples(#[from] DataError),
+    /// A model that cannot say that a completion is over.
+    #[error("the model has no end token: give `eos_token_id` in its config.json")]
+    NoEndToken,
+    /// The rows of a reward model.
+    #[error(transparent)]
+    RewardRows(#[from] RowsError),
     /// The rewards of a stage.
     #[error(transparent)]
     Judges(#[from] JudgesError),
@@ -134,6 +175,12 @@ pub enum NonFinite {
     /// In the loss of a row of text.
     #[error("the loss of the text is {value}")]
     TextLoss {
+        /// Its value.
+        value: f64,
+    },
+    /// In the loss of a reward model.
+    #[error("the loss of the scores is {value}")]
+    ScoreLoss {
         /// Its value.
         value: f64,
     },

@@ -1,33 +1,40 @@
 //! The end of a run: the last model, the table before and after, the curves.
 
+use super::ledger::Ledger;
 use super::{Model, RunContext, StageError};
+use crate::config::{Stage, StageKind};
 use crate::doctor::DoctorRow;
-use crate::run::{StagedFolder, lines};
+use crate::run::{FileError, StagedFolder, lines};
 use crate::telemetry::curves::Curves;
 use crate::telemetry::report::StageSummary;
 use crate::telemetry::{EvalRow, MetricsRow, Summary, TimeTable};
 
 /// Writes `final/`, `curves.svg`, `report.md` and, last, `summary.json`, and shows the table.
 ///
+/// - `model`: the last policy, if the run makes one
+///
 /// # Errors
 /// If a file cannot be read or written.
-pub fn finish(context: &RunContext, model: &Model) -> Result<(), StageError> {
+pub fn finish(context: &RunContext, ledger: &Ledger, model: Option<&Model>) -> Result<(), StageError> {
     let directory = context.directory;
-    let staged = StagedFolder::create(&directory.final_model())?;
-    model.save(staged.path())?;
-    staged.commit()?;
+    if let Some(model) = model {
+        let staged = StagedFolder::create(&directory.final_model())?;
+        model.save(staged.path())?;
+        staged.commit()?;
+    }
 
     let metrics: Vec<MetricsRow> = lines::read(&directory.metrics())?;
     let evals: Vec<EvalRow> = lines::read(&directory.evals())?;
     let title = directory.path().file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned());
     Curves { title: &title, metrics: &metrics, evals: &evals }.write(&directory.curves())?;
 
-    let stages =
-        context.settings.stages.iter().map(|stage| stage_summary(stage.name(), stage.steps(), &evals)).collect();
+    let stages = context.settings.stages.iter().enumerate();
+    let steps = |stage_idx| ledger.done(stage_idx).map_or(0, |mark| mark.steps);
+    let stages = stages.map(|(idx, stage)| stage_summary(stage.name(), steps(idx), &evals)).collect();
     let seed = context.settings.run.seed;
     let doctor: Vec<DoctorRow> = lines::read(&directory.doctor())?;
     let summary = Summary::new(directory.info(), seed, context.wall_seconds(), context.num_tokens, stages);
-    let summary = Summary { doctor, ..summary };
+    let summary = Summary { doctor, tables: tables(context)?, ..summary };
     summary.write(directory.path(), &title, &TimeTable::of(&metrics))?;
     context.progress.finish()?;
     if let Some(table) = summary.table() {
@@ -35,6 +42,21 @@ pub fn finish(context: &RunContext, model: &Model) -> Result<(), StageError> {
     }
     context.progress.say(&format!("done: {}", directory.path().display()));
     Ok(())
+}
+
+/// What stages of kind `eval` have found.
+fn tables(context: &RunContext) -> Result<Vec<(String, String)>, StageError> {
+    let stages = context.settings.stages.iter().filter(|stage| stage.kind() == StageKind::Eval);
+    let of_stage = |stage: &Stage| {
+        let folder = context.directory.stage(stage.name());
+        let path = folder.join("table.md");
+        let mut text = std::fs::read_to_string(&path).map_err(FileError::at(&path, "read the file"))?;
+        if folder.join("budget.svg").exists() {
+            text += &format!("\n![Accuracy against thinking tokens](stages/{}/budget.svg)\n", stage.name());
+        }
+        Ok((format!("Evaluation: {}", stage.name()), text))
+    };
+    stages.map(of_stage).collect()
 }
 
 /// The first and the last evaluation of a stage.

@@ -97,6 +97,10 @@ pub mod names {
     pub const TIMING_FORWARD: &str = "timing/forward";
     /// Seconds of the vocabulary head and the loss, forward and backward.
     pub const TIMING_HEAD: &str = "timing/head";
+    /// Times that every example has been learned so far (TRL).
+    pub const EPOCH: &str = "epoch";
+    /// Mean loss of held-out examples, nats a target (TRL).
+    pub const EVAL_LOSS: &str = "eval_loss";
     /// Seconds of backward passes through the blocks.
     pub const TIMING_BACKWARD: &str = "timing/backward";
     /// Seconds of clipping and of the optimiser.

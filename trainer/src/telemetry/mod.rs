@@ -7,7 +7,8 @@ pub mod progress;
 pub mod report;
 pub mod statistics;
 mod stopwatch;
-mod table;
+pub(crate) mod student;
+pub(crate) mod table;
 pub mod time_table;
 
 pub use metrics::{MetricsRow, StepMetrics};

@@ -5,10 +5,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::format::{duration, thousands};
-use super::statistics::{mean, std};
+use super::statistics::mean;
 use super::table;
 use super::time_table::TimeTable;
 use crate::doctor::DoctorRow;
+use crate::evaluation::{Estimate, Range};
 use crate::run::atomic::{self, FileError};
 use crate::run::{Machine, RunInfo};
 
@@ -40,19 +41,12 @@ pub struct EvalSummary {
     pub samples_per_problem: usize,
 }
 
-/// The 97.5 % quantile of the standard normal distribution.
-const Z95: f64 = 1.959_963_984_540_054;
-
 impl EvalSummary {
     /// Summarises samples, those of one problem after those of another.
     ///
     /// - `samples`: `[n_problems * samples_per_problem]`
     ///
-    /// The interval is for other problems of the same kind. With one sample a problem it is Wilson's score interval
-    /// (1927), which stays in [0, 1] and is right near both ends. With more, the samples of one problem are not
-    /// independent, so the problems' means are the observations: mean ± 1.96 standard errors, cut to [0, 1]. Where all
-    /// problems have the same mean, or there is only one, that width would be 0, which is no knowledge but lack of
-    /// data; Wilson's interval over the problems is then used.
+    /// The interval is that of [`Estimate::of`], over problems.
     ///
     /// # Panics
     /// If there are no samples or no whole number of problems.
@@ -64,35 +58,16 @@ impl EvalSummary {
             .chunks(samples_per_problem)
             .map(|problem| problem.iter().filter(|s| s.correct).count() as f64 / samples_per_problem as f64)
             .collect();
-        let pass_at_1 = mean(&problem_means);
+        let estimate = Estimate::of(&problem_means, Range::Fraction).expect("there are problems");
         EvalSummary {
-            pass_at_1,
-            pass_at_1_ci95: interval(&problem_means, samples_per_problem),
+            pass_at_1: estimate.mean,
+            pass_at_1_ci95: estimate.interval.expect("fractions have an interval"),
             format: share(|sample| sample.formatted),
             mean_tokens: mean(&samples.iter().map(|s| s.n_tokens as f64).collect::<Vec<_>>()),
             n_problems: problem_means.len(),
             samples_per_problem,
         }
     }
-}
-
-fn interval(problem_means: &[f64], samples_per_problem: usize) -> [f64; 2] {
-    let (centre, n) = (mean(problem_means), problem_means.len() as f64);
-    let deviation = std(problem_means);
-    if samples_per_problem > 1 && deviation > 0.0 {
-        let half = Z95 * deviation / n.sqrt();
-        return [(centre - half).max(0.0), (centre + half).min(1.0)];
-    }
-    wilson(centre, n)
-}
-
-/// Wilson's score interval of a proportion `p` seen in `n` trials.
-fn wilson(p: f64, n: f64) -> [f64; 2] {
-    let z2 = Z95 * Z95;
-    let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
-    let half = Z95 / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-    // At p = 0 and 1 one end is exactly p; rounding must not put p outside of its own interval.
-    [(centre - half).clamp(0.0, p), (centre + half).clamp(p, 1.0)]
 }
 
 /// One line of `eval.jsonl`.
@@ -158,6 +133,9 @@ pub struct Summary {
     /// What the doctor said of the run, in the order in which it was said.
     #[serde(default)]
     pub doctor: Vec<DoctorRow>,
+    /// Tables of stages for the report, in Markdown: heading and text.
+    #[serde(skip)]
+    pub tables: Vec<(String, String)>,
 }
 
 impl Summary {
@@ -180,6 +158,7 @@ impl Summary {
             started_at: info.started_at.clone(),
             n_resumes: info.resumed.len(),
             doctor: Vec::new(),
+            tables: Vec::new(),
         }
     }
 
@@ -208,6 +187,9 @@ impl Summary {
         if let Some(rows) = self.rows() {
             text += &table::markdown(&rows);
             text += "\n";
+        }
+        for (heading, table) in &self.tables {
+            text += &format!("## {heading}\n\n{table}\n");
         }
         text += "![Training curves](curves.svg)\n\n";
         let steps: Vec<String> = self.stages.iter().map(|s| format!("{} ({} steps)", s.name, s.steps)).collect();

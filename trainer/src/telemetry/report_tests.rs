@@ -26,14 +26,13 @@ fn one_sample_a_problem_has_wilsons_interval() {
 
 #[test]
 fn several_samples_a_problem_are_clustered() {
-    // Problem means 1, 0.5, 0, 0.5: mean 0.5, std sqrt(0.5 / 3), standard error half of that.
-    let half = Z95 * (0.5_f64 / 3.0).sqrt() / 2.0;
-    check_interval(&[1, 1, 1, 0, 0, 0, 0, 1], 2, 0.5, [0.5 - half, 0.5 + half]);
-    // Copies of one sample are no new knowledge: eight times the same answers, the same width as the problems alone
-    // give.
+    // Problem means 1, 0.5, 0.5 and 0.5, five times over: Student's t(0.975, 19) is 2.0930.
+    let answers: Vec<u8> = [1, 1, 1, 0, 0, 1, 1, 0].repeat(5);
+    let half = 2.093_024 * (20.0_f64 / 19.0 * 0.75 * 0.25 * 0.25 / 20.0).sqrt();
+    check_interval(&answers, 2, 0.625, [0.625 - half, 0.625 + half]);
+    // Copies of one sample are no new knowledge: eight times the same answers, the interval of the problems alone.
     let copies: Vec<u8> = [1_u8, 0, 1, 0].iter().flat_map(|c| [*c; 8]).collect();
-    let half = Z95 * (1.0_f64 / 3.0).sqrt() / 2.0;
-    check_interval(&copies, 8, 0.5, [(0.5 - half).max(0.0), (0.5 + half).min(1.0)]);
+    check_interval(&copies, 8, 0.5, [0.15004, 0.84996]);
     // Nothing but right answers does not make it certain.
     check_interval(&[1; 20], 2, 1.0, [0.72247, 1.0]);
 }

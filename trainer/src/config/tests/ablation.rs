@@ -26,7 +26,7 @@ fn beside(text: &str) -> Result<AblationFile, ConfigError> {
 fn stage(file: &AblationFile, arm: usize) -> &super::super::GrpoStage {
     match &file.arms[arm].run.resolved.stages[0] {
         Stage::Grpo(stage) => stage,
-        Stage::Pretrain(_) => panic!("a stage of kind pretrain"),
+        _ => panic!("a stage of kind pretrain"),
     }
 }
 

@@ -3,6 +3,8 @@
 mod ablation;
 mod bad_files;
 mod contradictions;
+mod eval;
+mod graph;
 mod messages;
 mod overrides;
 mod presets;

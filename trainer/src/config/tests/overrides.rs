@@ -11,7 +11,7 @@ fn two() -> String {
 fn values_are_toml_and_bare_words_are_text() {
     let resolved = accepted(LEAST, &["run.seed=2", "run.device=cuda:1", "stage.name = fast ", "stage.steps=20"]);
     assert_eq!((resolved.run.seed, resolved.run.device), (2, Device::Cuda(1)));
-    assert_eq!((resolved.stages[0].name(), resolved.stages[0].steps()), ("fast", 20));
+    assert_eq!((resolved.stages[0].name(), resolved.stages[0].steps()), ("fast", Some(20)));
     let Stage::Grpo(stage) = &accepted(LEAST, &["stage.rollout.stop_strings=[\"</answer>\"]"]).stages[0] else {
         panic!()
     };
@@ -30,10 +30,10 @@ fn a_stage_is_named_by_its_name_or_its_number() {
         let resolved = accepted(&two(), &[argument]);
         [resolved.stages[0].steps(), resolved.stages[1].steps()]
     };
-    assert_eq!(steps("stage.pretrain.steps=7"), [7, 10]);
-    assert_eq!(steps("stage.grpo.steps=7"), [10, 7]);
-    assert_eq!(steps("stage[0].steps=7"), [7, 10]);
-    assert_eq!(steps("stage[1].steps=7"), [10, 7]);
+    assert_eq!(steps("stage.pretrain.steps=7"), [Some(7), Some(10)]);
+    assert_eq!(steps("stage.grpo.steps=7"), [Some(10), Some(7)]);
+    assert_eq!(steps("stage[0].steps=7"), [Some(7), Some(10)]);
+    assert_eq!(steps("stage[1].steps=7"), [Some(10), Some(7)]);
     // A stage of kind grpo has a table `grpo`: where there is one stage, that is what the word means.
     let Stage::Grpo(stage) = &accepted(LEAST, &["stage.grpo.kl_beta=0.5"]).stages[0] else { panic!() };
     assert_eq!(stage.grpo.kl_beta, 0.5);

@@ -62,7 +62,12 @@ fn the_reference_has_every_key_and_no_other() {
         let (mut documented, known) = (BTreeSet::new(), leaves(schema));
         paths_of(table, "", &mut documented);
         documented.remove("kind");
-        assert_eq!(documented, known.into_keys().collect(), "keys of {name}");
+        // Rewards and problems are the same in every kind that has them, and stand under kind "grpo".
+        let elsewhere =
+            |key: &String| name != "grpo" && ["rewards.", "problems."].iter().any(|table| key.starts_with(table));
+        documented.retain(|key| !elsewhere(key));
+        let known: BTreeSet<String> = known.into_keys().filter(|key| !elsewhere(key)).collect();
+        assert_eq!(documented, known, "keys of {name}");
     };
     for (name, schema) in head_schemas() {
         check(name, file[name].as_table().unwrap(), &schema);

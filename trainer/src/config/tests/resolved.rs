@@ -8,7 +8,7 @@ use super::{LEAST, LEAST_PRETRAIN, accepted};
 fn grpo(resolved: &Resolved) -> &GrpoStage {
     match &resolved.stages[0] {
         Stage::Grpo(stage) => stage,
-        Stage::Pretrain(_) => panic!("not a stage of kind grpo"),
+        _ => panic!("not a stage of kind grpo"),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{LEAST, accepted};
 fn warnings(overrides: &[&str]) -> Vec<String> {
     match &accepted(LEAST, overrides).stages[0] {
         Stage::Grpo(stage) => stage.warnings(),
-        Stage::Pretrain(_) => panic!("not a stage of kind grpo"),
+        _ => panic!("not a stage of kind grpo"),
     }
 }
 

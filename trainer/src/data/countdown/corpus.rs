@@ -1,6 +1,6 @@
 //! Writes Countdown transcripts, good and bad: the text from which a base model is made.
 
-use rollout::Template;
+use rollout::r1_zero;
 use rollout::random::{Draws, Stream};
 
 use super::phrases;
@@ -133,7 +133,7 @@ impl Corpus {
         let style = self.weights.styles.draw(&mut draws);
         let max = self.source.ranges().max_intermediate;
         let completion = transcript(&problem, max, &self.weights.styles, style, draws, speech);
-        let prompt = Template::R1Zero.render(&problem.question(language));
+        let prompt = r1_zero(&problem.question(language));
         Ok(Document { prompt, completion, about: About::Problem(problem, style), language, manner })
     }
 
@@ -145,7 +145,7 @@ impl Corpus {
         let grade = weights.grade(draws);
         let tags = self.weights.styles.tags.draw(draws);
         let completion = instruction.completion(grade, tags, draws, &mut speech);
-        let prompt = Template::R1Zero.render(&instruction.question());
+        let prompt = r1_zero(&instruction.question());
         Document { prompt, completion, about: About::Instruction(instruction, grade), language, manner }
     }
 

@@ -1,7 +1,6 @@
 //! A corpus in two languages: it says the same in both, mixes them as often as asked, and the reward tells.
 
 use rewards::{CompletionView, LanguageConsistency, LanguageConsistencyOptions, RewardFn};
-use rollout::Template;
 
 use super::corpus::{About, Corpus, CorpusWeights, Document};
 use super::phrases::{self, Twins};
@@ -74,7 +73,7 @@ fn chinese_transcripts_say_what_english_ones_say() {
         assert_eq!(translated, english.completion);
         assert_eq!(chinese.about, english.about);
         if let About::Problem(problem, _) = &chinese.about {
-            assert_eq!(chinese.prompt, Template::R1Zero.render(&problem.question(Language::Zh)));
+            assert_eq!(chinese.prompt, rollout::r1_zero(&problem.question(Language::Zh)));
         }
     }
 }
@@ -137,7 +136,7 @@ fn instructions_are_as_frequent_as_asked_and_never_held_out() {
         let About::Instruction(instruction, _) = &document.about else { continue };
         n_instructions += 1;
         assert!(!instruction.is_held_out(), "{}", instruction.question());
-        assert_eq!(document.prompt, Template::R1Zero.render(&instruction.question()));
+        assert_eq!(document.prompt, rollout::r1_zero(&instruction.question()));
         assert_eq!(instruction.language, document.language);
     }
     assert!((f64::from(n_instructions) / 4_000.0 - 0.25).abs() < 0.03, "{n_instructions}");

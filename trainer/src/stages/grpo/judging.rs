@@ -11,35 +11,35 @@ use rollout::{Completion, Group, StopReason, Tokenizer};
 use crate::judges::{Judges, Step};
 
 /// Who judges the groups of a step, and against what.
-pub(super) struct Panel<'a> {
-    pub(super) judges: &'a Judges,
-    pub(super) tokenizer: &'a Tokenizer,
+pub(in super::super) struct Panel<'a> {
+    pub(in super::super) judges: &'a Judges,
+    pub(in super::super) tokenizer: &'a Tokenizer,
     /// By number of the group.
-    pub(super) problems: &'a [Problem],
-    pub(super) step: u64,
+    pub(in super::super) problems: &'a [Problem],
+    pub(in super::super) step: u64,
 }
 
 /// A group that has been to the judges.
 #[derive(Debug)]
-pub(super) struct Judged {
-    pub(super) group: Group,
+pub(in super::super) struct Judged {
+    pub(in super::super) group: Group,
     /// Empty if a log-probability of the group is not finite: such a group is not judged.
-    pub(super) judgements: Vec<Judgement>,
+    pub(in super::super) judgements: Vec<Judgement>,
     /// Of each completion, where a reward asks for it; else empty.
-    pub(super) thinking_tokens: Vec<usize>,
+    pub(in super::super) thinking_tokens: Vec<usize>,
     /// By completion and component, where a reward has scored a step of the group; else empty.
-    pub(super) steps: Vec<Vec<Vec<Step>>>,
+    pub(in super::super) steps: Vec<Vec<Vec<Step>>>,
 }
 
 /// What sampling and judging took, in seconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Times {
+pub(in super::super) struct Times {
     /// Until the last group had been sampled.
-    pub(super) sampling: f64,
+    pub(in super::super) sampling: f64,
     /// From then until the last group had been judged.
-    pub(super) waited: f64,
+    pub(in super::super) waited: f64,
     /// Judging that was done while sampling went on.
-    pub(super) beside: f64,
+    pub(in super::super) beside: f64,
 }
 
 /// A group with its number.
@@ -54,7 +54,7 @@ impl Panel<'_> {
     ///
     /// # Errors
     /// That of `sample`.
-    pub(super) fn judge_while<T, E>(
+    pub(in super::super) fn judge_while<T, E>(
         &self,
         sample: impl FnOnce(&mut dyn FnMut(usize, Group)) -> Result<T, E>,
     ) -> Result<(T, Vec<Judged>, Times), E> {
@@ -161,7 +161,7 @@ fn is_finite(group: &Group) -> bool {
 }
 
 /// A completion as the judges see it.
-pub(super) fn view<'a>(
+pub(in crate::stages) fn view<'a>(
     group: &'a Group,
     completion: &'a Completion,
     n_thinking_tokens: Option<usize>,

@@ -44,7 +44,7 @@ fn groups() -> Vec<Group> {
         let texts = ["<answer>2+3</answer>", "<answer>2*3</answer>", "none"];
         let completion = |row: usize| Completion {
             ids: vec![5; 1 + (number + row) % 4],
-            forced: 0..0,
+            forced: rollout::Forced::default(),
             logprobs: vec![-1.0; 1 + (number + row) % 4],
             untempered_logprobs: vec![-1.0; 1 + (number + row) % 4],
             text: format!("{}{}", " ".repeat(number), texts[(number + row) % 3]),

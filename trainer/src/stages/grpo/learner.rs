@@ -20,6 +20,7 @@ use crate::data::{Course, Questions};
 use crate::grpo::{EntropyControl, Trajectory, split};
 use crate::judges::{Judges, Step};
 use crate::optim::{AdamW, AdamWConfig, DecayScope, Schedule};
+use crate::prompts;
 use crate::scoring::Needs;
 use crate::telemetry::Progress;
 
@@ -70,6 +71,8 @@ pub(super) struct Learner<'a> {
     /// The step before which the reference was taken from the policy; 0 is the start of the stage.
     pub(super) reference_step: u64,
     pub(super) tokenizer: Tokenizer,
+    /// The text around questions.
+    pub(super) template: Template,
     /// What ends thoughts that are too long; none lets them go on.
     pub(super) forced_end: Option<ForcedEnd>,
     pub(super) optimizer: AdamW,
@@ -90,6 +93,7 @@ impl<'a> Learner<'a> {
         let questions = Questions::open(&settings.problems, judges.rubric(), seed, stage_idx)?;
         let Model { policy, tokenizer } = model;
         Ok(Self {
+            template: prompts::template(&settings.prompt, &tokenizer)?,
             forced_end: forced_end(&settings.rollout, &tokenizer)?,
             course: Course::new(&questions),
             questions,
@@ -215,6 +219,7 @@ impl<'a> Learner<'a> {
             format,
             keeps_ids,
             forces_ends: self.forced_end.is_some(),
+            asked: self.judges.asked(),
         }
     }
 
@@ -236,11 +241,6 @@ impl<'a> Learner<'a> {
         }
         order
     }
-
-    /// The text around questions.
-    pub(super) fn template(&self) -> Template {
-        template(self.settings)
-    }
 }
 
 /// The peak of the machine in the kind that a policy computes in. Of a GPU it is not known here (`grpo-train bench`).
@@ -248,14 +248,6 @@ fn peak_flops(policy: &Policy) -> f64 {
     match policy.device() {
         tch::Device::Cpu => machine::peak_flops(policy.dtype(), rayon::current_num_threads()),
         _ => 0.0,
-    }
-}
-
-/// The template of a stage.
-pub(crate) fn template(settings: &GrpoStage) -> Template {
-    match settings.prompt.template {
-        config::Template::R1Zero => Template::R1Zero,
-        config::Template::None => Template::None,
     }
 }
 

@@ -1,7 +1,6 @@
 //! A stage of kind `grpo`: steps, evaluations, checkpoints and logs around [`Learner::step`].
 
 mod checkup;
-mod evaluation;
 mod flat;
 mod gathering;
 mod judging;
@@ -14,24 +13,25 @@ mod token_choice;
 mod trajectories;
 mod update;
 
-use std::path::Path;
 use std::time::Instant;
 
+use super::held_out::HeldOut;
 use super::{Model, RunContext, StageError};
 use crate::config::GrpoStage;
+use crate::judges::Judges;
 use crate::run::{Checkpoint, completions};
 use crate::telemetry::MetricsRow;
 use checkup::Checkup;
-use evaluation::HeldOut;
-pub(crate) use learner::template;
+pub(super) use judging::{Judged, Panel, view};
 use learner::{Learner, StepFailure};
 pub(super) use learner::{adamw, schedule};
 use report::Between;
 pub(crate) use sampling::forced_end;
+pub(super) use sampling::{prompts, sampling_params};
 
 /// Runs the stage to its end, or until the user asks to stop (then there is no checkpoint of the last step to give back).
 ///
-/// - `init`: the model folder the stage starts from, also when it is resumed: the first reference policy is in it.
+/// The model folder that the stage starts from is read also when it is resumed: the first reference policy is in it.
 ///
 /// # Errors
 /// The first failure.
@@ -39,12 +39,17 @@ pub fn run(
     context: &mut RunContext,
     settings: &GrpoStage,
     stage_idx: usize,
-    init: &Path,
     resumed: Option<Checkpoint>,
 ) -> Result<Option<Checkpoint>, StageError> {
-    let held_out = settings.eval.as_ref().map(|eval| HeldOut::open(eval, settings)).transpose()?;
-    let model = Model::load(init, context.dtype, context.device)?;
+    let held_out = settings.eval.as_ref().map(|eval| -> Result<_, StageError> {
+        let judges = Judges::for_evaluation(&settings.rewards, &settings.problems)?;
+        context.prepare(&judges)?;
+        HeldOut::open(eval, judges)
+    });
+    let held_out = held_out.transpose()?;
+    let model = Model::load(settings.init.folder(), context.dtype, context.device)?;
     let mut learner = Learner::new(settings, model, context.settings.run.seed, stage_idx)?;
+    context.prepare(&learner.judges)?;
     let first = match &resumed {
         Some(checkpoint) => {
             learner.restore(checkpoint, context)?;
@@ -56,7 +61,7 @@ pub fn run(
     let mut checkup = Checkup::open(context, settings, &learner.judges)?;
     let mut between = Between::default();
     if let Some(held_out) = held_out.as_ref().filter(|_| first == 1) {
-        timed(&mut between.evaluation, || held_out.evaluate(context, &learner, 0))?;
+        timed(&mut between.evaluation, || held_out.evaluate(context, &learner.examined(1), 0))?;
     }
     let mut last = resumed;
     for step in first..=settings.steps {
@@ -80,7 +85,7 @@ pub fn run(
         let due = |every: u64| every > 0 && step % every == 0;
         let ends = step == settings.steps;
         if let Some(held_out) = held_out.as_ref().filter(|held_out| ends || due(held_out.every_steps())) {
-            timed(&mut between.evaluation, || held_out.evaluate(context, &learner, step))?;
+            timed(&mut between.evaluation, || held_out.evaluate(context, &learner.examined(step), step))?;
         }
         let stops = context.asked_to_stop() && !ends;
         let dead = is_dead && !ends;

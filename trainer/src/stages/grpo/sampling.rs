@@ -2,10 +2,13 @@
 
 use std::time::Instant;
 
+use policy::Policy;
 use rewards::Problem;
 use rollout::{ForcedEnd, Generator, Group, Prompt, SamplingParams, SamplingSeconds, Template, Tokenizer};
 
 use super::super::StageError;
+use super::super::exam::Candidate;
+use super::super::held_out::Examined;
 use super::learner::Learner;
 use crate::address::{self, Purpose};
 use crate::config::Rollout;
@@ -25,7 +28,7 @@ impl Learner<'_> {
         hand_over: &mut dyn FnMut(usize, Group),
     ) -> Result<SamplingSeconds, StageError> {
         let settings = &self.settings.rollout;
-        let prompts = prompts(questions, self.template(), &self.tokenizer)?;
+        let prompts = prompts(questions, &self.template, &self.tokenizer)?;
         let params = self.sampling_params(step);
         let generator = Generator {
             policy: &self.policy,
@@ -54,7 +57,7 @@ impl Learner<'_> {
         course.begin_step(step);
         let questions = course.next(&self.questions, self.settings.rollout.prompts_per_step)?;
         let questions: Vec<Problem> = questions.into_iter().map(|question| question.problem).collect();
-        let prompts = prompts(&questions, self.template(), &self.tokenizer)?;
+        let prompts = prompts(&questions, &self.template, &self.tokenizer)?;
         let context = self.policy.config().max_position_embeddings;
         let max_tokens = self.settings.rollout.most_tokens() as usize;
         let longest = prompts.iter().enumerate().max_by_key(|(_, prompt)| prompt.ids.len());
@@ -67,23 +70,47 @@ impl Learner<'_> {
         }
     }
 
+    /// The policy as it stands, for an evaluation: its completions may be as long as they come to be in the end, so that two
+    /// evaluations differ by the policy alone.
+    pub(super) fn examined(&self, step: u64) -> Examined<'_> {
+        let rollout = &self.settings.rollout;
+        let candidate = Candidate {
+            policy: &self.policy,
+            tokenizer: &self.tokenizer,
+            template: &self.template,
+            max_batch: rollout.max_batch as usize,
+        };
+        let params = SamplingParams { max_tokens: rollout.last_max_tokens() as usize, ..self.sampling_params(step) };
+        Examined { stage: (&self.settings.name, self.stage_idx), candidate, params }
+    }
+
     /// How this stage samples in `step`, counted from 1.
     pub(super) fn sampling_params(&self, step: u64) -> SamplingParams {
-        let rollout = &self.settings.rollout;
-        let Rollout { top_k, top_p, min_p, min_tokens, stop_strings, stop_token_ids, .. } = rollout;
-        let mut stops = self.policy.config().eos_token_ids.clone();
-        stops.extend(stop_token_ids.iter().map(|&id| i64::from(id)));
-        SamplingParams {
-            temperature: rollout.temperature_at(step),
-            top_k: *top_k as usize,
-            top_p: *top_p,
-            min_p: *min_p,
-            max_tokens: rollout.max_tokens_at(step) as usize,
-            min_tokens: *min_tokens as usize,
-            stop_token_ids: stops,
-            stop_strings: stop_strings.clone(),
-            forced_end: self.forced_end.clone(),
-        }
+        sampling_params(&self.settings.rollout, &self.policy, self.forced_end.clone(), step)
+    }
+}
+
+/// How `policy` is sampled in `step`, counted from 1.
+pub(in super::super) fn sampling_params(
+    rollout: &Rollout,
+    policy: &Policy,
+    forced_end: Option<ForcedEnd>,
+    step: u64,
+) -> SamplingParams {
+    let Rollout { top_k, top_p, min_p, min_tokens, stop_strings, stop_token_ids, .. } = rollout;
+    let mut stops = policy.config().eos_token_ids.clone();
+    stops.extend(stop_token_ids.iter().map(|&id| i64::from(id)));
+    SamplingParams {
+        temperature: rollout.temperature_at(step),
+        top_k: *top_k as usize,
+        top_p: *top_p,
+        min_p: *min_p,
+        max_tokens: rollout.max_tokens_at(step) as usize,
+        min_tokens: *min_tokens as usize,
+        stop_token_ids: stops,
+        stop_strings: stop_strings.clone(),
+        forced_end,
+        forced_wait: None,
     }
 }
 
@@ -106,14 +133,11 @@ pub(crate) fn forced_end(rollout: &Rollout, tokenizer: &Tokenizer) -> Result<Opt
 }
 
 /// Questions as the policy reads them.
-pub(super) fn prompts(
+pub(in super::super) fn prompts(
     questions: &[Problem],
-    template: Template,
+    template: &Template,
     tokenizer: &Tokenizer,
 ) -> Result<Vec<Prompt>, StageError> {
-    let prompt = |problem: &Problem| {
-        let text = template.render(&problem.question);
-        Ok(Prompt { ids: tokenizer.encode(&text)?, text })
-    };
+    let prompt = |problem: &Problem| Ok(template.prompt(&problem.question, tokenizer)?);
     questions.iter().map(prompt).collect()
 }

@@ -42,7 +42,7 @@ impl Learner<'_> {
         if self.settings.grpo.has_entropy_bonus() {
             extra.insert(ENTROPY_CONTROL.into(), self.entropy_control.to_bits().into());
         }
-        extra.insert(QUESTIONS_ASKED.into(), self.course.n_asked().into());
+        extra.insert(QUESTIONS_ASKED.into(), self.course.asked().to_vec().into());
         if let (Some(pass_rates), Questions::File { problems, .. }) = (self.course.pass_rates(), &self.questions) {
             let place = pass_rates.place();
             extra.insert(EPOCH.into(), place.epoch.into());
@@ -84,7 +84,9 @@ impl Learner<'_> {
             let restored = pass_rates.restore(place, &lines::read_whole(&path)?, problems);
             restored.map_err(|source| StageError::PassRates { path, source })?;
         }
-        self.course = Course::after(counter(QUESTIONS_ASKED).unwrap_or(n_asked), pass_rates);
+        let asked = checkpoint.state.extra.get(QUESTIONS_ASKED).and_then(serde_json::Value::as_array);
+        let asked = asked.map(|asked| asked.iter().filter_map(serde_json::Value::as_u64).collect());
+        self.course = Course::after(asked.unwrap_or_else(|| vec![n_asked]), pass_rates);
         if self.reference.is_some() && self.reference_step > 0 {
             self.reference = Some(self.read_reference(checkpoint, context.dtype)?.reference());
         }

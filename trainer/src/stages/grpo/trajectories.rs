@@ -71,7 +71,7 @@ impl Learner<'_> {
             prompt_idx,
             ids: completion.ids.clone(),
             sampler_logprobs: completion.logprobs.clone(),
-            forced: completion.forced.clone(),
+            forced: completion.forced.ranges().to_vec(),
             is_masked: self.is_masked(completion.stop_reason),
             reward: flat.group(index).judgements[row].reward,
             advantages,
@@ -86,7 +86,7 @@ impl Learner<'_> {
             let completion = flat.completion(index);
             let estimates = kl_estimates(&completion.logprobs, &said.logprobs, estimator);
             // What the program put there is no choice of the policy's.
-            let cost = |(t, kl): (usize, f64)| if completion.forced.contains(&t) { 0.0 } else { beta * kl };
+            let cost = |(t, kl): (usize, f64)| if completion.forced.contains(t) { 0.0 } else { beta * kl };
             estimates.into_iter().enumerate().map(cost).collect()
         };
         reference.iter().enumerate().map(of).collect()

@@ -50,26 +50,26 @@ impl Bands {
         let pen = Pen { area };
         pen.fill(Rect { left: 0.0, top: 0.0, right: WIDTH, bottom: height }, WHITE);
         pen.bold(&self.title, (28.0, 32.0), 22.0, INK, HPos::Left);
-        self.draw_legend(&pen);
+        draw_legend(&pen, &self.arms);
+        let key = "line: mean over seeds \u{b7} band: 95 % interval";
+        pen.text(key, (WIDTH - 28.0, 32.0), 13.5, MUTED, HPos::Right);
         for (panel_idx, (metric, curves)) in self.panels.iter().enumerate() {
             draw_panel(&pen, place(panel_idx), metric, curves);
         }
     }
+}
 
-    /// The arms by colour, and what a band is.
-    fn draw_legend(&self, pen: &Pen<'_, '_>) {
-        let mut x = 28.0;
-        for (arm_idx, arm) in self.arms.iter().enumerate() {
-            stroke(pen, &[(x, 57.0), (x + 22.0, 57.0)], arm_idx);
-            pen.text(arm, (x + 28.0, 57.0), 13.5, colour(arm_idx), HPos::Left);
-            x += 28.0 + estimated_width(arm) + 24.0;
-        }
-        let key = "line: mean over seeds \u{b7} band: 95 % interval";
-        pen.text(key, (WIDTH - 28.0, 32.0), 13.5, MUTED, HPos::Right);
+/// The names of arms by their colour, side by side.
+pub(super) fn draw_legend(pen: &Pen<'_, '_>, arms: &[String]) {
+    let mut x = 28.0;
+    for (arm_idx, arm) in arms.iter().enumerate() {
+        stroke(pen, &[(x, 57.0), (x + 22.0, 57.0)], arm_idx);
+        pen.text(arm, (x + 28.0, 57.0), 13.5, colour(arm_idx), HPos::Left);
+        x += 28.0 + estimated_width(arm) + 24.0;
     }
 }
 
-fn colour(arm_idx: usize) -> RGBColor {
+pub(super) fn colour(arm_idx: usize) -> RGBColor {
     COLOURS[arm_idx % COLOURS.len()]
 }
 
@@ -79,7 +79,7 @@ fn draw_panel(pen: &Pen<'_, '_>, rect: Rect, metric: &str, curves: &[Curve]) {
     let Some(y_axis) = axis(metric, curves) else { return };
     let plot = plot_in(rect);
     pen.bold(metric, (rect.left + 20.0, rect.top + 24.0), 15.5, INK, HPos::Left);
-    let frame = Frame { plot, x_axis: Axis::up_to(last_x, 5), y_axis };
+    let frame = Frame { plot, x_axis: Axis::up_to(last_x, 5), y_axis, x_name: "step" };
     frame.draw_grid(pen, &[]);
     for (arm_idx, curve) in curves.iter().enumerate() {
         draw_band(pen, &frame, curve, colour(arm_idx));
@@ -122,7 +122,7 @@ fn draw_band(pen: &Pen<'_, '_>, frame: &Frame, curve: &Curve, colour: RGBColor) 
 }
 
 /// A line in the colour of an arm, dashed where the colours have come round.
-fn stroke(pen: &Pen<'_, '_>, points: &[(f64, f64)], arm_idx: usize) {
+pub(super) fn stroke(pen: &Pen<'_, '_>, points: &[(f64, f64)], arm_idx: usize) {
     if arm_idx < COLOURS.len() {
         return pen.line(points, colour(arm_idx), 1.0, 2.4);
     }

@@ -1,6 +1,7 @@
 //! The training curves as one picture, `curves.svg`: what is drawn in it. How is in `panel`, `scale` and `pen`.
 
 mod bands;
+mod budget;
 mod panel;
 mod pen;
 mod scale;
@@ -14,6 +15,7 @@ use super::metrics::{MetricsRow, names};
 use super::report::EvalRow;
 use crate::run::atomic::{self, FileError};
 pub use bands::{Bands, Curve};
+pub use budget::BudgetCurves;
 use panel::{INK, MUTED, Marker, Panel, Series, YAxis};
 use pen::{Area, FINE, Pen, Rect, WHITE};
 

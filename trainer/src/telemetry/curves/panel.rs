@@ -99,7 +99,7 @@ impl Panel {
         let x_axis = Axis::up_to(last_x, 5);
         let plot = plot_in(rect);
         self.draw_head(pen, rect, plot);
-        let frame = Frame { plot, x_axis, y_axis };
+        let frame = Frame { plot, x_axis, y_axis, x_name: "step" };
         frame.draw_grid(pen, borders);
         for series in &self.series {
             frame.draw_raw(pen, series);
@@ -151,6 +151,8 @@ pub struct Frame {
     pub plot: Rect,
     pub x_axis: Axis,
     pub y_axis: Axis,
+    /// What the horizontal axis counts.
+    pub x_name: &'static str,
 }
 
 impl Frame {
@@ -182,7 +184,7 @@ impl Frame {
         }
         // The axis is named where its last label leaves room.
         if right - last_label > 34.0 {
-            pen.text("step", (right, bottom + 14.0), 12.5, MUTED, HPos::Right);
+            pen.text(self.x_name, (right, bottom + 14.0), 12.5, MUTED, HPos::Right);
         }
     }
 

@@ -21,7 +21,7 @@ fn within(t: f64, df: u32) -> f64 {
 }
 
 /// The t with P(|T| <= t) = `confidence`, in (0, 1): the factor of a two-sided interval.
-pub(super) fn two_sided(confidence: f64, df: u32) -> f64 {
+pub(crate) fn two_sided(confidence: f64, df: u32) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     while within(high, df) < confidence {
         high *= 2.0;

@@ -1,0 +1,99 @@
+//! A stage of kind `eval`: every model on every set, batch by batch, and the table of it.
+
+mod course;
+mod set;
+
+use crate::config::{EvalStage, Init};
+use crate::evaluation::{Results, SetResult};
+use crate::run::atomic;
+use crate::telemetry::curves::BudgetCurves;
+
+use super::{RunContext, StageError};
+use course::Course;
+use set::OpenSet;
+
+/// Runs the stage to its end; false if the user asked to stop before. What is done of it lies in its folder, batch by batch, and
+/// is not done again.
+///
+/// - `settings`: with every input a path; `named`: as the run file has it
+///
+/// # Errors
+/// The first failure; what was done before it is kept.
+pub fn run(
+    context: &mut RunContext,
+    settings: &EvalStage,
+    named: &EvalStage,
+    stage_idx: usize,
+) -> Result<bool, StageError> {
+    let sets: Vec<OpenSet> = settings.sets.iter().map(OpenSet::open).collect::<Result<_, _>>()?;
+    sets.iter().try_for_each(|set| context.prepare(&set.judges))?;
+    let names = model_names(&named.models);
+    let mut results = Vec::new();
+    for (model, name) in settings.models.iter().zip(&names) {
+        let mut course = Course::new(context, settings, model.folder(), name, stage_idx);
+        for (set_idx, set) in sets.iter().enumerate() {
+            let Some((asked, budget)) = course.ask(set_idx, set)? else { return Ok(false) };
+            let result = SetResult::new(name, &set.settings.name, &asked, &set.measures(), budget);
+            course.say(&result);
+            results.push(result);
+        }
+        let n_tokens = course.n_tokens();
+        context.num_tokens += n_tokens;
+    }
+    let results = Results { stage: settings.name.clone(), models: names, results };
+    write(context, &results)?;
+    context.progress.say(&results.markdown());
+    Ok(true)
+}
+
+/// Opens every set whose file is there before the run begins.
+///
+/// # Errors
+/// If a file, or what judges it, cannot be used.
+pub(crate) fn check_sets(settings: &EvalStage) -> Result<(), StageError> {
+    let there = settings.sets.iter().filter(|set| set.problems.path_now().is_some());
+    there.map(OpenSet::open).try_for_each(|set| set.map(|_| ()))
+}
+
+/// Writes results.json, table.md, and where thinking was budgeted budget.csv and budget.svg into the folder of the stage.
+fn write(context: &RunContext, results: &Results) -> Result<(), StageError> {
+    let folder = context.directory.stage(&results.stage);
+    if let Some(csv) = results.budget_csv() {
+        atomic::write_file(&folder.join("budget.csv"), csv.as_bytes())?;
+        let picture = BudgetCurves::new(&results.stage, &results.models, results.budgets());
+        atomic::write_file(&folder.join("budget.svg"), picture.svg().as_bytes())?;
+    }
+    atomic::write_file(&folder.join("table.md"), results.markdown().as_bytes())?;
+    let json = serde_json::to_string_pretty(results).expect("numbers and texts serialise");
+    Ok(atomic::write_file(&folder.join("results.json"), (json + "\n").as_bytes())?)
+}
+
+/// What the rows of the table are called: by the words of the run file, folders by their last part. Where two are alike, the
+/// later ones have a number.
+fn model_names(models: &[Init]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for model in models {
+        let name = match model {
+            Init::Folder(path) => path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            named => named.to_string(),
+        };
+        let name: String =
+            name.chars().map(|c| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '_' }).collect();
+        let is_free = |name: &String| !names.contains(name);
+        let numbered = (2..).map(|n| format!("{name}_{n}")).find(is_free).expect("numbers do not end");
+        names.push(if is_free(&name) && !name.is_empty() { name } else { numbered });
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_have_names_of_their_own() {
+        let folder = |path: &str| Init::Folder(path.into());
+        let models = [Init::Base, Init::Stage("zero".into()), folder("/a/base"), folder("/b/c d"), folder("/x/base")];
+        assert_eq!(model_names(&models), ["base", "zero", "base_2", "c_d", "base_3"]);
+    }
+}

@@ -1,0 +1,147 @@
+//! A stage of kind `sample`: rejection sampling (DeepSeek-R1, arXiv 2501.12948 v1 sections 2.3.1 and 2.3.3).
+
+mod finish;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rewards::{Problem, Verdict};
+use rollout::StopReason;
+use serde::{Deserialize, Serialize};
+
+use super::asking::{Asker, Questioning};
+use super::batch_log::BatchLog;
+use super::grpo::Judged;
+use super::selecting::screen;
+use super::{RunContext, StageError};
+use crate::config::SampleStage;
+use crate::data::Questions;
+use crate::run::checkpoint::parse_step;
+use crate::selection::{Provenance, Rejection, Sample};
+
+/// A line of `samples.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct JudgedSample {
+    #[serde(flatten)]
+    sample: Sample,
+    /// What each reward found.
+    verdicts: BTreeMap<String, Verdict>,
+    /// Why it is not in the data; none if it is, and until all are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dropped: Option<Rejection>,
+}
+
+/// Samples every problem, a batch at a time, then chooses; none if the user asked to stop before. Gives the number of batches.
+///
+/// # Errors
+/// The first failure; the batches before it are kept.
+pub fn run(context: &mut RunContext, settings: &SampleStage, stage_idx: usize) -> Result<Option<u64>, StageError> {
+    let folder = context.directory.stage(&settings.name);
+    let screen = screen(&settings.filters, &settings.layout, settings.decontamination.as_ref())?;
+    let asker = Asker::open(context, settings.init.folder(), questioning(settings, stage_idx))?;
+    let questions = Questions::open(&settings.problems, asker.judges.rubric(), context.settings.run.seed, stage_idx)?;
+    let n_problems = n_problems(settings, &questions)?;
+    let (k, batch_problems) = (settings.samples_per_problem, settings.batch_problems);
+    let n_batches = n_problems.div_ceil(batch_problems);
+    let path = folder.join("samples.jsonl");
+    let mut log = BatchLog::open(&path, batch_problems * k, n_problems * k)?;
+    let mut n_done = log.n_rows() / k;
+    if n_done > 0 {
+        context.progress.say(&format!("stage {}: going on after problem {n_done} of {n_problems}", settings.name));
+    }
+    context.progress.begin_stage(&settings.name, n_done / batch_problems, n_batches);
+    let origin = Origin::of(context, settings, stage_idx);
+    let mut asked = vec![0; questions.n_sources()];
+    questions.next(1, &mut asked, n_done)?;
+    while n_done < n_problems {
+        let batch = n_done / batch_problems + 1;
+        let problems = questions.next(1, &mut asked, batch_problems.min(n_problems - n_done))?;
+        let answers = asker.ask(context, batch, n_done, &problems)?;
+        let rows = problems.into_iter().zip(answers.judged).flat_map(|(problem, judged)| {
+            let problem = Sample::bare(problem);
+            origin.rows(&problem, &judged, &asker)
+        });
+        log.append(&rows.collect::<Vec<_>>())?;
+        n_done = log.n_rows() / k;
+        context.progress.step_done(batch, &answers.metrics)?;
+        if context.asked_to_stop() && n_done < n_problems {
+            return Ok(None);
+        }
+    }
+    finish::finish(context, settings, stage_idx, &screen, &asker.model.tokenizer)?;
+    Ok(Some(n_batches))
+}
+
+fn questioning(settings: &SampleStage, stage_idx: usize) -> Questioning<'_> {
+    Questioning {
+        prompt: &settings.prompt,
+        sampling: &settings.sampling,
+        rewards: &settings.rewards,
+        samples_per_problem: settings.samples_per_problem,
+        stage_idx,
+        model_idx: 0,
+    }
+}
+
+/// How many problems are asked: as many as the run file says, or every row of the file.
+fn n_problems(settings: &SampleStage, questions: &Questions) -> Result<u64, StageError> {
+    match settings.n_problems {
+        Some(n) => Ok(n),
+        // With problems that have no end the number is required.
+        None => Ok(questions.examples(1)?.len() as u64),
+    }
+}
+
+/// What the samples of a stage have in common.
+struct Origin {
+    stage: String,
+    model: String,
+    step: Option<u64>,
+    seed: u64,
+    temperature: f64,
+}
+
+impl Origin {
+    fn of(context: &RunContext, settings: &SampleStage, stage_idx: usize) -> Self {
+        // As the run file names it: where it lies is of no interest to others.
+        let model = context.settings.stages[stage_idx].init().map_or_else(String::new, ToString::to_string);
+        let folder = settings.init.folder();
+        let step = Path::file_name(folder).and_then(|name| parse_step(&name.to_string_lossy()));
+        Self {
+            stage: settings.name.clone(),
+            model,
+            step,
+            seed: context.settings.run.seed,
+            temperature: settings.sampling.temperature,
+        }
+    }
+
+    /// The samples of one problem.
+    fn rows(&self, problem: &Problem, judged: &Judged, asker: &Asker) -> Vec<JudgedSample> {
+        let Judged { group, judgements, .. } = judged;
+        let one = |(number, (completion, judgement)): (u64, (&rollout::Completion, &rewards::Judgement))| {
+            let verdicts = judgement.components.iter().map(|part| (part.name.clone(), part.verdict.clone()));
+            let verdicts: BTreeMap<String, Verdict> = verdicts.collect();
+            let sample = Sample {
+                problem: problem.clone(),
+                prompt: group.prompt.text.clone(),
+                completion: completion.text.clone(),
+                n_tokens: completion.ids.len() as u64,
+                truncated: completion.stop_reason == StopReason::MaxTokens,
+                reward: judgement.reward,
+                correct: asker.judges.is_right(judgement),
+                components: verdicts.iter().map(|(name, verdict)| (name.clone(), verdict.score)).collect(),
+                provenance: Some(Provenance {
+                    stage: self.stage.clone(),
+                    model: self.model.clone(),
+                    step: self.step,
+                    sample: number,
+                    seed: self.seed,
+                    temperature: self.temperature,
+                }),
+            };
+            JudgedSample { sample, verdicts, dropped: None }
+        };
+        (0..).zip(group.completions.iter().zip(judgements)).map(one).collect()
+    }
+}

@@ -101,3 +101,61 @@ fn the_same_command_goes_on_after_kill_9_in_a_later_stage() {
     }
     assert_eq!(logged(&killed), logged(&whole));
 }
+
+/// Signals a run in `dir` as soon as `file` is there, and waits for its end.
+fn interrupt(dir: &Dir, args: &[&str], file: &str, signal: libc::c_int) -> Option<i32> {
+    let mut running = Running::start(dir.command(args));
+    let file = dir.path(file);
+    assert!(running.wait_until(|| file.exists()), "it ended before it could be interrupted");
+    running.signal(signal);
+    running.end().code
+}
+
+#[test]
+fn a_chain_that_was_to_be_run_again_goes_on_where_that_was_interrupted() {
+    let dir = dir();
+    dir.train(&[]);
+    // The questions change under the run: what stands in the folder is of the old ones.
+    let questions = dir.text("problems.jsonl").replace("case", "instance");
+    dir.write("problems.jsonl", &questions);
+    let before = made(&dir);
+    let slowly = ["--config", "run.toml", "--from", "b", "--set", "stage.b.checkpoint.every_steps=1"];
+    interrupt(&dir, &slowly, "run/checkpoints/b/step_000001/manifest.json", libc::SIGKILL);
+    assert!(!dir.path("run/checkpoints/c").exists(), "c was made from the old questions");
+    dir.train(&["stage.b.checkpoint.every_steps=1"]);
+    let after = made(&dir);
+    assert_eq!([0, 1, 2].map(|stage| before[stage] != after[stage]), [false, true, true]);
+    assert!(dir.text("run/completions/c/step_000001.jsonl").contains("instance"));
+    assert_eq!(logged(&dir), ["a", "a", "b", "b", "c", "c"]);
+}
+
+#[test]
+fn what_rests_on_something_lost_is_made_again() {
+    let dir = dir();
+    dir.train(&[]);
+    fs::remove_dir_all(dir.path("run/checkpoints/a")).expect("the checkpoints of a");
+    let before = fs::metadata(dir.path("run/checkpoints/b/step_000002/manifest.json")).and_then(|file| file.modified());
+    dir.train(&[]);
+    let after = fs::metadata(dir.path("run/checkpoints/b/step_000002/manifest.json")).and_then(|file| file.modified());
+    assert_ne!(before.expect("a checkpoint"), after.expect("a checkpoint"));
+    let mut stages = logged(&dir);
+    stages.sort();
+    assert_eq!(stages, ["a", "a", "b", "b", "c", "c"]);
+}
+
+#[test]
+fn a_stage_asked_for_alone_leaves_one_that_was_interrupted_as_it_is() {
+    let dir = dir();
+    let slowly = ["--config", "run.toml", "--set", "stage.a.steps=400", "--set", "stage.a.checkpoint.every_steps=1"];
+    let code = interrupt(&dir, &slowly, "run/checkpoints/a/step_000002/manifest.json", libc::SIGINT);
+    assert_eq!(code, Some(130));
+    let n_logged = logged(&dir).len();
+    assert!((2..400).contains(&n_logged));
+    dir.run(slowly.iter().chain(&["--only", "c"])).expect_code(0);
+    let of_a = logged(&dir).iter().filter(|stage| *stage == "a").count();
+    assert_eq!(of_a, n_logged);
+    // Fewer steps than it has is another stage.
+    dir.train(&["stage.a.steps=1"]);
+    assert_eq!(logged(&dir).iter().filter(|stage| *stage == "a").count(), 1);
+    assert_eq!(dir.json("run/stages/a/stage.json")["steps"], 1);
+}

@@ -32,7 +32,7 @@ Examples:
 How to write one, and how to read its table: docs/ablation.md";
 
 const SCORE: &str = "\
-Input lines: {\"completion\": \"..\"} and, as rewards need them, \"id\", \"gold\", \"numbers\", \"target\", \"tests\", \"prompt\",
+Input lines: {\"completion\": \"..\"} and, as rewards need them, \"id\", \"gold\", \"numbers\", \"target\", \"tests\", \"prompt\", \"question\",
 \"group\" (cases of a group get advantages), \"tokens\", \"thinking_tokens\", \"token_ids\", \"truncated\", \"language\", \"rewards\".
 Output lines: {\"id\", \"reward\", \"components\": {name: {\"score\", \"reason\", \"extracted\", \"rule\"}}, \"advantage\"?, \"micros\"}.
 

@@ -1,5 +1,9 @@
 //! From `[stage.rewards]` to what judges completions.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use llm_judge::{ClientError, Counts, LlmJudge, Mode};
 use policy::Dtype;
 use rewards::{
     Accuracy, AccuracyOptions, Choice, CodeFormat, Cosine, Countdown, Exact, Expression, ExpressionError, InDomains,
@@ -16,7 +20,7 @@ use crate::grpo::{RewardCombination, WeightedScore, advantages, decoupled_advant
 use crate::reward_model::{ModelJudge, ScorerError};
 
 /// Kinds whose score is 1 for a right answer: "accuracy" in logs.
-const CORRECTNESS: [&str; 6] = ["accuracy", "countdown", "multiply", "code", "choice", "exact"];
+const CORRECTNESS: [&str; 7] = ["accuracy", "countdown", "multiply", "code", "choice", "exact", "llm_judge"];
 
 /// Kinds whose score is 1 for a kept format: "format" in logs.
 const FORMATS: [&str; 4] = ["format", "think_format", "open_r1_format", "code_format"];
@@ -41,6 +45,7 @@ enum Outside {
     Process(Process),
     Code(Code),
     RewardModel(ModelJudge),
+    LlmJudge(LlmJudge),
 }
 
 impl Outside {
@@ -49,6 +54,7 @@ impl Outside {
             Self::Process(process) => process.failure().map(|failure| failure.to_string()),
             Self::Code(code) => code.failure().map(|failure| failure.to_string()),
             Self::RewardModel(_) => None,
+            Self::LlmJudge(judge) => judge.failure().map(|failure| failure.to_string()),
         }
     }
 }
@@ -99,6 +105,9 @@ pub enum RewardError {
     /// A reward model.
     #[error(transparent)]
     Model(Box<ScorerError>),
+    /// A model that is asked.
+    #[error(transparent)]
+    LlmJudge(#[from] ClientError),
     /// A reward that shapes one that there is not, or that does not judge by itself.
     #[error("`of` is \"{of}\": expected the name of a reward that judges completions; there are {known}")]
     Of {
@@ -110,8 +119,8 @@ pub enum RewardError {
 }
 
 impl Judges {
-    /// Builds every reward. Programs are tried in the sandbox and commands are looked for, but no command is started and no model
-    /// is loaded: that is [`Judges::load_models`].
+    /// Builds every reward. Programs are tried in the sandbox and commands are looked for, but no command is started, no model is
+    /// asked, and none is loaded: that is [`Judges::load_models`].
     ///
     /// # Errors
     /// If a reward cannot be built: then nothing may be judged.
@@ -186,7 +195,7 @@ impl Judges {
                 name: name.clone(),
                 source: RewardError::Model(Box::new(error)),
             }),
-            Outside::Process(_) | Outside::Code(_) => Ok(()),
+            Outside::Process(_) | Outside::Code(_) | Outside::LlmJudge(_) => Ok(()),
         })
     }
 
@@ -248,7 +257,25 @@ impl Judges {
         &self.think_patterns
     }
 
-    /// What stopped a command of the user's, or the sandbox, from judging, if the run is to end for it.
+    /// What was asked of models so far, by the name of the reward.
+    pub fn asked(&self) -> Vec<(String, Counts)> {
+        let asked = |(name, outside): &(String, Outside)| match outside {
+            Outside::LlmJudge(judge) => Some((name.clone(), judge.counts())),
+            Outside::Process(_) | Outside::Code(_) | Outside::RewardModel(_) => None,
+        };
+        self.outside.iter().filter_map(asked).collect()
+    }
+
+    /// Once `flag` is true, nothing waits any more for a server that is out: that is then a [`failure`](Judges::failure).
+    pub fn stop_when(&self, flag: &Arc<AtomicBool>) {
+        for (_, outside) in &self.outside {
+            if let Outside::LlmJudge(judge) = outside {
+                judge.client().stop_when(Arc::clone(flag));
+            }
+        }
+    }
+
+    /// What stopped a command of the user's, the sandbox, or a server from judging, if the run is to end for it.
     pub fn failure(&self) -> Option<String> {
         let failure = |(name, outside): &(String, Outside)| {
             let text = outside.failure()?;
@@ -337,6 +364,11 @@ fn build_for_all(
         Judge::KimiLength { options, of } => Box::new(KimiLength::new(options, shaped(&of, all, outside)?)?),
         Judge::LanguageConsistency { options, .. } => Box::new(LanguageConsistency::new(options)?),
         Judge::LengthLimits { options, .. } => Box::new(LengthLimits::new(options)?),
+        Judge::LlmJudge { options, .. } => {
+            let judge = LlmJudge::new(options)?;
+            outside.push((reward.name.clone(), Outside::LlmJudge(judge.clone())));
+            Box::new(judge)
+        }
         Judge::Multiply { options, .. } => Box::new(Multiply::new(options)?),
         Judge::OpenR1Format { .. } => Box::new(OpenR1Format::new()),
         Judge::ReasoningSteps { .. } => Box::new(ReasoningSteps::new()),
@@ -364,8 +396,8 @@ fn build_for_all(
 fn shaped(of: &str, all: &Rewards, outside: &mut Vec<(String, Outside)>) -> Result<Box<dyn RewardFn>, RewardError> {
     // Programs, commands and models are too dear to be asked twice, and shaped rewards have no use for a second shape.
     let usable = |reward: &&Reward| {
-        use Judge::{Code, Expression, Process, RewardModel};
-        !matches!(reward.judge, Expression { .. } | Code { .. } | Process { .. } | RewardModel { .. })
+        use Judge::{Code, Expression, LlmJudge, Process, RewardModel};
+        !matches!(reward.judge, Expression { .. } | Code { .. } | LlmJudge { .. } | Process { .. } | RewardModel { .. })
             && reward.judge.of().is_empty()
     };
     match all.0.iter().filter(usable).find(|reward| reward.name == of) {
@@ -396,6 +428,11 @@ pub(crate) fn faults(rewards: &Rewards) -> Vec<Fault> {
         let name = || reward.name.clone();
         let error = match &reward.judge {
             Judge::Code { .. } | Judge::Process { .. } => return None,
+            // Without the key, which is the environment's.
+            Judge::LlmJudge { options, .. } => {
+                let fault = options.check().err()?;
+                return Some((name(), fault.option, fault.to_string()));
+            }
             Judge::Expression { options, .. } => {
                 let names = others(rewards, reward);
                 let error = Expression::new(&options.expression, &names).err()?;
@@ -423,6 +460,8 @@ impl Rewards {
     }
 
     fn of_kinds<'a>(&'a self, kinds: &'a [&str]) -> impl Iterator<Item = &'a Reward> {
-        self.0.iter().filter(|reward| kinds.contains(&reward.judge.kind()))
+        // A mark says how good an answer is, not whether it is right.
+        let marks = |judge: &Judge| matches!(judge, Judge::LlmJudge { options, .. } if options.mode == Mode::Score);
+        self.0.iter().filter(move |reward| kinds.contains(&reward.judge.kind()) && !marks(&reward.judge))
     }
 }

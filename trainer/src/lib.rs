@@ -27,4 +27,5 @@ pub mod selection;
 pub mod sft;
 pub mod show;
 pub mod stages;
+pub mod teacher;
 pub mod telemetry;

@@ -1,6 +1,6 @@
 //! The cap on requests and cost: nothing is sent that could go beyond it.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::options::ClientOptions;
 
@@ -15,11 +15,19 @@ struct Spent {
     reserved: f64,
 }
 
-/// The purse of one client.
+/// What is spent for one model under one cap.
 #[derive(Debug)]
 pub(crate) struct Budget {
     spent: Mutex<Spent>,
     settled: Condvar,
+    terms: Terms,
+}
+
+/// What a budget is for; clients with the same terms spend together.
+#[derive(Debug, Clone, PartialEq)]
+struct Terms {
+    base_url: String,
+    model: String,
     max_cost: f64,
     max_requests: u64,
     price_in: f64,
@@ -27,22 +35,33 @@ pub(crate) struct Budget {
     max_tokens: u32,
 }
 
+/// The budgets of the process: a cap would be no cap if every stage, and the evaluation beside it, began with a full purse.
+static BUDGETS: Mutex<Vec<Arc<Budget>>> = Mutex::new(Vec::new());
+
 impl Budget {
-    pub fn new(options: &ClientOptions) -> Self {
-        Self {
-            spent: Mutex::default(),
-            settled: Condvar::new(),
+    /// The budget of the process for `options`.
+    pub fn of(options: &ClientOptions) -> Arc<Self> {
+        let terms = Terms {
+            base_url: options.base_url.clone(),
+            model: options.model.clone(),
             max_cost: options.max_cost,
             max_requests: options.max_requests,
             price_in: options.price_in,
             price_out: options.price_out,
             max_tokens: options.max_tokens,
+        };
+        let mut budgets = BUDGETS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(budget) = budgets.iter().find(|budget| budget.terms == terms) {
+            return budget.clone();
         }
+        let budget = Arc::new(Self { spent: Mutex::default(), settled: Condvar::new(), terms });
+        budgets.push(budget.clone());
+        budget
     }
 
     /// Cost of a request with so many tokens, in the currency of the prices.
     pub fn cost(&self, tokens_in: u64, tokens_out: u64) -> f64 {
-        (tokens_in as f64 * self.price_in + tokens_out as f64 * self.price_out) / 1e6
+        (tokens_in as f64 * self.terms.price_in + tokens_out as f64 * self.terms.price_out) / 1e6
     }
 
     /// Permission for one request of `n_bytes`, or why it may not be sent. Waits for requests on their way if these cost
@@ -50,23 +69,24 @@ impl Budget {
     ///
     /// A token is at least a byte, so bytes bound the tokens of a prompt whatever the tokenizer.
     pub fn reserve(&self, n_bytes: usize) -> Result<Hold<'_>, String> {
-        let most = self.cost(n_bytes as u64 + TEMPLATE_TOKENS, u64::from(self.max_tokens));
+        let Terms { max_cost, max_requests, max_tokens, .. } = self.terms;
+        let most = self.cost(n_bytes as u64 + TEMPLATE_TOKENS, u64::from(max_tokens));
         let mut spent = self.spent();
         loop {
-            if self.max_requests > 0 && spent.n_requests >= self.max_requests {
+            if max_requests > 0 && spent.n_requests >= max_requests {
                 let n = spent.n_requests;
-                return Err(format!("{n} requests were sent, and `max_requests` is {}", self.max_requests));
+                return Err(format!("{n} requests were sent, and `max_requests` is {max_requests}"));
             }
-            let fits = |cost: f64| self.max_cost == 0.0 || cost + most <= self.max_cost;
+            let fits = |cost: f64| max_cost == 0.0 || cost + most <= max_cost;
             if fits(spent.cost + spent.reserved) {
                 spent.n_requests += 1;
                 spent.reserved += most;
                 return Ok(Hold { budget: self, most, settled: false });
             }
             if !fits(spent.cost) {
-                let (cost, cap) = (spent.cost, self.max_cost);
+                let cost = spent.cost;
                 return Err(format!(
-                    "{cost:.6} was spent, another request may cost {most:.6}, and `max_cost` is {cap}"
+                    "{cost:.6} was spent, another request may cost {most:.6}, and `max_cost` is {max_cost}"
                 ));
             }
             spent = self.settled.wait(spent).unwrap_or_else(PoisonError::into_inner);
@@ -113,9 +133,8 @@ impl Drop for Hold<'_> {
 mod tests {
     use super::*;
 
-    fn budget(max_cost: f64, max_requests: u64) -> Budget {
-        let options = ClientOptions { max_cost, max_requests, price_in: 1e6, ..ClientOptions::new("http://a", "m") };
-        Budget::new(&options)
+    fn budget(max_cost: f64, max_requests: u64) -> Arc<Budget> {
+        Budget::of(&ClientOptions { max_cost, max_requests, price_in: 1e6, ..ClientOptions::new("http://a", "m") })
     }
 
     #[test]
@@ -141,6 +160,8 @@ mod tests {
         let budget = budget(0.0, 2);
         drop(budget.reserve(1_000_000).unwrap());
         drop(budget.reserve(0).unwrap());
-        assert_eq!(budget.reserve(0).err().unwrap(), "2 requests were sent, and `max_requests` is 2");
+        let same = self::budget(0.0, 2);
+        assert_eq!(same.reserve(0).err().unwrap(), "2 requests were sent, and `max_requests` is 2");
+        assert!(self::budget(0.0, 3).reserve(0).is_ok(), "another cap is another budget");
     }
 }

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
-use std::{env, fmt, thread};
+use std::{env, fmt, io, thread};
 
 use rewards::InvalidOption;
 
 use crate::backoff;
 use crate::budget::Budget;
-use crate::cache::{Cache, CacheError};
+use crate::cache::Cache;
 use crate::counts::{Counters, Counts};
 use crate::http::{Key, Outcome, Reply, Server};
 use crate::options::{ClientOptions, OnOutage};
@@ -34,9 +34,6 @@ pub enum ClientError {
         "reward `llm_judge`: the environment variable {0}, which `key_variable` names, is not set to a key: set it"
     )]
     NoKey(String),
-    /// The cache.
-    #[error("reward `llm_judge`: {0}")]
-    Cache(#[from] CacheError),
 }
 
 /// Why nothing more is asked, and the run is to end.
@@ -98,7 +95,9 @@ struct Shared {
     options: ClientOptions,
     server: Server,
     cache: Option<Cache>,
-    budget: Budget,
+    /// Whether the folder of the cache has been made.
+    is_prepared: OnceLock<()>,
+    budget: Arc<Budget>,
     slots: Slots,
     counters: Counters,
     failure: OnceLock<Failure>,
@@ -111,11 +110,11 @@ struct Shared {
 }
 
 impl ChatClient {
-    /// A client by `options`. Reads the key and makes the folder of the cache; asks nothing.
+    /// A client by `options`. Reads the key; asks nothing and writes nothing.
     ///
     /// # Errors
     ///
-    /// [`ClientError`] for a setting out of range, a key that is not there, or a folder that cannot be written.
+    /// [`ClientError`] for a setting out of range, or a key that is not there.
     pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
         options.check()?;
         let key = match &*options.key_variable {
@@ -129,11 +128,11 @@ impl ChatClient {
                 Some(Key::new(key))
             }
         };
-        let cache = (!options.cache.is_empty()).then(|| Cache::open(Path::new(&options.cache))).transpose()?;
         Ok(Self(Arc::new(Shared {
             server: Server::new(&options, key),
-            cache,
-            budget: Budget::new(&options),
+            cache: (!options.cache.is_empty()).then(|| Cache::new(Path::new(&options.cache))),
+            is_prepared: OnceLock::new(),
+            budget: Budget::of(&options),
             slots: Slots::new(options.concurrency),
             counters: Counters::default(),
             failure: OnceLock::new(),
@@ -159,7 +158,7 @@ impl ChatClient {
         self.0.failure.get().cloned()
     }
 
-    /// Ends all waiting once `flag` is true: what is asked from then on, and not in the cache, is [`NoReply::Stopped`].
+    /// Ends pauses once `flag` is true: an outage then stops the run. As long as the server answers, the flag changes nothing.
     pub fn stop_when(&self, flag: Arc<AtomicBool>) {
         *self.0.interrupt.lock().unwrap_or_else(PoisonError::into_inner) = Some(flag);
     }
@@ -201,6 +200,8 @@ impl ChatClient {
 enum Next {
     /// Send it again after a while.
     Wait(Duration),
+    /// The server is out; send it again after a while, unless the user does not want to wait.
+    Pause(Duration),
     End(NoReply),
 }
 
@@ -215,24 +216,33 @@ impl Shared {
             self.counters.add(|counts| counts.n_cached += 1);
             return Ok(reply);
         }
+        if !self.can_keep() {
+            return Err(NoReply::Stopped);
+        }
         let _slot = self.slots.take();
         let body = request.body(&self.options).to_string();
         let began = Instant::now();
         for attempt in 1.. {
-            if self.is_stopped() {
+            if self.failure.get().is_some() {
                 break;
             }
             match self.send(&body, attempt)? {
                 Outcome::Reply(reply) => {
                     self.is_out.store(false, Ordering::Relaxed);
                     self.n_in_a_row.store(0, Ordering::Relaxed);
-                    if self.cache.as_ref().is_some_and(|cache| cache.put(&address, &reply).is_err()) {
-                        self.counters.add(|counts| counts.n_not_kept += 1);
+                    if let Some(Err(error)) = self.cache.as_ref().map(|cache| cache.put(&address, &reply)) {
+                        self.stop_without_cache(&error);
                     }
                     return Ok(reply);
                 }
                 outcome => match self.next(outcome, &address, attempt, began) {
-                    Next::Wait(wait) => self.sleep(wait),
+                    Next::Wait(wait) => self.sleep(wait, || false),
+                    Next::Pause(wait) => {
+                        self.sleep(wait, || self.is_interrupted());
+                        if self.is_interrupted() {
+                            self.stop("the run was to stop while the server was out".to_owned());
+                        }
+                    }
                     Next::End(why) => return Err(why),
                 },
             }
@@ -308,7 +318,7 @@ impl Shared {
         self.is_out.store(true, Ordering::Relaxed);
         let limit = self.options.pause_limit_seconds;
         match self.options.on_outage {
-            OnOutage::Pause if (began.elapsed() + wait).as_secs_f64() <= limit => Next::Wait(wait),
+            OnOutage::Pause if (began.elapsed() + wait).as_secs_f64() <= limit => Next::Pause(wait),
             OnOutage::Pause => self.stopped(format!(
                 "the server has not answered for {:.0} s, and `pause_limit_seconds` is {limit}: {reason}",
                 began.elapsed().as_secs_f64()
@@ -339,15 +349,32 @@ impl Shared {
         let _ = self.failure.set(Failure { url: self.server.url().to_owned(), reason, saved });
     }
 
-    fn is_stopped(&self) -> bool {
+    fn is_interrupted(&self) -> bool {
         let interrupt = self.interrupt.lock().unwrap_or_else(PoisonError::into_inner);
-        self.failure.get().is_some() || interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
+        interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
-    /// Waits, but not for what will not be sent.
-    fn sleep(&self, wait: Duration) {
+    /// Whether replies can be kept, if they are to be; looked at before the first is paid for.
+    fn can_keep(&self) -> bool {
+        let Some(cache) = &self.cache else { return true };
+        if self.is_prepared.get().is_none() {
+            if let Err(error) = cache.prepare() {
+                self.stop_without_cache(&error);
+                return false;
+            }
+            let _ = self.is_prepared.set(());
+        }
+        true
+    }
+
+    fn stop_without_cache(&self, error: &io::Error) {
+        self.stop(format!("a reply cannot be kept: {error}. Free space, or name another folder with `cache`"));
+    }
+
+    /// Waits, but not for what will not be sent, nor once `is_pointless`.
+    fn sleep(&self, wait: Duration, is_pointless: impl Fn() -> bool) {
         let until = Instant::now() + wait;
-        while !self.is_stopped() {
+        while self.failure.get().is_none() && !is_pointless() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;

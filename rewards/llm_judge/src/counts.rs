@@ -14,8 +14,6 @@ pub struct Counts {
     pub n_replies: u64,
     /// Replies taken from the cache.
     pub n_cached: u64,
-    /// Replies that could not be written into the cache.
-    pub n_not_kept: u64,
     /// Judged without a verdict, by reason: the `rule` of the verdict.
     pub no_verdict: BTreeMap<&'static str, u64>,
     /// Tokens of prompts, as the server counts them.

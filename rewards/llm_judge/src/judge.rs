@@ -122,7 +122,7 @@ enum Case {
 }
 
 impl LlmJudge {
-    /// A reward by `options`. Reads the key and makes the folder of the cache; asks nothing.
+    /// A reward by `options`. Reads the key; asks nothing and writes nothing.
     ///
     /// # Errors
     ///
@@ -204,8 +204,9 @@ impl LlmJudge {
     }
 }
 
-/// What stands behind the last `</think>`; nothing if thoughts were begun and never ended; all of it without tags.
-fn answer<'a>(completion: &CompletionView<'a>) -> &'a str {
+/// What a completion answers: what stands behind the last `</think>`; nothing if thoughts were begun and never ended; all of it
+/// without tags.
+pub fn answer<'a>(completion: &CompletionView<'a>) -> &'a str {
     match completion.text.rsplit_once("</think>") {
         Some((_, behind)) => behind.trim(),
         None if completion.think_prefilled || completion.text.contains("<think>") => "",
@@ -300,6 +301,6 @@ mod tests {
         check(|o| o.mode = Mode::Score, "rubric");
         check(|o| o.rubric = "Be kind.".to_owned(), "rubric");
         check(|o| o.max_chars = 99, "max_chars");
-        check(|o| o.server.model = String::new(), "model");
+        check(|o| o.server.model = String::new(), "server.model");
     }
 }

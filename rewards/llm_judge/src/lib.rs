@@ -4,6 +4,7 @@
 //!
 //! - [`LlmJudge`] is the reward: the model says whether an answer agrees with the gold, or gives it a mark.
 //! - [`PairJudge`] says which of two answers to a question is better, by several votes (DeepSeek-R1, arXiv 2501.12948v2, B.2).
+//! - [`Rewriter`] makes an answer readable (B.3.2).
 //! - [`ChatClient`] asks: with retries, a cap on cost, a cache on disk, and a rule for outages.
 //!
 //! Invariants:
@@ -30,14 +31,15 @@ mod prompt;
 mod read;
 mod request;
 mod retry_after;
+mod rewrite;
 mod slots;
 
-pub use cache::CacheError;
 pub use client::{ChatClient, ClientError, Failure, NoReply};
 pub use counts::Counts;
 pub use http::{End, Reply};
-pub use judge::{LlmJudge, LlmJudgeOptions, Mode, Over};
+pub use judge::{LlmJudge, LlmJudgeOptions, Mode, Over, answer};
 pub use options::{ClientOptions, OnOutage, ResponseFormat};
 pub use pairs::{Comparison, PairJudge, PairOptions, Preference};
 pub use read::{Label, NoVerdict};
 pub use request::{Format, Message, Request, Role};
+pub use rewrite::{Draft, RewriteOptions, Rewriter};

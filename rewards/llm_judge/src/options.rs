@@ -81,10 +81,11 @@ pub struct ClientOptions {
     /// What a million tokens of reply cost, in the currency of `max_cost`, at least 0. Default 0.
     #[serde(default)]
     pub price_out: f64,
-    /// What the requests of one process may cost; at the cap the run stops. Default 0: no cap.
+    /// What the requests of one process may cost, over all that ask this model under this cap; at the cap the run stops. Default
+    /// 0: no cap.
     #[serde(default)]
     pub max_cost: f64,
-    /// Requests that one process may send, retries included; at the cap the run stops. Default 0: no cap.
+    /// Requests that one process may send, retries included, counted likewise; at the cap the run stops. Default 0: no cap.
     #[serde(default)]
     pub max_requests: u64,
     /// What happens when the server does not answer. Default pause.
@@ -165,18 +166,18 @@ impl ClientOptions {
     pub fn check(&self) -> Result<(), InvalidOption> {
         self.check_address()?;
         for (option, value, least, most) in [
-            ("temperature", self.temperature, 0.0, 2.0),
-            ("max_tokens", f64::from(self.max_tokens), 16.0, 1e6),
-            ("timeout_seconds", self.timeout_seconds, 0.05, 86_400.0),
-            ("retries", f64::from(self.retries), 0.0, 1000.0),
-            ("backoff_seconds", self.backoff_seconds, 0.001, 3600.0),
-            ("backoff_limit_seconds", self.backoff_limit_seconds, 0.001, 86_400.0),
-            ("concurrency", self.concurrency as f64, 1.0, 256.0),
-            ("max_response_bytes", self.max_response_bytes as f64, 1024.0, f64::from(64 << 20)),
-            ("price_in", self.price_in, 0.0, 1e9),
-            ("price_out", self.price_out, 0.0, 1e9),
-            ("max_cost", self.max_cost, 0.0, 1e12),
-            ("pause_limit_seconds", self.pause_limit_seconds, 0.0, 31_536_000.0),
+            ("server.temperature", self.temperature, 0.0, 2.0),
+            ("server.max_tokens", f64::from(self.max_tokens), 16.0, 1e6),
+            ("server.timeout_seconds", self.timeout_seconds, 0.05, 86_400.0),
+            ("server.retries", f64::from(self.retries), 0.0, 1000.0),
+            ("server.backoff_seconds", self.backoff_seconds, 0.001, 3600.0),
+            ("server.backoff_limit_seconds", self.backoff_limit_seconds, 0.001, 86_400.0),
+            ("server.concurrency", self.concurrency as f64, 1.0, 256.0),
+            ("server.max_response_bytes", self.max_response_bytes as f64, 1024.0, f64::from(64 << 20)),
+            ("server.price_in", self.price_in, 0.0, 1e9),
+            ("server.price_out", self.price_out, 0.0, 1e9),
+            ("server.max_cost", self.max_cost, 0.0, 1e12),
+            ("server.pause_limit_seconds", self.pause_limit_seconds, 0.0, 31_536_000.0),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(invalid(option, format!("is {value}: it must be from {least} to {most}")));
@@ -184,7 +185,7 @@ impl ClientOptions {
         }
         if self.max_cost > 0.0 && self.price_in == 0.0 && self.price_out == 0.0 {
             let reason = "caps nothing while `price_in` and `price_out` are 0: give the prices of a million tokens";
-            return Err(invalid("max_cost", reason));
+            return Err(invalid("server.max_cost", reason));
         }
         Ok(())
     }
@@ -194,22 +195,22 @@ impl ClientOptions {
         let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
         let Some(host) = host.filter(|host| !host.is_empty()) else {
             let reason = format!("is \"{url}\": it must be an address as \"http://127.0.0.1:8000/v1\"");
-            return Err(invalid("base_url", reason));
+            return Err(invalid("server.base_url", reason));
         };
         if host.contains(['?', '#', '@']) || host.contains(|c: char| c.is_whitespace() || c.is_control()) {
             let reason =
                 "must be scheme, host, port and path alone; a key belongs into the variable that `key_variable` names";
-            return Err(invalid("base_url", reason));
+            return Err(invalid("server.base_url", reason));
         }
         if self.model.trim().is_empty() {
-            return Err(invalid("model", "is empty: name the model, as the server knows it"));
+            return Err(invalid("server.model", "is empty: name the model, as the server knows it"));
         }
         let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !is_name(&self.key_variable) {
             // What stands there may be the key itself, and is not repeated.
             let reason = "is no name of an environment variable: letters, digits and _, such as OPENAI_API_KEY; the key \
                           itself belongs into that variable, not into the run file";
-            return Err(invalid("key_variable", reason));
+            return Err(invalid("server.key_variable", reason));
         }
         Ok(())
     }
@@ -231,26 +232,26 @@ mod tests {
             change(&mut options);
             assert_eq!(options.check().unwrap_err().option, option);
         };
-        check(|o| o.base_url = "localhost:1".to_owned(), "base_url");
-        check(|o| o.base_url = "https://".to_owned(), "base_url");
-        check(|o| o.base_url = "https://key@host/v1".to_owned(), "base_url");
-        check(|o| o.base_url = "http://host/v1?key=1".to_owned(), "base_url");
-        check(|o| o.base_url = "http://ho st/".to_owned(), "base_url");
-        check(|o| o.model = " ".to_owned(), "model");
-        check(|o| o.key_variable = "sk-123".to_owned(), "key_variable");
-        check(|o| o.temperature = f64::NAN, "temperature");
-        check(|o| o.temperature = -0.1, "temperature");
-        check(|o| o.max_tokens = 1, "max_tokens");
-        check(|o| o.timeout_seconds = 0.0, "timeout_seconds");
-        check(|o| o.retries = 1001, "retries");
-        check(|o| o.backoff_seconds = 0.0, "backoff_seconds");
-        check(|o| o.backoff_limit_seconds = f64::INFINITY, "backoff_limit_seconds");
-        check(|o| o.concurrency = 0, "concurrency");
-        check(|o| o.max_response_bytes = 0, "max_response_bytes");
-        check(|o| o.price_in = -1.0, "price_in");
-        check(|o| o.price_out = f64::NAN, "price_out");
-        check(|o| o.max_cost = 1.0, "max_cost");
-        check(|o| o.pause_limit_seconds = -1.0, "pause_limit_seconds");
+        check(|o| o.base_url = "localhost:1".to_owned(), "server.base_url");
+        check(|o| o.base_url = "https://".to_owned(), "server.base_url");
+        check(|o| o.base_url = "https://key@host/v1".to_owned(), "server.base_url");
+        check(|o| o.base_url = "http://host/v1?key=1".to_owned(), "server.base_url");
+        check(|o| o.base_url = "http://ho st/".to_owned(), "server.base_url");
+        check(|o| o.model = " ".to_owned(), "server.model");
+        check(|o| o.key_variable = "sk-123".to_owned(), "server.key_variable");
+        check(|o| o.temperature = f64::NAN, "server.temperature");
+        check(|o| o.temperature = -0.1, "server.temperature");
+        check(|o| o.max_tokens = 1, "server.max_tokens");
+        check(|o| o.timeout_seconds = 0.0, "server.timeout_seconds");
+        check(|o| o.retries = 1001, "server.retries");
+        check(|o| o.backoff_seconds = 0.0, "server.backoff_seconds");
+        check(|o| o.backoff_limit_seconds = f64::INFINITY, "server.backoff_limit_seconds");
+        check(|o| o.concurrency = 0, "server.concurrency");
+        check(|o| o.max_response_bytes = 0, "server.max_response_bytes");
+        check(|o| o.price_in = -1.0, "server.price_in");
+        check(|o| o.price_out = f64::NAN, "server.price_out");
+        check(|o| o.max_cost = 1.0, "server.max_cost");
+        check(|o| o.pause_limit_seconds = -1.0, "server.pause_limit_seconds");
     }
 
     #[test]

@@ -26,6 +26,13 @@ You compare two answers, A and B, to the same question. First answer the questio
 answers with yours, find their mistakes, and weigh whether they help, are relevant and are concise, and whether they are \
 creative where that is asked for. Neither the order nor the length of the answers says anything of their quality.";
 
+/// The default of a rewriting. R1 first had people make traces conversational, then a model by their example; for mixed
+/// languages it has "Translate the thinking process to the same language as the question" (arXiv 2501.12948v2, B.3.2).
+pub(crate) const REWRITE: &str = "\
+Rewrite the reasoning as a person who thinks aloud in the first person, in plain and readable sentences. Keep every step, \
+every number, every doubt and every correction, and add none. Write all of it in the language of the question: translate what \
+is not. Then write a summary for the user: the solution in short, with the same final result as before, in the same form.";
+
 /// How a text is called in its fences.
 pub(crate) type Titled<'a> = (&'static str, &'a str);
 
@@ -57,6 +64,17 @@ pub(crate) fn pair(question: &str, a: &str, b: &str, max_chars: usize) -> Reques
     let format = Format::object("comparison", &[("own_answer", text.clone()), ("analysis", text), ("verdict", labels)]);
     let shape = r#"{"own_answer": "<your answer>", "analysis": "<a few sentences>", "verdict": "A>>B" (A is much better), "A>B" (A is a little better), "A=B" (about the same), "B>A" or "B>>A"}"#;
     request(PAIR, shape, &[("QUESTION", question), ("ANSWER A", a), ("ANSWER B", b)], format, max_chars)
+}
+
+/// The reasoning and the summary of an answer, rewritten by `instructions`, which are the user's own and no data.
+pub(crate) fn rewrite(question: &str, reasoning: &str, summary: &str, instructions: &str, max_chars: usize) -> Request {
+    let text = json!({"type": "string"});
+    let format = Format::object("rewritten", &[("reasoning", text.clone()), ("summary", text)]);
+    let shape = r#"{"reasoning": "<the new reasoning>", "summary": "<the new summary>"}"#;
+    let texts = [("QUESTION", question), ("REASONING", reasoning), ("SUMMARY", summary)];
+    let task =
+        format!("You rewrite the answer to a question. Its result stays the same, right or wrong.\n\n{instructions}");
+    request(&task, shape, &texts, format, max_chars)
 }
 
 /// The instructions, which are the same for all texts, so that a server can keep them encoded; and the texts in fences.

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::http::{End, Reply};
+use crate::rewrite::Draft;
 
 /// Why a reply is no verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +85,20 @@ struct Comparison {
     #[serde(rename = "analysis")]
     _analysis: String,
     verdict: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rewritten {
+    reasoning: String,
+    summary: String,
+}
+
+/// A rewritten answer, without white space around its parts.
+pub(crate) fn draft(reply: &Reply) -> Result<Draft, NoVerdict> {
+    // What it was made from may stay as it is: that is no quotation.
+    let Rewritten { reasoning, summary } = object(reply, &[])?;
+    Ok(Draft { reasoning: reasoning.trim().to_owned(), summary: summary.trim().to_owned() })
 }
 
 /// Whether the answer is correct, and the judge's analysis.

@@ -167,3 +167,16 @@ fn a_key_that_is_not_there_is_said() {
     let error = ChatClient::new(options).unwrap_err().to_string();
     assert!(error.contains("LLM_JUDGE_NO_SUCH_KEY") && error.contains("not set"), "{error}");
 }
+
+#[test]
+fn a_folder_that_cannot_be_written_is_said_before_anything_is_paid_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let server = Server::start(honest);
+    let judge = judge(&server, &file);
+    assert_eq!(scores(&judge, &["4"]), [None]);
+    let failure = judge.failure().unwrap().to_string();
+    assert!(failure.contains("cannot be kept") && failure.contains("`cache`"), "{failure}");
+    assert_eq!(server.received().len(), 0);
+}

@@ -214,6 +214,12 @@ fn a_pause_can_be_ended() {
         assert_eq!(judging.join().unwrap(), [None]);
     });
     assert!(began.elapsed() < Duration::from_secs(20), "it waited for a server");
+    assert!(judge.failure().unwrap().to_string().contains("was to stop"));
+    // Where the server answers, what was begun is finished.
+    let server = Server::start(honest);
+    let judge = self::judge(server.options());
+    judge.client().stop_when(flag);
+    assert_eq!(scores(&judge, &["4", "5"]), [Some(1.0), Some(0.0)]);
 }
 
 #[test]
@@ -257,8 +263,11 @@ fn the_budget_is_kept() {
     assert!(judge.failure().unwrap().to_string().contains("`max_cost` is 0.06"));
 
     let few = self::judge(ClientOptions { max_requests: 3, ..server.options() });
-    assert_eq!(self::scores(&few, &answers).iter().flatten().count(), 3);
-    assert!(few.failure().unwrap().to_string().contains("`max_requests` is 3"));
+    assert_eq!(self::scores(&few, &answers[..2]), [Some(1.0); 2]);
+    // The evaluation of a stage has a client of its own, and no purse of its own.
+    let beside = self::judge(ClientOptions { max_requests: 3, ..server.options() });
+    assert_eq!(self::scores(&beside, &answers).iter().flatten().count(), 1);
+    assert!(beside.failure().unwrap().to_string().contains("`max_requests` is 3"));
 }
 
 #[test]

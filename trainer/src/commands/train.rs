@@ -121,13 +121,17 @@ pub(super) fn stage_identities(file: &RunFile) -> Vec<(String, String)> {
     names.zip(file.resolved.stage_identities()).collect()
 }
 
-/// The command that was given, with `--resume`.
+/// The command that was given, with `--resume` and without `--from`, which would begin again.
 fn resume_command() -> String {
     let quoted = |word: String| {
         let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c));
         if plain && !word.is_empty() { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
     };
     let mut words: Vec<String> = std::env::args().map(quoted).collect();
+    words.retain(|word| !word.starts_with("--from="));
+    if let Some(from) = words.iter().position(|word| word == "--from") {
+        words.drain(from..(from + 2).min(words.len()));
+    }
     if !words.iter().any(|word| word == "--resume" || word == "-r") {
         words.push("--resume".to_owned());
     }

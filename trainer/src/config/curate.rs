@@ -192,9 +192,11 @@ impl StageSettings for CurateStage {
         if let Some(table) = &mut self.decontamination {
             table.visit_inputs(visit);
         }
+        self.rewards.visit_inputs(visit);
     }
 
     fn forget_where_and_when(&mut self, _is_last: bool) {
         self.sampling.forget_speed();
+        self.rewards.forget_servers();
     }
 }

@@ -269,10 +269,14 @@ impl StageSettings for EvalStage {
 
     fn visit_inputs(&mut self, visit: &mut dyn FnMut(InputMut<'_>)) {
         self.models.iter_mut().for_each(|model| visit(InputMut::Init(model)));
-        self.sets.iter_mut().for_each(|set| visit(InputMut::Artifact(&mut set.problems)));
+        for set in &mut self.sets {
+            visit(InputMut::Artifact(&mut set.problems));
+            set.rewards.visit_inputs(visit);
+        }
     }
 
     fn forget_where_and_when(&mut self, _is_last: bool) {
         self.max_batch = max_batch();
+        self.sets.iter_mut().for_each(|set| set.rewards.forget_servers());
     }
 }

@@ -38,6 +38,7 @@ mod resolved;
 mod reward_arguments;
 mod reward_checks;
 mod reward_model;
+mod reward_places;
 mod rewards;
 mod rollout;
 mod run;

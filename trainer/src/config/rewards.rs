@@ -1,8 +1,8 @@
 //! `[stage.rewards]`: how completions are judged. Each table is one reward, under a name of the user's choice.
 
 use std::fmt;
-use std::path::Path;
 
+use llm_judge::LlmJudgeOptions;
 use rewards::{
     AccuracyOptions, ChoiceOptions, CodeFormatOptions, CosineOptions, ExactOptions, KimiLengthOptions,
     LanguageConsistencyOptions, LengthLimitsOptions, MultiplyOptions, RegexMatchOptions, RepetitionOptions,
@@ -18,6 +18,7 @@ use super::checks::Section;
 use super::mirror::Mirror;
 use super::reward_checks;
 use super::reward_model::RewardModelOptions;
+use super::reward_places::place_paths;
 use super::schema::Schema;
 use super::source::InputMut;
 use crate::judges::faults;
@@ -170,6 +171,8 @@ kinds! {
     LanguageConsistency "language_consistency" LanguageConsistencyOptions, false;
     /// `length_limits`: not too short, not too long.
     LengthLimits "length_limits" LengthLimitsOptions, false;
+    /// `llm_judge`: what a language model says of the answer.
+    LlmJudge "llm_judge" LlmJudgeOptions, false;
     /// `multiply`: TinyZero's products.
     Multiply "multiply" MultiplyOptions, false;
     /// `open_r1_format`: open-r1's format.
@@ -355,34 +358,6 @@ fn typed<T: DeserializeOwned>(table: &Table, at: &mut Section<'_, '_>) -> Option
             let culprit = table.keys().find(|key| !fits(key)).cloned().unwrap_or_default();
             at.wrong(&culprit, error.message());
             None
-        }
-    }
-}
-
-/// Files beside the run file become absolute: the program and the script of a command (its first two words), and what the
-/// sandbox may read. Other words of a command are left as they are.
-fn place_paths(kind: &str, table: &mut Table, at: &mut Section<'_, '_>) {
-    let mut place = |value: &mut Value| {
-        if let Value::String(text) = value
-            && !text.is_empty()
-        {
-            let path = at.beside_run_file("", Path::new(text.as_str()));
-            if path.exists() && (kind == "code" || path.is_file()) {
-                *text = path.display().to_string();
-            }
-        }
-    };
-    let keys: &[&str] = match kind {
-        "process" => &["command"],
-        "code" => &["interpreter", "read_only"],
-        _ => &[],
-    };
-    for key in keys {
-        match table.get_mut(*key) {
-            Some(Value::Array(values)) if kind == "process" => values.iter_mut().take(2).for_each(&mut place),
-            Some(Value::Array(values)) => values.iter_mut().for_each(&mut place),
-            Some(value) => place(value),
-            None => {}
         }
     }
 }

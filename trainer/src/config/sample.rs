@@ -174,6 +174,7 @@ impl StageSettings for SampleStage {
     fn visit_inputs(&mut self, visit: &mut dyn FnMut(InputMut<'_>)) {
         visit(InputMut::Init(&mut self.init));
         self.problems.visit_inputs(visit);
+        self.rewards.visit_inputs(visit);
         if let Some(table) = &mut self.decontamination {
             table.visit_inputs(visit);
         }
@@ -182,5 +183,6 @@ impl StageSettings for SampleStage {
 
     fn forget_where_and_when(&mut self, _is_last: bool) {
         self.sampling.forget_speed();
+        self.rewards.forget_servers();
     }
 }

@@ -101,6 +101,12 @@ impl RewardFn for ModelJudge {
         self.judge_batch(&[(problem, completions)]).pop().unwrap_or_default()
     }
 
+    /// No score depends on others. But on a GPU a batch waits for the end of sampling, whose steps are recorded: a pass of
+    /// another thread would get into the recording.
+    fn compares_groups(&self) -> bool {
+        self.scorer().as_ref().is_some_and(Scorer::is_on_gpu)
+    }
+
     fn judge_batch(&self, groups: &[JudgedGroup<'_>]) -> Vec<Vec<Verdict>> {
         let scorer = self.scorer();
         let Some(scorer) = scorer.as_ref() else {

@@ -64,6 +64,11 @@ impl Scorer {
         self.model.config().max_position_embeddings as usize
     }
 
+    /// Whether a GPU computes its scores.
+    pub fn is_on_gpu(&self) -> bool {
+        self.model.device().is_cuda()
+    }
+
     /// A score for each sequence, in order; up to `max_batch_tokens` go through the network together.
     pub fn scores(&self, sequences: &[Vec<i64>], max_batch_tokens: usize) -> Vec<f32> {
         let lengths: Vec<usize> = sequences.iter().map(Vec::len).collect();

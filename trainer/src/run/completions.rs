@@ -263,7 +263,7 @@ mod tests {
             write(run.path(), stage, step, &[row(0)]).unwrap();
         }
         let earlier = ["sft".to_owned()];
-        let point = ResumePoint { done_stages: &earlier, stage: "rl", step: 2 };
+        let point = ResumePoint { kept_stages: &earlier, stage: "rl", step: 2 };
         assert_eq!(remove_after(run.path(), &point).unwrap(), 2);
         assert_eq!(steps(run.path(), "sft").unwrap(), [50]);
         assert_eq!(steps(run.path(), "rl").unwrap(), [1, 2]);

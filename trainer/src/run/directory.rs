@@ -161,6 +161,11 @@ impl RunDirectory {
         stage_mark::folder(&self.path, stage)
     }
 
+    /// `tokenizer/STAGE`, which a stage of kind `pretrain` has trained.
+    pub fn tokenizer(&self, stage: &str) -> PathBuf {
+        self.path.join("tokenizer").join(stage)
+    }
+
     /// `final`, the last weights as a Hugging Face folder; write it with [`super::StagedFolder`].
     pub fn final_model(&self) -> PathBuf {
         self.path.join("final")

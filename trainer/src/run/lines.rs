@@ -67,11 +67,11 @@ impl LineLog {
     }
 }
 
-/// Where a run goes on: after `step` of `stage`, and everything of the `done_stages` stays.
+/// Where a run goes on: after `step` of `stage`, and everything of the `kept_stages` stays.
 #[derive(Debug, Clone, Copy)]
 pub struct ResumePoint<'a> {
-    /// The stages that are finished, wherever they stand: all of theirs is kept.
-    pub done_stages: &'a [String],
+    /// Other stages of which all is kept, wherever they stand.
+    pub kept_stages: &'a [String],
     /// The stage that goes on.
     pub stage: &'a str,
     /// The step of the checkpoint; 0 if the stage starts anew.
@@ -82,7 +82,7 @@ impl ResumePoint<'_> {
     /// Whether something logged at `step` of `stage` lies before this point.
     pub fn keeps(&self, stage: &str, step: u64) -> bool {
         // A stage that starts anew also makes the evaluation before its first step again, which is logged as step 0.
-        (stage == self.stage && self.step > 0 && step <= self.step) || self.done_stages.iter().any(|done| done == stage)
+        (stage == self.stage && self.step > 0 && step <= self.step) || self.kept_stages.iter().any(|done| done == stage)
     }
 }
 
@@ -210,11 +210,11 @@ mod tests {
     }
 
     #[test]
-    fn a_resume_keeps_done_stages_and_the_steps_up_to_the_checkpoint() {
+    fn a_resume_keeps_kept_stages_and_the_steps_up_to_the_checkpoint() {
         let folder = tempfile::tempdir().unwrap();
         let path = written(folder.path(), &[("sft", 1), ("sft", 90), ("rl", 1), ("rl", 2), ("rl", 3), ("late", 1)]);
         let earlier = ["sft".to_owned()];
-        let point = ResumePoint { done_stages: &earlier, stage: "rl", step: 2 };
+        let point = ResumePoint { kept_stages: &earlier, stage: "rl", step: 2 };
         assert_eq!(truncate_after(&path, &point).unwrap(), 2);
         let kept: Vec<Row> = read(&path).unwrap();
         assert_eq!(kept, [row("sft", 1), row("sft", 90), row("rl", 1), row("rl", 2)]);
@@ -229,7 +229,7 @@ mod tests {
         let path = written(folder.path(), &[("rl", 1), ("rl", 2)]);
         tear(&path, b"{\"stage\":\"rl\",\"step\":3,\"rew\xc3");
         assert_eq!(read::<Row>(&path).unwrap().len(), 2);
-        let point = ResumePoint { done_stages: &[], stage: "rl", step: 9 };
+        let point = ResumePoint { kept_stages: &[], stage: "rl", step: 9 };
         assert_eq!(truncate_after(&path, &point).unwrap(), 1);
         assert!(fs::read_to_string(&path).unwrap().ends_with("\"step\":2,\"reward\":0.5}\n"));
     }
@@ -240,7 +240,7 @@ mod tests {
         let path = written(folder.path(), &[("rl", 1)]);
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-        let point = ResumePoint { done_stages: &[], stage: "rl", step: 1 };
+        let point = ResumePoint { kept_stages: &[], stage: "rl", step: 1 };
         assert_eq!(truncate_after(&path, &point).unwrap(), 0);
         assert_eq!(fs::read(&path).unwrap(), whole);
     }
@@ -251,7 +251,7 @@ mod tests {
         let path = written(folder.path(), &[("rl", 1)]);
         tear(&path, b"{\"stage\":\"rl\",\"step\":x}\n");
         LineLog::open(&path).unwrap().append(&row("rl", 3)).unwrap();
-        let point = ResumePoint { done_stages: &[], stage: "rl", step: 9 };
+        let point = ResumePoint { kept_stages: &[], stage: "rl", step: 9 };
         for message in [truncate_after(&path, &point).unwrap_err(), read::<Row>(&path).unwrap_err()] {
             let message = message.to_string();
             assert!(message.ends_with("metrics.jsonl:2: malformed line: expected value (column 22)"), "{message}");
@@ -262,7 +262,7 @@ mod tests {
     fn nothing_is_cut_from_a_file_that_is_not_there() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("eval.jsonl");
-        let point = ResumePoint { done_stages: &[], stage: "rl", step: 0 };
+        let point = ResumePoint { kept_stages: &[], stage: "rl", step: 0 };
         assert_eq!(truncate_after(&path, &point).unwrap(), 0);
         assert!(!path.exists());
     }

@@ -84,7 +84,8 @@ fn with_time(group: Vec<Judgement>, micros: f64) -> Vec<Judged> {
 
 /// Whether a reward compares completions of different problems, or has workers of its own.
 fn judges_batches(reward: &crate::config::Reward) -> bool {
-    matches!(reward.judge, Judge::Code { .. } | Judge::Process { .. } | Judge::KimiLength { .. })
+    use Judge::{Code, KimiLength, LlmJudge, Process};
+    matches!(reward.judge, Code { .. } | KimiLength { .. } | LlmJudge { .. } | Process { .. })
 }
 
 /// What rewards must know of a completion beside its text: for each, the name of a reward that asks for it.

@@ -49,6 +49,7 @@ impl<'a> Asker<'a> {
     /// If the model or the rewards cannot be used.
     pub(super) fn open(context: &RunContext, folder: &Path, with: Questioning<'a>) -> Result<Self, StageError> {
         let judges = Judges::new(with.rewards)?;
+        context.prepare(&judges)?;
         let model = Model::load(folder, context.dtype, context.device)?;
         Ok(Self {
             params: sampling_params(&with.sampling.as_rollout(), &model.policy, None, 1),

@@ -9,6 +9,7 @@ use tch::Device;
 
 use crate::config::Resolved;
 use crate::doctor::DoctorRow;
+use crate::judges::{Judges, JudgesError};
 use crate::run::{FileError, LineLog, RunDirectory};
 use crate::telemetry::{EvalRow, MetricsRow, Progress};
 
@@ -38,6 +39,15 @@ impl RunContext<'_> {
     /// Seconds spent in the run, all its starts together.
     pub fn wall_seconds(&self) -> f64 {
         self.earlier_seconds + self.started.elapsed().as_secs_f64()
+    }
+
+    /// Makes judges ready for work: reward models are loaded, and nobody waits for a server once the user asks to stop.
+    ///
+    /// # Errors
+    /// If a reward model cannot be used.
+    pub fn prepare(&self, judges: &Judges) -> Result<(), JudgesError> {
+        judges.stop_when(&self.stop);
+        judges.load_models(self.dtype, self.device)
     }
 
     /// Whether the user asked to stop.

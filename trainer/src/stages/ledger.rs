@@ -16,13 +16,28 @@ pub struct StageChoice {
     pub only: Option<String>,
 }
 
+/// How far a stage of a run has come.
+#[derive(Debug)]
+enum Standing {
+    /// Everything it makes is there, and so is everything it was made from.
+    Done(StageMark),
+    /// It was begun and can go on.
+    Begun,
+    /// What is there of it was made from something else, or is to be made again: it has to go.
+    Stale {
+        /// Whether that is because the run file, or what it was made from, is not what it was.
+        has_changed: bool,
+    },
+    /// Nothing is there.
+    Missing,
+}
+
 /// What is known of the stages of a run.
 #[derive(Debug)]
 pub struct Ledger {
     /// By stage: what makes it the same stage in two runs.
     identities: Vec<String>,
-    /// By stage: its mark, if it is done and nothing that it needs is done anew.
-    done: Vec<Option<StageMark>>,
+    standings: Vec<Standing>,
 }
 
 impl Ledger {
@@ -33,47 +48,65 @@ impl Ledger {
     pub fn read(settings: &Resolved, directory: &RunDirectory, choice: &StageChoice) -> Result<Self, StageError> {
         let identities = settings.stage_identities();
         let begin = choice.from.as_ref().and_then(|from| settings.stages.iter().position(|s| s.name() == from));
-        let mut done: Vec<Option<StageMark>> = Vec::new();
+        let mut standings: Vec<Standing> = Vec::new();
         for (idx, stage) in settings.stages.iter().enumerate() {
+            let Some(mark) = StageMark::read(directory.path(), stage.name())? else {
+                standings.push(Standing::Missing);
+                continue;
+            };
             let needs = stage.needs();
-            let needed = settings.stages[..idx].iter().zip(&done).filter(|(s, _)| needs.iter().any(|n| n == s.name()));
-            let may_stay = begin.is_none_or(|begin| idx < begin) && needed.into_iter().all(|(_, done)| done.is_some());
-            let mark = if may_stay { StageMark::read(directory.path(), stage.name())? } else { None };
-            let is_whole = |mark: &StageMark| {
-                mark.finished && mark.identity == identities[idx] && stage.steps().is_none_or(|n| n == mark.steps)
-            };
-            let mark = match mark.filter(is_whole) {
-                Some(mark) if makes_are_there(directory, stage, &mark)? => Some(mark),
-                _ => None,
-            };
-            done.push(mark);
+            let mut needed = settings.stages[..idx].iter().zip(&standings);
+            let rests_on_done = needed.all(|(earlier, standing)| {
+                matches!(standing, Standing::Done(_)) || !needs.iter().any(|need| need == earlier.name())
+            });
+            let has_changed = mark.identity != identities[idx] || !rests_on_done;
+            standings.push(match standing_alone(directory, stage, mark)? {
+                _ if has_changed || begin.is_some_and(|begin| idx >= begin) => Standing::Stale { has_changed },
+                standing => standing,
+            });
         }
-        Ok(Self { identities, done })
+        Ok(Self { identities, standings })
     }
 
     /// The mark of a stage that is done.
     pub fn done(&self, stage_idx: usize) -> Option<&StageMark> {
-        self.done[stage_idx].as_ref()
+        match &self.standings[stage_idx] {
+            Standing::Done(mark) => Some(mark),
+            Standing::Begun | Standing::Stale { .. } | Standing::Missing => None,
+        }
     }
 
     /// Whether every stage is done.
     pub fn all_done(&self) -> bool {
-        self.done.iter().all(Option::is_some)
+        self.standings.iter().all(|standing| matches!(standing, Standing::Done(_)))
+    }
+
+    /// Whether something of a stage is there and has to go; then whether that is because something has changed.
+    pub fn stale(&self, stage_idx: usize) -> Option<bool> {
+        match self.standings[stage_idx] {
+            Standing::Stale { has_changed } => Some(has_changed),
+            Standing::Done(_) | Standing::Begun | Standing::Missing => None,
+        }
+    }
+
+    /// Whether a stage is done or can go on: what it has logged is kept.
+    pub fn is_kept(&self, stage_idx: usize) -> bool {
+        matches!(self.standings[stage_idx], Standing::Done(_) | Standing::Begun)
+    }
+
+    /// Notes that nothing is left of a stage.
+    pub fn note_removed(&mut self, stage_idx: usize) {
+        self.standings[stage_idx] = Standing::Missing;
+    }
+
+    /// Notes that a stage is done.
+    pub fn note_done(&mut self, stage_idx: usize, mark: StageMark) {
+        self.standings[stage_idx] = Standing::Done(mark);
     }
 
     /// What makes a stage the same stage in two runs.
     pub fn identity(&self, stage_idx: usize) -> &str {
         &self.identities[stage_idx]
-    }
-
-    /// The names of all stages that are done.
-    pub fn names_of_done(&self) -> Vec<String> {
-        self.done.iter().flatten().map(|mark| mark.stage.clone()).collect()
-    }
-
-    /// Notes that a stage is done, or that it is not any more.
-    pub fn set(&mut self, stage_idx: usize, mark: Option<StageMark>) {
-        self.done[stage_idx] = mark;
     }
 
     /// A stage in which every input is a path.
@@ -136,13 +169,20 @@ fn product(directory: &RunDirectory, stage: &Stage, mark: &StageMark) -> PathBuf
     }
 }
 
-fn makes_are_there(directory: &RunDirectory, stage: &Stage, mark: &StageMark) -> Result<bool, StageError> {
-    Ok(match stage.kind().makes() {
+/// How far a stage has come by its own mark and files, whatever it was made from.
+fn standing_alone(directory: &RunDirectory, stage: &Stage, mark: StageMark) -> Result<Standing, StageError> {
+    let is_there = match stage.kind().makes() {
         Makes::Policy | Makes::RewardModel => {
-            let found = latest_valid(&directory.checkpoints(stage.name()))?;
-            found.checkpoint.is_some_and(|checkpoint| checkpoint.step == mark.steps)
+            let newest = latest_valid(&directory.checkpoints(stage.name()))?.checkpoint.map(|found| found.step);
+            // At a constant rate a stage may be made longer, not shorter.
+            if newest.zip(stage.steps()).is_some_and(|(newest, steps)| newest > steps) {
+                return Ok(Standing::Stale { has_changed: true });
+            }
+            newest == Some(mark.steps)
         }
-        Makes::Data => product(directory, stage, mark).is_file(),
-        Makes::Figures => directory.stage(stage.name()).join("results.json").is_file(),
-    })
+        Makes::Data => product(directory, stage, &mark).is_file(),
+        Makes::Figures => true,
+    };
+    let is_long_enough = stage.steps().is_none_or(|steps| steps == mark.steps);
+    Ok(if mark.finished && is_there && is_long_enough { Standing::Done(mark) } else { Standing::Begun })
 }

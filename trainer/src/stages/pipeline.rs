@@ -4,7 +4,7 @@ use super::ledger::{Ledger, StageChoice};
 use super::{Model, RunContext, StageError, curate, eval, finish, grpo, pretrain, reward_model, sample, sft};
 use crate::config::Stage;
 use crate::run::checkpoint::latest_valid;
-use crate::run::{Checkpoint, ResumePoint, StageMark, atomic, completions, lines, stage_mark};
+use crate::run::{Checkpoint, ResumePoint, StageMark, atomic, completions, lines};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +27,15 @@ pub fn run(context: &mut RunContext, choice: &StageChoice) -> Result<Outcome, St
     if !ledger.all_done() && context.directory.is_finished() {
         atomic::remove(&context.directory.summary())?;
     }
+    // Before anything is made again: a run that is cut short must not find the old beside the new.
+    remove_stale(context, &mut ledger)?;
     for (stage_idx, settings) in context.settings.stages.iter().enumerate() {
         if let Some(mark) = ledger.done(stage_idx) {
             context.num_tokens = mark.num_tokens;
             context.earlier_seconds = context.earlier_seconds.max(mark.wall_seconds);
         } else if choice.only.as_deref().is_none_or(|only| only == settings.name()) {
-            let again = choice.from.is_some();
-            let Some(mark) = run_stage(context, &ledger, stage_idx, again)? else { return Ok(Outcome::Stopped) };
-            ledger.set(stage_idx, Some(mark));
+            let Some(mark) = run_stage(context, &ledger, stage_idx)? else { return Ok(Outcome::Stopped) };
+            ledger.note_done(stage_idx, mark);
             if context.asked_to_stop() && stage_idx + 1 < context.settings.stages.len() {
                 return Ok(Outcome::Stopped);
             }
@@ -54,28 +55,35 @@ pub fn run(context: &mut RunContext, choice: &StageChoice) -> Result<Outcome, St
     Ok(Outcome::Finished)
 }
 
+/// Removes what is there of stages that are to be made again.
+fn remove_stale(context: &RunContext, ledger: &mut Ledger) -> Result<(), StageError> {
+    for (stage_idx, stage) in context.settings.stages.iter().enumerate() {
+        let Some(has_changed) = ledger.stale(stage_idx) else { continue };
+        let why = if has_changed { ": its part of the run file, or what it was made from, has changed" } else { "" };
+        context.progress.say(&format!("stage {} is run again{why}", stage.name()));
+        let directory = context.directory;
+        // The mark last: as long as it is there, a run that is cut short here finds the stage stale again.
+        let folders =
+            [directory.checkpoints(stage.name()), directory.tokenizer(stage.name()), directory.stage(stage.name())];
+        for folder in folders.iter().filter(|folder| folder.exists()) {
+            atomic::remove(folder)?;
+        }
+        ledger.note_removed(stage_idx);
+    }
+    Ok(())
+}
+
 /// Runs one stage to its end; none if the user asked to stop before.
-///
-/// - `again`: whether what was made of it before is to be forgotten
-fn run_stage(
-    context: &mut RunContext,
-    ledger: &Ledger,
-    stage_idx: usize,
-    again: bool,
-) -> Result<Option<StageMark>, StageError> {
+fn run_stage(context: &mut RunContext, ledger: &Ledger, stage_idx: usize) -> Result<Option<StageMark>, StageError> {
     let stage = ledger.locate(context, stage_idx)?;
     let name = stage.name().to_owned();
-    take_up(context, ledger, stage_idx, again)?;
+    begun(context, ledger, stage_idx).write(context.directory.path())?;
     let resumed = resume_point(context, &name)?;
     if let Some(checkpoint) = &resumed {
         context.num_tokens = checkpoint.state.num_tokens;
         context.earlier_seconds = context.earlier_seconds.max(checkpoint.state.wall_seconds);
     }
-    let n_done = resumed.as_ref().map_or(0, |checkpoint| checkpoint.step);
-    forget_what_follows(context, ledger, &name, n_done)?;
-    if let Some(steps) = stage.steps() {
-        context.progress.begin_stage(&name, n_done.min(steps), steps);
-    }
+    forget_what_follows(context, ledger, stage_idx, resumed.as_ref().map_or(0, |checkpoint| checkpoint.step))?;
     let steps = match resumed {
         Some(checkpoint) if stage.steps() == Some(checkpoint.step) => Some(checkpoint.step),
         resumed => match &stage {
@@ -122,26 +130,6 @@ fn begun(context: &RunContext, ledger: &Ledger, stage_idx: usize) -> StageMark {
     }
 }
 
-/// Makes the folder of a stage its own: what is there of another stage of this name, or of this one where it is to be run
-/// again, is removed.
-fn take_up(context: &RunContext, ledger: &Ledger, stage_idx: usize, again: bool) -> Result<(), StageError> {
-    let (run, stage) = (context.directory.path(), &context.settings.stages[stage_idx]);
-    let mark = StageMark::read(run, stage.name())?;
-    let is_same = mark.as_ref().is_some_and(|mark| mark.identity == ledger.identity(stage_idx));
-    // At a constant rate a stage may be made longer, not shorter.
-    let is_longer = mark.as_ref().is_some_and(|mark| stage.steps().is_some_and(|steps| steps < mark.steps));
-    if mark.is_some() && (again || !is_same || is_longer) {
-        let why = if is_same { "" } else { ": its part of the run file, or what it starts from, has changed" };
-        context.progress.say(&format!("stage {} is run again{why}", stage.name()));
-        for folder in [context.directory.checkpoints(stage.name()), stage_mark::folder(run, stage.name())] {
-            if folder.exists() {
-                atomic::remove(&folder)?;
-            }
-        }
-    }
-    Ok(begun(context, ledger, stage_idx).write(run)?)
-}
-
 /// The newest whole checkpoint of a stage; damaged ones are told of. If all are damaged nothing is removed: that is for the
 /// user to decide.
 fn resume_point(context: &RunContext, stage: &str) -> Result<Option<Checkpoint>, StageError> {
@@ -160,11 +148,13 @@ fn resume_point(context: &RunContext, stage: &str) -> Result<Option<Checkpoint>,
     Ok(found.checkpoint)
 }
 
-/// Removes the lines and completions written after the point at which the run goes on, and those of stages that are neither
-/// done nor at hand: these begin with something that is made anew.
-fn forget_what_follows(context: &RunContext, ledger: &Ledger, stage: &str, step: u64) -> Result<(), StageError> {
-    let done = ledger.names_of_done();
-    let point = ResumePoint { done_stages: &done, stage, step };
+/// Removes the lines and completions that a stage wrote after the point at which it goes on, and those of stages of which
+/// nothing else is left.
+fn forget_what_follows(context: &RunContext, ledger: &Ledger, stage_idx: usize, step: u64) -> Result<(), StageError> {
+    let stages = &context.settings.stages;
+    let others = (0..stages.len()).filter(|&other| other != stage_idx && ledger.is_kept(other));
+    let kept_stages: Vec<String> = others.map(|other| stages[other].name().to_owned()).collect();
+    let point = ResumePoint { kept_stages: &kept_stages, stage: stages[stage_idx].name(), step };
     lines::truncate_after(&context.directory.metrics(), &point)?;
     lines::truncate_after(&context.directory.evals(), &point)?;
     lines::truncate_after(&context.directory.doctor(), &point)?;

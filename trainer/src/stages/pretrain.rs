@@ -88,7 +88,7 @@ impl Lesson for Reading<'_> {
 
 /// The folder of the stage's tokenizer, trained when the stage begins.
 fn tokenizer_folder(context: &RunContext, settings: &PretrainStage, text: &Text) -> Result<PathBuf, StageError> {
-    let folder = context.directory.path().join("tokenizer").join(&settings.name);
+    let folder = context.directory.tokenizer(&settings.name);
     if !folder.join("tokenizer.json").is_file() {
         context.progress.say("training the tokenizer");
         let staged = StagedFolder::create(&folder)?;

@@ -42,8 +42,7 @@ pub fn run(
 ) -> Result<Option<Checkpoint>, StageError> {
     let mut lesson = Preferences::open(context, settings, stage_idx, resumed.as_ref())?;
     let n_done = resumed.as_ref().map_or(0, |checkpoint| checkpoint.step);
-    context.progress.begin_stage(&settings.name, n_done, lesson.steps());
-    let point = ResumePoint { done_stages: &[], stage: &settings.name, step: n_done };
+    let point = ResumePoint { kept_stages: &[], stage: &settings.name, step: n_done };
     lines::truncate_after(&context.directory.stage(&settings.name).join(HELD_OUT), &point)?;
     supervised::learn(context, &mut lesson, resumed)
 }

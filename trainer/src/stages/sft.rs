@@ -53,10 +53,6 @@ pub fn run(
         );
         context.progress.say(&warning);
     }
-    if settings.steps.is_none() {
-        let n_done = resumed.as_ref().map_or(0, |checkpoint| checkpoint.step);
-        context.progress.begin_stage(&settings.name, n_done.min(steps), steps);
-    }
     let memory = (settings.checkpointing.into(), settings.logits_chunk_tokens);
     let learner = LanguageModel::new(model, &settings.optimizer, steps, memory, resumed.as_ref())?;
     let held_out = held_out.map_or_else(Vec::new, |data| data.examples);

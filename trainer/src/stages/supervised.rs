@@ -51,6 +51,7 @@ pub fn learn(
     resumed: Option<Checkpoint>,
 ) -> Result<Option<Checkpoint>, StageError> {
     let first = resumed.as_ref().map_or(1, |checkpoint| checkpoint.step + 1);
+    context.progress.begin_stage(lesson.name(), first - 1, lesson.steps());
     if first == 1 {
         lesson.evaluate(context, 0)?;
     }

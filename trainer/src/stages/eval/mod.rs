@@ -26,6 +26,7 @@ pub fn run(
     stage_idx: usize,
 ) -> Result<bool, StageError> {
     let sets: Vec<OpenSet> = settings.sets.iter().map(OpenSet::open).collect::<Result<_, _>>()?;
+    sets.iter().try_for_each(|set| context.prepare(&set.judges))?;
     let names = model_names(&named.models);
     let mut results = Vec::new();
     for (model, name) in settings.models.iter().zip(&names) {

@@ -90,7 +90,6 @@ pub(super) struct Learner<'a> {
 impl<'a> Learner<'a> {
     pub(super) fn new(settings: &'a GrpoStage, model: Model, seed: u64, stage_idx: usize) -> Result<Self, StageError> {
         let judges = Judges::new(&settings.rewards)?;
-        judges.load_models(model.policy.dtype(), model.policy.device())?;
         let questions = Questions::open(&settings.problems, judges.rubric(), seed, stage_idx)?;
         let Model { policy, tokenizer } = model;
         Ok(Self {
@@ -220,6 +219,7 @@ impl<'a> Learner<'a> {
             format,
             keeps_ids,
             forces_ends: self.forced_end.is_some(),
+            asked: self.judges.asked(),
         }
     }
 

@@ -42,11 +42,14 @@ pub fn run(
     resumed: Option<Checkpoint>,
 ) -> Result<Option<Checkpoint>, StageError> {
     let held_out = settings.eval.as_ref().map(|eval| -> Result<_, StageError> {
-        HeldOut::open(eval, Judges::for_evaluation(&settings.rewards, &settings.problems)?)
+        let judges = Judges::for_evaluation(&settings.rewards, &settings.problems)?;
+        context.prepare(&judges)?;
+        HeldOut::open(eval, judges)
     });
     let held_out = held_out.transpose()?;
     let model = Model::load(settings.init.folder(), context.dtype, context.device)?;
     let mut learner = Learner::new(settings, model, context.settings.run.seed, stage_idx)?;
+    context.prepare(&learner.judges)?;
     let first = match &resumed {
         Some(checkpoint) => {
             learner.restore(checkpoint, context)?;
@@ -54,6 +57,7 @@ pub fn run(
         }
         None => 1,
     };
+    context.progress.begin_stage(&settings.name, first - 1, settings.steps);
     learner.check_first_prompts(first)?;
     let mut checkup = Checkup::open(context, settings, &learner.judges)?;
     let mut between = Between::default();

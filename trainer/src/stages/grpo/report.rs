@@ -37,6 +37,21 @@ impl Seconds {
     }
 }
 
+/// What was asked of a model for one reward.
+fn asked(name: &str, counts: &llm_judge::Counts) -> StepMetrics {
+    let mut metrics = StepMetrics::new();
+    for (what, value) in [
+        ("requests", counts.n_requests as f64),
+        ("retries", counts.n_retries as f64),
+        ("cached", counts.n_cached as f64),
+        ("no_verdict", counts.no_verdict.values().sum::<u64>() as f64),
+        ("cost", counts.cost),
+    ] {
+        metrics.set(format!("judge/{name}/{what}"), value);
+    }
+    metrics
+}
+
 /// What came between the step before and this one, in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Between {
@@ -78,6 +93,8 @@ pub(super) struct StepRecord {
     pub(super) keeps_ids: bool,
     /// Whether thoughts that are too long are ended by a phrase.
     pub(super) forces_ends: bool,
+    /// What was asked of models until now, by the name of the reward.
+    pub(super) asked: Vec<(String, llm_judge::Counts)>,
 }
 
 impl StepRecord {
@@ -109,6 +126,9 @@ impl StepRecord {
             share.into_iter().for_each(|share| metrics.set(name, share));
         }
         metrics.extend(self.round_metrics());
+        for (name, counts) in &self.asked {
+            metrics.extend(asked(name, counts));
+        }
         if let Some((n_left, mean)) = self.pass_rates {
             metrics.set(names::PROBLEMS_LEFT, n_left as f64);
             metrics.set(names::PROBLEMS_PASS_RATE, mean.unwrap_or(f64::NAN));

@@ -1,0 +1,205 @@
+//! Preference pairs from samples, by the votes of a model.
+
+use std::collections::BTreeMap;
+
+use llm_judge::{Failure, PairJudge, Preference, answer};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::selection::{Layout, Sample};
+
+/// How pairs are made from samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PairSettings {
+    /// Most pairs of one problem that are compared, at least 1. Default 1.
+    pub pairs_per_problem: usize,
+    /// Whether the longer answer is to be chosen as often as it is rejected: pairs too many of one kind are left out, so that
+    /// length alone says nothing (DeepSeek-R1 has both of comparable length over the data set). Default true.
+    pub balance_lengths: bool,
+}
+
+impl Default for PairSettings {
+    fn default() -> Self {
+        Self { pairs_per_problem: 1, balance_lengths: true }
+    }
+}
+
+/// A preference pair: a row that stages of kind "reward_model" learn from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pair {
+    /// The question as the user asks it.
+    pub question: String,
+    /// The better completion.
+    pub chosen: String,
+    /// The other one.
+    pub rejected: String,
+    /// The row's field `domain`, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// How much better it is, above the least difference, 2 at most.
+    pub difference: f32,
+}
+
+/// What became of the pairs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PairCounts {
+    /// Problems with samples.
+    pub n_problems: usize,
+    /// Pairs that were compared.
+    pub n_compared: usize,
+    /// Those without a verdict in each order.
+    pub n_no_verdict: usize,
+    /// Those whose difference is too small.
+    pub n_close: usize,
+    /// Those left out for the balance of lengths.
+    pub n_unbalanced: usize,
+}
+
+/// The pairs, in the order of the samples, and what became of the others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Paired {
+    /// The pairs that are kept.
+    pub pairs: Vec<Pair>,
+    /// Counts, which add up: compared = no verdict + close + unbalanced + kept.
+    pub counts: PairCounts,
+}
+
+/// Two samples to be compared, by their final answers: a reader of preferences sees no thoughts (R1 judges the summary alone).
+struct Candidate<'a> {
+    samples: [&'a Sample; 2],
+    answers: [&'a str; 2],
+}
+
+/// Compares samples of the same question, and keeps the pairs in which one is clearly better.
+///
+/// Which samples of a problem are paired is drawn by a hash of their texts and `seed`, so it does not depend on how they were
+/// sorted. Samples without a final answer, or with the same one, are not compared.
+///
+/// # Errors
+///
+/// The judge's, if it has failed: nothing is to be made of a part of the votes. What it has answered is in its cache.
+pub fn pairs(
+    samples: &[Sample],
+    layout: &Layout,
+    settings: PairSettings,
+    judge: &PairJudge,
+    seed: u64,
+) -> Result<Paired, Failure> {
+    let mut by_question: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
+    let mut order: Vec<&str> = Vec::new();
+    for sample in samples {
+        let question = sample.problem.question.as_str();
+        let group = by_question.entry(question).or_default();
+        if group.is_empty() {
+            order.push(question);
+        }
+        group.push(sample);
+    }
+    let candidates: Vec<Candidate<'_>> =
+        order.iter().flat_map(|question| candidates(&by_question[question], layout, settings, seed)).collect();
+    let texts: Vec<(&str, &str, &str)> = candidates
+        .iter()
+        .map(|Candidate { samples, answers }| (&*samples[0].problem.question, answers[0], answers[1]))
+        .collect();
+    let comparisons = judge.compare_all(&texts);
+    if let Some(failure) = judge.client().failure() {
+        return Err(failure);
+    }
+    let mut counts = PairCounts { n_problems: order.len(), n_compared: candidates.len(), ..PairCounts::default() };
+    let mut kept = Vec::new();
+    for (candidate, comparison) in candidates.iter().zip(&comparisons) {
+        match (comparison.preference(judge.options().min_difference), comparison.difference) {
+            (Some(better), Some(difference)) => kept.push(decided(candidate, better, difference.abs())),
+            (_, Some(_)) => counts.n_close += 1,
+            (_, None) => counts.n_no_verdict += 1,
+        }
+    }
+    if settings.balance_lengths {
+        counts.n_unbalanced = balance(&mut kept, seed);
+    }
+    Ok(Paired { pairs: kept.into_iter().map(|(pair, _)| pair).collect(), counts })
+}
+
+/// The pairs of one problem that are compared.
+fn candidates<'a>(group: &[&'a Sample], layout: &Layout, settings: PairSettings, seed: u64) -> Vec<Candidate<'a>> {
+    let with_answers: Vec<(&Sample, &str)> =
+        group.iter().map(|sample| (*sample, final_answer(sample, layout))).filter(|(_, a)| !a.is_empty()).collect();
+    let mut found = Vec::new();
+    for (idx, &(first, one)) in with_answers.iter().enumerate() {
+        for &(second, other) in &with_answers[idx + 1..] {
+            if one != other {
+                // Whatever order the two came in.
+                let mut two = [(first, one), (second, other)];
+                two.sort_by_key(|(sample, _)| &sample.completion);
+                let ticket = ticket(seed, &[&first.problem.question, &two[0].0.completion, &two[1].0.completion]);
+                found.push((ticket, Candidate { samples: two.map(|(s, _)| s), answers: two.map(|(_, a)| a) }));
+            }
+        }
+    }
+    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    found.dedup_by(|(a, _), (b, _)| a == b);
+    found.truncate(settings.pairs_per_problem);
+    found.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// The summary where the completion is in the layout, else what stands behind thoughts.
+fn final_answer<'a>(sample: &'a Sample, layout: &Layout) -> &'a str {
+    let parts = layout.read(&sample.completion, layout.is_opened_by(&sample.prompt));
+    parts.map_or_else(|| answer(&sample.view()), |parts| parts.summary)
+}
+
+/// A pair, and how much longer the chosen answer is, in characters.
+fn decided(candidate: &Candidate<'_>, better: Preference, difference: f32) -> (Pair, i64) {
+    let Candidate { samples: [first, second], answers } = candidate;
+    let n_chars = answers.map(|answer| answer.chars().count() as i64);
+    let (chosen, rejected, longer) = match better {
+        Preference::First => (first, second, n_chars[0] - n_chars[1]),
+        Preference::Second => (second, first, n_chars[1] - n_chars[0]),
+    };
+    let domain = first.problem.gold.fields.get("domain").and_then(|domain| domain.as_str()).map(str::to_owned);
+    let pair = Pair {
+        question: first.problem.question.clone(),
+        chosen: chosen.completion.clone(),
+        rejected: rejected.completion.clone(),
+        domain,
+        difference,
+    };
+    (pair, longer)
+}
+
+/// Takes out pairs until the longer answer is chosen as often as rejected; gives how many. Which ones is drawn.
+fn balance(pairs: &mut Vec<(Pair, i64)>, seed: u64) -> usize {
+    let numbers = |sign: i64, pairs: &[(Pair, i64)]| -> Vec<usize> {
+        (0..pairs.len()).filter(|&number| pairs[number].1.signum() == sign).collect()
+    };
+    let (longer, shorter) = (numbers(1, pairs), numbers(-1, pairs));
+    let n_surplus = longer.len().abs_diff(shorter.len());
+    let mut surplus = if longer.len() > shorter.len() { longer } else { shorter };
+    surplus.sort_by_cached_key(|&number| {
+        let Pair { question, chosen, rejected, .. } = &pairs[number].0;
+        ticket(seed, &[question, chosen, rejected])
+    });
+    surplus.truncate(n_surplus);
+    let mut number = 0;
+    pairs.retain(|_| {
+        number += 1;
+        !surplus.contains(&(number - 1))
+    });
+    n_surplus
+}
+
+/// Who has the smallest comes first.
+fn ticket(seed: u64, texts: &[&str]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(seed.to_be_bytes());
+    for text in texts {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+#[path = "pairs_tests.rs"]
+mod tests;

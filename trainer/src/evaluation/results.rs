@@ -91,9 +91,7 @@ impl SetResult {
     /// The first figures, for a line of a log.
     pub fn in_short(&self) -> String {
         let first = [Metric::PassAt(1), Metric::Format, Metric::Tokens];
-        let one = |metric: &Metric| {
-            Some(format!("{metric} {}", cell(metric.to_string().as_str(), &self.summary.get(metric)?)))
-        };
+        let one = |metric: &Metric| Some(format!("{metric} {}", cell(metric, &self.summary.get(metric)?)));
         first.iter().filter_map(one).collect::<Vec<_>>().join("  ")
     }
 }

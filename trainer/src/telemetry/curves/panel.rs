@@ -234,6 +234,7 @@ impl Frame {
     fn draw_value(&self, pen: &Pen<'_, '_>, colour: RGBColor, marker: &Marker, side: HPos, labels: &mut Vec<Rect>) {
         let Some((x, y)) = self.at((marker.x, marker.y)) else { return };
         let text = if marker.y.abs() < 10.0 { format!("{:.2}", marker.y) } else { format!("{:.0}", marker.y) };
+        let text = text.replace('-', "\u{2212}");
         let width = 8.1 * text.chars().count() as f64;
         let left = if matches!(side, HPos::Left) { x + 8.0 } else { x - 8.0 - width };
         let around = |y: f64| Rect { left, top: y - 7.5, right: left + width, bottom: y + 7.5 };

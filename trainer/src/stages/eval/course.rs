@@ -163,7 +163,10 @@ impl<'a, 'c> Course<'a, 'c> {
         let mut text = String::new();
         for (idx, (group, samples)) in groups.iter().zip(examiner.judge(problems, &groups)?).enumerate() {
             for (sample, (completion, judged)) in group.completions.iter().zip(samples).enumerate() {
-                let kept = bounds.map(|[low, high]| (low..=high).contains(&judged.n_thinking_tokens));
+                // Thoughts that were ended are over, whatever the text that ended them says.
+                let ended = params.forced_end.as_ref().and(completion.forced.ranges().last()).map(|run| run.end);
+                let n_thinking_tokens = judged.n_thinking_tokens.min(ended.unwrap_or(usize::MAX));
+                let kept = bounds.map(|[low, high]| (low..=high).contains(&n_thinking_tokens));
                 let row = Row {
                     problem: first + idx,
                     problem_id: problems[idx].id.clone(),
@@ -173,7 +176,7 @@ impl<'a, 'c> Course<'a, 'c> {
                     stop_reason: completion.stop_reason,
                     forced: completion.forced.ranges().iter().map(|run| [run.start, run.end]).collect(),
                     n_prompt_tokens: group.prompt.ids.len(),
-                    judged: Sample { within_budget: kept, ..judged },
+                    judged: Sample { n_thinking_tokens, within_budget: kept, ..judged },
                 };
                 text += &serde_json::to_string(&row).expect("numbers and texts serialise");
                 text.push('\n');

@@ -136,7 +136,10 @@ fn models_stand_side_by_side_with_what_is_on_the_disk() {
     let table = dir.text("run/stages/table/table.md");
     assert!(table.starts_with("### sums: 40 problems, 16 samples each\n") && table.contains("### few: 2 problems"));
     assert!(dir.text("run/report.md").contains(&table) && ended.stderr.contains("| base "));
-    assert!(dir.text("run/stages/table/budget.svg").starts_with("<svg"));
+    for file in ["table.svg", "budget.svg"] {
+        assert!(dir.text(&format!("run/stages/table/{file}")).starts_with("<svg"));
+        assert!(dir.text("run/report.md").contains(&format!("](stages/table/{file})")), "{file}");
+    }
     assert_eq!(dir.text("run/stages/table/budget.csv").lines().count(), 1 + 2 * 4);
 }
 
@@ -177,7 +180,7 @@ fn the_same_command_goes_on_after_kill_9() {
     let before = made();
     killed.train(&[FEW_STEPS]);
     assert_eq!(made(), before, "a batch that was there was made again");
-    for file in ["results.json", "table.md", "budget.csv", "budget.svg"] {
+    for file in ["results.json", "table.md", "table.svg", "budget.csv", "budget.svg"] {
         let name = format!("run/stages/table/{file}");
         assert_eq!(killed.text(&name), whole.text(&name), "{file}");
     }
@@ -187,6 +190,7 @@ fn the_same_command_goes_on_after_kill_9() {
     assert_eq!(made(), before);
     killed.train(&[FEW_STEPS, "stage.table.models=[\"grpo\"]"]);
     assert_eq!(killed.json("run/stages/table/results.json")["models"], json!(["grpo"]));
+    assert!(!killed.path("run/stages/table/table.svg").exists(), "one model is compared with nothing");
 }
 
 #[test]

@@ -16,7 +16,7 @@ mod vote;
 
 pub use estimate::{Estimate, Range, wilson};
 pub use pass::pass_at_k;
-pub use results::{BudgetCurve, BudgetPoint, Results, SetResult};
+pub use results::{BudgetCurve, BudgetPoint, Results, SetResult, columns};
 pub use scaling::{Control, Scaling};
 pub use summary::{Asked, Label, Measured, Measures, Metric, Part, Sample, Score, Summary};
 pub use vote::voted;

@@ -91,9 +91,7 @@ impl SetResult {
     /// The first figures, for a line of a log.
     pub fn in_short(&self) -> String {
         let first = [Metric::PassAt(1), Metric::Format, Metric::Tokens];
-        let one = |metric: &Metric| {
-            Some(format!("{metric} {}", cell(metric.to_string().as_str(), &self.summary.get(metric)?)))
-        };
+        let one = |metric: &Metric| Some(format!("{metric} {}", cell(metric, &self.summary.get(metric)?)));
         first.iter().filter_map(one).collect::<Vec<_>>().join("  ")
     }
 }
@@ -122,17 +120,22 @@ impl Results {
         any.then_some(text)
     }
 
+    /// The sets in their order, each with what the models have come to on it.
+    pub fn by_set(&self) -> Vec<(&str, Vec<&SetResult>)> {
+        let mut sets: Vec<(&str, Vec<&SetResult>)> = Vec::new();
+        for result in &self.results {
+            match sets.iter_mut().find(|(set, _)| *set == result.set) {
+                Some((_, own)) => own.push(result),
+                None => sets.push((&result.set, vec![result])),
+            }
+        }
+        sets
+    }
+
     /// The tables: for each set one row a model and one column a metric, then its parts, then the budgets.
     pub fn markdown(&self) -> String {
         let mut text = String::new();
-        let mut sets: Vec<&str> = Vec::new();
-        self.results.iter().for_each(|r| {
-            if !sets.contains(&&*r.set) {
-                sets.push(&r.set)
-            }
-        });
-        for set in sets {
-            let own: Vec<&SetResult> = self.results.iter().filter(|result| result.set == set).collect();
+        for (set, own) in self.by_set() {
             let Summary { n_problems, n_samples, .. } = own[0].summary;
             let problems = if n_problems == 1 { "problem" } else { "problems" };
             let each = if n_samples == 1 { "a sample" } else { "samples" };
@@ -149,18 +152,24 @@ impl Results {
     }
 }
 
-/// One row a model, one column a metric.
-fn main_table(results: &[&SetResult]) -> String {
-    let mut columns: Vec<&str> = Vec::new();
+/// What at least one of the models is measured by on a set, in the order of columns.
+pub fn columns<'a>(results: &[&'a SetResult]) -> Vec<&'a Metric> {
+    let mut columns: Vec<&Metric> = Vec::new();
     for measured in results.iter().flat_map(|result| &result.summary.metrics) {
-        if !columns.contains(&&*measured.metric) {
+        if !columns.contains(&&measured.metric) {
             columns.push(&measured.metric);
         }
     }
-    let head = std::iter::once("model").chain(columns.iter().copied()).map(str::to_owned).collect();
+    columns
+}
+
+/// One row a model, one column a metric.
+fn main_table(results: &[&SetResult]) -> String {
+    let columns = columns(results);
+    let head = std::iter::once("model".to_owned()).chain(columns.iter().map(ToString::to_string)).collect();
     let row = |result: &&SetResult| {
         std::iter::once(result.model.clone())
-            .chain(columns.iter().map(|name| found(&result.summary.metrics, name)))
+            .chain(columns.iter().map(|metric| found(&result.summary.metrics, metric)))
             .collect()
     };
     table(head, results.iter().map(row).collect())
@@ -172,17 +181,18 @@ fn parts_table(results: &[&SetResult]) -> Option<String> {
     if parts.is_empty() {
         return None;
     }
-    let metrics = ["pass@1", "format", "tokens"];
+    let metrics = [Metric::PassAt(1), Metric::Format, Metric::Tokens];
     let mut rows = Vec::new();
     for result in results {
         for part in &result.summary.parts {
             let mut row =
                 vec![result.model.clone(), format!("{} {}", part.by.key(), part.value), part.n_problems.to_string()];
-            row.extend(metrics.iter().map(|name| found(&part.metrics, name)));
+            row.extend(metrics.iter().map(|metric| found(&part.metrics, metric)));
             rows.push(row);
         }
     }
-    let head = ["model", "part", "problems"].into_iter().chain(metrics).map(str::to_owned).collect();
+    let head = ["model", "part", "problems"].map(str::to_owned).into_iter();
+    let head = head.chain(metrics.iter().map(ToString::to_string)).collect();
     Some(table(head, rows))
 }
 
@@ -196,7 +206,7 @@ fn budget_table(results: &[&SetResult]) -> Option<String> {
                 result.model.clone(),
                 point.name(),
                 format!("{:.1}", point.thinking_tokens),
-                point.accuracy.map_or(String::new(), |accuracy| cell("pass@1", &accuracy)),
+                point.accuracy.map_or(String::new(), |accuracy| cell(&Metric::PassAt(1), &accuracy)),
                 point.control.map_or(String::new(), |control| format!("{:.3}", control.fraction)),
             ]);
         }
@@ -223,13 +233,13 @@ fn budget_table(results: &[&SetResult]) -> Option<String> {
     Some(text)
 }
 
-fn found(metrics: &[Measured], name: &str) -> String {
-    metrics.iter().find(|measured| measured.metric == name).map_or(String::new(), |m| cell(name, &m.estimate))
+fn found(metrics: &[Measured], metric: &Metric) -> String {
+    metrics.iter().find(|measured| measured.metric == *metric).map_or(String::new(), |m| cell(metric, &m.estimate))
 }
 
 /// A mean with its interval: lengths with one digit, everything else with three.
-fn cell(metric: &str, estimate: &Estimate) -> String {
-    let digits = if metric.ends_with("tokens") { 1 } else { 3 };
+fn cell(metric: &Metric, estimate: &Estimate) -> String {
+    let digits = if matches!(metric, Metric::Tokens | Metric::ThinkingTokens) { 1 } else { 3 };
     let show = |value: f64| format!("{value:.digits$}");
     match estimate.interval {
         Some([low, high]) => format!("{} ({}\u{2013}{})", show(estimate.mean), show(low), show(high)),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use rewards::{Accuracy, Problem};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Estimate, Range, pass_at_k, voted};
 
@@ -136,6 +136,13 @@ impl fmt::Display for Metric {
     }
 }
 
+impl Serialize for Metric {
+    /// Its name.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl Metric {
     /// Between what bounds it lies; `asked` has the scores.
     fn range(&self, asked: &[&Asked]) -> Range {
@@ -187,8 +194,10 @@ fn consensus(samples: &[Sample]) -> Option<bool> {
 /// A metric of a set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measured {
-    /// Its name ([`Metric`]).
-    pub metric: String,
+    /// What it says.
+    pub metric: Metric,
+    /// Between what bounds it lies.
+    pub range: Range,
     /// Its value over the problems that it says something of.
     #[serde(flatten)]
     pub estimate: Estimate,
@@ -251,8 +260,7 @@ impl Summary {
 
     /// One of its metrics over all problems.
     pub fn get(&self, metric: &Metric) -> Option<Estimate> {
-        let name = metric.to_string();
-        self.metrics.iter().find(|measured| measured.metric == name).map(|measured| measured.estimate)
+        self.metrics.iter().find(|measured| measured.metric == *metric).map(|measured| measured.estimate)
     }
 }
 
@@ -278,8 +286,9 @@ fn wanted(problems: &[&Asked], measures: &Measures, n_samples: usize) -> Vec<Met
 fn measured(problems: &[&Asked], wanted: &[Metric]) -> Vec<Measured> {
     let one = |metric: &Metric| {
         let values: Vec<f64> = problems.iter().filter_map(|asked| metric.value(asked)).collect();
-        let estimate = Estimate::of(&values, metric.range(problems))?;
-        Some(Measured { metric: metric.to_string(), estimate })
+        let range = metric.range(problems);
+        let estimate = Estimate::of(&values, range)?;
+        Some(Measured { metric: metric.clone(), range, estimate })
     };
     wanted.iter().filter_map(one).collect()
 }

@@ -50,7 +50,7 @@ fn a_set_and_its_parts_are_measured() {
     let measures = Measures { pass_at: vec![2], consensus: true };
     let summary = Summary::of(&problems(), &measures);
     assert_eq!((summary.n_problems, summary.n_samples), (4, 3));
-    let names: Vec<&str> = summary.metrics.iter().map(|measured| measured.metric.as_str()).collect();
+    let names: Vec<String> = summary.metrics.iter().map(|measured| measured.metric.to_string()).collect();
     let columns =
         ["pass@1", "pass@2", "cons@3", "greedy", "format", "language", "tokens", "thinking tokens", "truncated"];
     assert_eq!(names, columns);
@@ -74,13 +74,15 @@ fn a_set_and_its_parts_are_measured() {
     let divided =
         [(Label::Domain, "helpful", 1), (Label::Domain, "math", 3), (Label::Level, "2", 2), (Label::Level, "10", 1)];
     assert_eq!(parts, divided);
-    assert!(
-        summary.parts[0].metrics.iter().all(|measured| !["pass@1", "cons@3", "greedy"].contains(&&*measured.metric))
-    );
+    for metric in [Metric::PassAt(1), Metric::ConsAt(3), Metric::Greedy] {
+        assert!(summary.parts[0].metrics.iter().all(|measured| measured.metric != metric), "{metric}");
+    }
     assert_eq!(summary.parts[2].metrics[0].estimate.mean, 1.0 / 6.0);
     let json = serde_json::to_value(&summary).unwrap();
     assert_eq!(json["metrics"][3]["metric"], "greedy");
     assert_eq!(json["metrics"][3]["n"], 3);
+    let ranges = [&json["metrics"][3]["range"], &json["metrics"][6]["range"]];
+    assert_eq!(ranges, ["fraction", "unbounded"], "greedy and tokens");
     assert!(json["metrics"][3]["interval"][1].as_f64().unwrap() < 1.0);
     assert_eq!(json["parts"][2]["by"], "level");
 }

@@ -44,6 +44,10 @@ pub fn finish(context: &RunContext, ledger: &Ledger, model: Option<&Model>) -> R
     Ok(())
 }
 
+/// Pictures of a stage of kind `eval`, and what they show. Which of them there are depends on what was asked.
+const PICTURES: [(&str, &str); 2] =
+    [("table.svg", "The models side by side"), ("budget.svg", "Accuracy against thinking tokens")];
+
 /// What stages of kind `eval` have found.
 fn tables(context: &RunContext) -> Result<Vec<(String, String)>, StageError> {
     let stages = context.settings.stages.iter().filter(|stage| stage.kind() == StageKind::Eval);
@@ -51,8 +55,10 @@ fn tables(context: &RunContext) -> Result<Vec<(String, String)>, StageError> {
         let folder = context.directory.stage(stage.name());
         let path = folder.join("table.md");
         let mut text = std::fs::read_to_string(&path).map_err(FileError::at(&path, "read the file"))?;
-        if folder.join("budget.svg").exists() {
-            text += &format!("\n![Accuracy against thinking tokens](stages/{}/budget.svg)\n", stage.name());
+        for (file, says) in PICTURES {
+            if folder.join(file).exists() {
+                text += &format!("\n![{says}](stages/{}/{file})\n", stage.name());
+            }
         }
         Ok((format!("Evaluation: {}", stage.name()), text))
     };

@@ -6,7 +6,7 @@ mod set;
 use crate::config::{EvalStage, Init};
 use crate::evaluation::{Results, SetResult};
 use crate::run::atomic;
-use crate::telemetry::curves::BudgetCurves;
+use crate::telemetry::curves::{BudgetCurves, ModelCurves};
 
 use super::{RunContext, StageError};
 use course::Course;
@@ -55,13 +55,17 @@ pub(crate) fn check_sets(settings: &EvalStage) -> Result<(), StageError> {
     there.map(OpenSet::open).try_for_each(|set| set.map(|_| ()))
 }
 
-/// Writes results.json, table.md, and where thinking was budgeted budget.csv and budget.svg into the folder of the stage.
+/// Writes table.md, table.svg if there are several models, and where thinking was budgeted budget.csv and budget.svg into the folder
+/// of the stage; then results.json, whose presence says that all of it is there.
 fn write(context: &RunContext, results: &Results) -> Result<(), StageError> {
     let folder = context.directory.stage(&results.stage);
     if let Some(csv) = results.budget_csv() {
         atomic::write_file(&folder.join("budget.csv"), csv.as_bytes())?;
         let picture = BudgetCurves::new(&results.stage, &results.models, results.budgets());
         atomic::write_file(&folder.join("budget.svg"), picture.svg().as_bytes())?;
+    }
+    if let Some(picture) = ModelCurves::new(results) {
+        atomic::write_file(&folder.join("table.svg"), picture.svg().as_bytes())?;
     }
     atomic::write_file(&folder.join("table.md"), results.markdown().as_bytes())?;
     let json = serde_json::to_string_pretty(results).expect("numbers and texts serialise");

@@ -96,7 +96,7 @@ mod tests {
             control: None,
         };
         let curve = |far: f64| BudgetCurve::of(vec![point(10.0, &[0.0, 1.0]), point(far, &[1.0, 1.0])]).unwrap();
-        let curves = [("base", "sums", curve(40.0)), ("zero", "sums", curve(90.0)), ("zero", "words", curve(20.0))];
+        let curves = [("base", "sums", curve(40.0)), ("zero", "sums", curve(95.0)), ("zero", "words", curve(20.0))];
         let models = ["base".to_owned(), "zero".to_owned()];
         let all = curves.iter().map(|(model, set, curve)| (*model, *set, curve));
         let svg = BudgetCurves::new("table", &models, all).svg();

@@ -2,6 +2,7 @@
 
 mod bands;
 mod budget;
+mod models;
 mod panel;
 mod pen;
 mod scale;
@@ -16,6 +17,7 @@ use super::report::EvalRow;
 use crate::run::atomic::{self, FileError};
 pub use bands::{Bands, Curve};
 pub use budget::BudgetCurves;
+pub use models::ModelCurves;
 use panel::{INK, MUTED, Marker, Panel, Series, YAxis};
 use pen::{Area, FINE, Pen, Rect, WHITE};
 

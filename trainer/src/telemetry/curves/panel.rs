@@ -151,7 +151,7 @@ pub struct Frame {
     pub plot: Rect,
     pub x_axis: Axis,
     pub y_axis: Axis,
-    /// What the horizontal axis counts.
+    /// What the horizontal axis counts; empty where its labels are names.
     pub x_name: &'static str,
 }
 
@@ -183,7 +183,7 @@ impl Frame {
             last_label = x + 4.0 * label.len() as f64;
         }
         // The axis is named where its last label leaves room.
-        if right - last_label > 34.0 {
+        if !self.x_name.is_empty() && right - last_label > 34.0 {
             pen.text(self.x_name, (right, bottom + 14.0), 12.5, MUTED, HPos::Right);
         }
     }
@@ -207,7 +207,8 @@ impl Frame {
         }
     }
 
-    fn draw_markers(&self, pen: &Pen<'_, '_>, series: &Series, labels: &mut Vec<Rect>) {
+    /// Points with their intervals, and the values of the first and the last; `labels` has where values stand already.
+    pub fn draw_markers(&self, pen: &Pen<'_, '_>, series: &Series, labels: &mut Vec<Rect>) {
         for marker in &series.markers {
             let Some((x, y)) = self.at((marker.x, marker.y)) else { continue };
             let ends =
@@ -233,6 +234,7 @@ impl Frame {
     fn draw_value(&self, pen: &Pen<'_, '_>, colour: RGBColor, marker: &Marker, side: HPos, labels: &mut Vec<Rect>) {
         let Some((x, y)) = self.at((marker.x, marker.y)) else { return };
         let text = if marker.y.abs() < 10.0 { format!("{:.2}", marker.y) } else { format!("{:.0}", marker.y) };
+        let text = text.replace('-', "\u{2212}");
         let width = 8.1 * text.chars().count() as f64;
         let left = if matches!(side, HPos::Left) { x + 8.0 } else { x - 8.0 - width };
         let around = |y: f64| Rect { left, top: y - 7.5, right: left + width, bottom: y + 7.5 };

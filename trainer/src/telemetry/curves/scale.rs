@@ -35,6 +35,12 @@ impl Axis {
         Axis { low: 0.0, high, ticks: ticks.map(|value| (value, label(value, step))).collect(), log: false }
     }
 
+    /// A horizontal axis of names side by side, each in the middle of its place; the first is at 0, the next at 1.
+    pub fn of_names(names: &[String]) -> Axis {
+        let ticks = names.iter().enumerate().map(|(place, name)| (place as f64, name.clone())).collect();
+        Axis { low: -0.5, high: names.len() as f64 - 0.5, ticks, log: false }
+    }
+
     /// An axis in powers of ten that contains `low..=high`, both above 0.
     pub fn log(low: f64, high: f64) -> Axis {
         let (first, last) = ((low.log10() + 1e-9).floor() as i32, (high.log10() - 1e-9).ceil() as i32);
@@ -172,6 +178,8 @@ mod tests {
         assert_eq!(labels(&Axis::up_to(230.0, 5)), ["0", "50", "100", "150", "200"]);
         assert_eq!(labels(&Axis::up_to(2.0, 5)), ["0", "1", "2"]);
         assert_eq!(labels(&Axis::up_to(12.0, 5)), ["0", "3", "6", "9", "12"]);
+        let named = Axis::of_names(&["base".to_owned(), "zero".to_owned()]);
+        assert_eq!((labels(&named), named.place_tick(0.0), named.place(1.0)), (vec!["base", "zero"], 0.25, Some(0.75)));
         assert_eq!(labels(&Axis::log(3e-7, 2e-5)), ["10⁻⁷", "10⁻⁶", "10⁻⁵", "10⁻⁴"]);
         assert_eq!(labels(&Axis::log(1e-12, 1.0)), ["10⁻¹²", "10⁻¹⁰", "10⁻⁸", "10⁻⁶", "10⁻⁴", "10⁻²", "10⁰"]);
     }

@@ -246,3 +246,27 @@ fn sets_that_cannot_be_asked_are_refused_before_anything_is_written() {
     dir.write("few.json", "[{\"problem\": \"p\",\n\"answer\": 1},\n{\"problem\": \"p\"}]");
     check(dir, &[], &["few.json:3", "`answer`"]);
 }
+
+#[test]
+fn a_batch_of_problems_that_have_changed_is_asked_again() {
+    let dir = dir();
+    dir.train(&[FEW_STEPS]);
+    let batch = |n: u32| dir.path(format!("run/stages/table/completions/base/sums/sampled/batch_{n:06}.jsonl"));
+    let made = |n: u32| fs::metadata(batch(n)).and_then(|file| file.modified()).expect("a batch");
+    let first = made(1);
+    // Of 40 problems 30 are left, and the last of them, in the second batch, has another answer: the question is the same.
+    let text = dir.text("sums.jsonl");
+    let lines: Vec<&str> = text.lines().take(30).collect();
+    let edited = lines[29].replace("\"target\":5", "\"target\":6");
+    assert_ne!(edited, lines[29]);
+    dir.write("sums.jsonl", lines[..29].join("\n") + "\n" + &edited + "\n");
+    // As if the run had been stopped before its table.
+    fs::remove_file(dir.path("run/stages/table/results.json")).unwrap();
+    let ended = dir.train(&[FEW_STEPS]);
+    assert_eq!(made(1), first, "a batch of problems that have not changed was made again");
+    let sampled = rows(&dir, "base", "sums", "sampled");
+    assert_eq!(sampled.len(), 30 * 16);
+    assert!(sampled[29 * 16..].iter().all(|row| row["correct"] == false), "old verdicts");
+    assert!(ended.stderr.contains("batch_000002.jsonl is of other problems"), "{}", ended.stderr);
+    assert_eq!(result(&dir.json("run/stages/table/results.json"), "base", "sums")["n_problems"], 30);
+}

@@ -63,7 +63,15 @@ fn listed(lines: &[(usize, String)]) -> String {
 /// # Errors
 /// If the file cannot be read, has no row, or a row is malformed or lacks what a reward of `rubric` needs.
 pub fn read(path: &Path, rubric: &Rubric) -> Result<Vec<Problem>, ProblemFileError> {
-    read_as(path, None, rubric)
+    read_checked(path, None, None, rubric)
+}
+
+/// The same of a file whose rows are of `domain` where they do not say of which they are.
+///
+/// # Errors
+/// As [`read`]; what a reward needs of the domain is asked of these rows too.
+pub fn read_of(path: &Path, domain: Option<&str>, rubric: &Rubric) -> Result<Vec<Problem>, ProblemFileError> {
+    read_checked(path, None, domain, rubric)
 }
 
 /// The same of a file whose layout is named; where it is not, every row is recognised by its keys.
@@ -71,16 +79,34 @@ pub fn read(path: &Path, rubric: &Rubric) -> Result<Vec<Problem>, ProblemFileErr
 /// # Errors
 /// As [`read`], and if a row is not of the layout.
 pub fn read_as(path: &Path, layout: Option<Layout>, rubric: &Rubric) -> Result<Vec<Problem>, ProblemFileError> {
+    read_checked(path, layout, None, rubric)
+}
+
+fn read_checked(
+    path: &Path,
+    layout: Option<Layout>,
+    domain: Option<&str>,
+    rubric: &Rubric,
+) -> Result<Vec<Problem>, ProblemFileError> {
     read_each(path, layout, |mut problem, line| {
         if problem.question.trim().is_empty() {
             return Err("`question` is empty".to_owned());
         }
+        // Before the check: rewards of some domains ask nothing of other problems.
+        set_domain(&mut problem, domain);
         rubric.check_gold(&problem).map_err(|error| explain(&error, &problem))?;
         if problem.id.is_empty() {
             problem.id = format!("line-{line}");
         }
         Ok(problem)
     })
+}
+
+/// Gives a problem the field `domain`, unless its row has one.
+pub(super) fn set_domain(problem: &mut Problem, domain: Option<&str>) {
+    if let Some(domain) = domain {
+        problem.gold.fields.entry("domain").or_insert_with(|| domain.into());
+    }
 }
 
 /// The same, where no reward has a say in what is kept.

@@ -58,18 +58,20 @@ pub struct Part {
 impl Part {
     /// Its questions number `first` to `first + n - 1`, with the domain of the source where they have none.
     fn questions(&self, first: u64, n: u64) -> Result<Vec<Problem>, QuestionError> {
-        let mut questions = self.questions.questions(first, n)?;
-        if let Some(domain) = &self.settings.domain {
-            for problem in &mut questions {
-                problem.gold.fields.entry(DOMAIN).or_insert_with(|| domain.clone().into());
-            }
-        }
-        Ok(questions)
+        Ok(self.of_its_domain(self.questions.questions(first, n)?))
+    }
+
+    /// What can be looked at of it before the run: see [`Questions::examples`].
+    fn examples(&self, n: u64) -> Result<Vec<Problem>, QuestionError> {
+        Ok(self.of_its_domain(self.questions.examples(n)?))
+    }
+
+    fn of_its_domain(&self, mut problems: Vec<Problem>) -> Vec<Problem> {
+        let domain = self.settings.domain.as_deref();
+        problems.iter_mut().for_each(|problem| problem_file::set_domain(problem, domain));
+        problems
     }
 }
-
-/// The field of a row that says what kind of question it is.
-const DOMAIN: &str = "domain";
 
 /// The golden ratio as a fraction of 2^64: its multiples fall evenly, so that any stretch of questions has about the shares of
 /// the whole (Weyl's sequence).
@@ -81,15 +83,17 @@ impl Questions {
     /// # Errors
     /// If a file cannot be used, or the generator's ranges hold no problem.
     pub fn open(settings: &Problems, rubric: &Rubric, seed: u64, stage_idx: usize) -> Result<Self, QuestionError> {
-        Self::open_at(settings, rubric, (seed, stage_idx), &[])
+        Self::open_at(settings, rubric, (seed, stage_idx), &[], None)
     }
 
+    /// - `domain`: of rows that have none
     /// - `path`: of the address of its numbers, behind the purpose; empty but for parts of a mixture
     fn open_at(
         settings: &Problems,
         rubric: &Rubric,
         (seed, stage_idx): (u64, usize),
         path: &[u64],
+        domain: Option<&str>,
     ) -> Result<Self, QuestionError> {
         let stream = |purpose| address::stream(seed, stage_idx, purpose, path);
         let order = stream(Purpose::Questions);
@@ -98,14 +102,15 @@ impl Questions {
                 Self::Countdown { source: countdown_source(settings)?, seed: order.bits(0) }
             }
             Problems::Jsonl(settings) => Self::File {
-                problems: problem_file::read(settings.path.path(), rubric)?,
+                problems: problem_file::read_of(settings.path.path(), domain, rubric)?,
                 order,
                 draws: stream(Purpose::Curriculum),
                 choice: settings.choice,
             },
             Problems::Mixture(sources) => {
                 let part = |(number, source): (u64, &Source)| {
-                    let questions = Self::open_at(&source.problems, rubric, (seed, stage_idx), &[number])?;
+                    let domain = source.domain.as_deref();
+                    let questions = Self::open_at(&source.problems, rubric, (seed, stage_idx), &[number], domain)?;
                     Ok(Part { settings: source.clone(), questions })
                 };
                 Self::Mixture((0..).zip(sources).map(part).collect::<Result<_, QuestionError>>()?)
@@ -151,7 +156,7 @@ impl Questions {
             Self::File { problems, .. } => Ok(problems.clone()),
             Self::Mixture(parts) => {
                 let of_parts: Vec<Vec<Problem>> =
-                    parts.iter().map(|part| part.questions.examples(n)).collect::<Result<_, _>>()?;
+                    parts.iter().map(|part| part.examples(n)).collect::<Result<_, _>>()?;
                 Ok(of_parts.concat())
             }
         }
@@ -248,7 +253,37 @@ fn excluded_problems(path: &Path) -> Result<Vec<CountdownProblem>, ProblemFileEr
 
 #[cfg(test)]
 mod tests {
+    use rewards::{Exact, InDomains, Weighted};
+
     use super::*;
+    use crate::config::{Artifact, JsonlProblems};
+
+    #[test]
+    fn rows_of_a_source_are_checked_as_problems_of_its_domain() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.jsonl");
+        let open = |rows: &str, domain: &str| {
+            std::fs::write(&path, rows).unwrap();
+            let problems = JsonlProblems { path: Artifact::Path(path.clone()), choice: Choice::default() };
+            let source = Source {
+                weight: 1.0,
+                weight_from_step: Vec::new(),
+                domain: Some(domain.to_owned()),
+                problems: Problems::Jsonl(problems),
+            };
+            let exact = InDomains::new(Box::new(Exact::default()), vec!["math".to_owned()]);
+            let rubric = Rubric::new(vec![Weighted::new("exact", 1.0, Box::new(exact))]).unwrap();
+            Questions::open(&Problems::Mixture(vec![source]), &rubric, 1, 0)
+        };
+        let rows = "{\"question\": \"a\", \"gold\": \"1\"}\n{\"question\": \"b\"}\n";
+        let refused = open(rows, "math").unwrap_err().to_string();
+        assert!(refused.contains("rows.jsonl:2: ") && refused.contains("`gold`"), "{refused}");
+        let other = open(rows, "general").unwrap().examples(1).unwrap();
+        assert_eq!(other.iter().map(Problem::domain).collect::<Vec<_>>(), [Some("general"); 2]);
+        // The row has the last word.
+        let own = open("{\"question\": \"b\", \"domain\": \"general\"}", "math").unwrap().examples(1).unwrap();
+        assert_eq!(own[0].domain(), Some("general"));
+    }
 
     #[test]
     fn sources_are_asked_by_their_weights_in_any_stretch() {

@@ -14,6 +14,7 @@ use crate::address::{self, Purpose};
 use crate::config::EvalStage;
 use crate::evaluation::{Asked, BudgetPoint, Control, Estimate, Label, Range, Sample, SetResult, pass_at_k};
 use crate::prompts;
+use crate::run::manifest::sha256_hex;
 use crate::run::{atomic, lines};
 
 /// Completions of a batch: what is lost at the most when the process ends. Not a setting, because results are read back by it.
@@ -28,6 +29,9 @@ struct Row {
     /// Which of its samples.
     sample: usize,
     question: String,
+    /// What it was asked for and judged against: see [`asked`].
+    #[serde(default)]
+    asked: String,
     text: String,
     stop_reason: StopReason,
     /// Runs of tokens that were put in, from and to (exclusive).
@@ -107,23 +111,50 @@ impl<'a, 'c> Course<'a, 'c> {
         atomic::remove_temporaries(&folder)?;
         let n_samples = set.n_samples(way);
         let per_batch = (BATCH / n_samples).max(1);
+        remove_behind(&folder, set.problems.len().div_ceil(per_batch))?;
         let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); set.problems.len()];
         for (batch_idx, problems) in set.problems.chunks(per_batch).enumerate() {
             let first = batch_idx * per_batch;
-            let file = folder.join(format!("batch_{:06}.jsonl", batch_idx + 1));
-            if !file.exists() {
-                if self.context.asked_to_stop() {
-                    return Ok(None);
+            let file = folder.join(batch_name(batch_idx));
+            let there = if file.exists() { self.read_back(&file, (first, problems), n_samples)? } else { None };
+            let rows = match there {
+                Some(rows) => rows,
+                None if self.context.asked_to_stop() => return Ok(None),
+                None => {
+                    self.sample(set_idx, set, way, (first, problems), &file)?;
+                    // As from the disk, so that a run that was stopped has the same numbers to the last bit.
+                    lines::read_whole::<Row>(&file)?
                 }
-                self.sample(set_idx, set, way, (first, problems), &file)?;
-            }
-            // Read back also where it was just written, so that a run that was stopped has the same numbers to the last bit.
-            for row in lines::read_whole::<Row>(&file)? {
+            };
+            for row in rows {
                 self.n_tokens += (row.n_prompt_tokens + row.judged.n_tokens) as u64;
                 samples[row.problem].push(row.judged);
             }
         }
         Ok(Some(samples))
+    }
+
+    /// The rows of a batch on the disk; none if they are not those of `problems` as they are now.
+    fn read_back(
+        &self,
+        file: &Path,
+        (first, problems): (usize, &[Problem]),
+        n_samples: usize,
+    ) -> Result<Option<Vec<Row>>, StageError> {
+        let rows = lines::read_whole::<Row>(file)?;
+        let each = problems.iter().enumerate().flat_map(|(idx, problem)| {
+            let asked = asked(problem);
+            (0..n_samples).map(move |sample| (first + idx, sample, asked.clone()))
+        });
+        if rows.iter().map(|row| (row.problem, row.sample, row.asked.clone())).eq(each) {
+            return Ok(Some(rows));
+        }
+        self.context.progress.say(&format!(
+            "warning: stage {}: {} is of other problems than its set has now: they are asked again",
+            self.settings.name,
+            file.display()
+        ));
+        Ok(None)
     }
 
     /// Samples and judges a batch, and writes it down.
@@ -172,6 +203,7 @@ impl<'a, 'c> Course<'a, 'c> {
                     problem_id: problems[idx].id.clone(),
                     sample,
                     question: problems[idx].question.clone(),
+                    asked: asked(&problems[idx]),
                     text: completion.text.clone(),
                     stop_reason: completion.stop_reason,
                     forced: completion.forced.ranges().iter().map(|run| [run.start, run.end]).collect(),
@@ -184,6 +216,23 @@ impl<'a, 'c> Course<'a, 'c> {
         }
         Ok(atomic::write_file(file, text.as_bytes())?)
     }
+}
+
+fn batch_name(batch_idx: usize) -> String {
+    format!("batch_{:06}.jsonl", batch_idx + 1)
+}
+
+/// Removes the batches behind the first `n`: they are left of a set that had more problems.
+fn remove_behind(folder: &Path, n: usize) -> Result<(), StageError> {
+    for path in (n..).map(|batch_idx| folder.join(batch_name(batch_idx))).take_while(|path| path.exists()) {
+        atomic::remove(&path)?;
+    }
+    Ok(())
+}
+
+/// Names a problem with all that it is asked for and judged against: SHA-256 of its row.
+fn asked(problem: &Problem) -> String {
+    sha256_hex(&serde_json::to_string(problem).expect("text, numbers and maps with text for keys"))
 }
 
 /// The point of a curve that one way of asking makes.

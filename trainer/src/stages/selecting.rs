@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rewards::Problem;
 use rollout::Tokenizer;
 use serde_json::Value;
 
@@ -52,6 +53,12 @@ pub(crate) fn evaluation(path: &Path) -> Result<Vec<EvaluationRow>, ProblemFileE
 /// If the file cannot be read, or a line is no JSON object.
 pub(super) fn rows(data: &Artifact) -> Result<Vec<Row>, ProblemFileError> {
     read_rows(data.path(), |row: Row, _| Ok(row))
+}
+
+/// A problem as it is read back from a row that was written of it: numbers may have lost digits on the way.
+pub(super) fn as_read(problem: &Problem) -> Problem {
+    let text = serde_json::to_string(problem).expect("text, numbers and maps with text for keys");
+    serde_json::from_str(&text).expect("what was just written")
 }
 
 /// A sample as a row, with its numbers as they are written.

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::asking::{Asker, Questioning};
 use super::batch_log::BatchLog;
 use super::grpo::Judged;
-use super::selecting::screen;
+use super::selecting::{as_read, screen};
 use super::{RunContext, StageError};
 use crate::config::SampleStage;
 use crate::data::Questions;
+use crate::run::FileError;
 use crate::run::checkpoint::parse_step;
 use crate::selection::{Provenance, Rejection, Sample};
 
@@ -40,28 +41,32 @@ pub fn run(context: &mut RunContext, settings: &SampleStage, stage_idx: usize) -
     let screen = screen(&settings.filters, &settings.layout, settings.decontamination.as_ref())?;
     let asker = Asker::open(context, settings.init.folder(), questioning(settings, stage_idx))?;
     let questions = Questions::open(&settings.problems, asker.judges.rubric(), context.settings.run.seed, stage_idx)?;
-    let n_problems = n_problems(settings, &questions)?;
-    let (k, batch_problems) = (settings.samples_per_problem, settings.batch_problems);
+    let problems = questions.questions(0, n_problems(settings, &questions)?)?;
+    let problems: Vec<Problem> = problems.into_iter().map(Sample::bare).collect();
+    let (n_problems, k, batch_problems) =
+        (problems.len() as u64, settings.samples_per_problem, settings.batch_problems);
     let n_batches = n_problems.div_ceil(batch_problems);
-    let path = folder.join("samples.jsonl");
-    let mut log = BatchLog::open(&path, batch_problems * k, n_problems * k)?;
+    let mut log = open_log(&folder.join("samples.jsonl"), &problems, k)?;
     let mut n_done = log.n_rows() / k;
+    if log.n_outdated() > 0 {
+        let (name, number) = (&settings.name, n_done + 1);
+        context.progress.say(&format!(
+            "warning: stage {name}: problem {number} is not the one that was sampled: it and all behind it are sampled anew"
+        ));
+    }
     if n_done > 0 {
         context.progress.say(&format!("stage {}: going on after problem {n_done} of {n_problems}", settings.name));
     }
     context.progress.begin_stage(&settings.name, n_done / batch_problems, n_batches);
     let origin = Origin::of(context, settings, stage_idx);
-    let mut asked = vec![0; questions.n_sources()];
-    questions.next(1, &mut asked, n_done)?;
     while n_done < n_problems {
         let batch = n_done / batch_problems + 1;
-        let problems = questions.next(1, &mut asked, batch_problems.min(n_problems - n_done))?;
-        let answers = asker.ask(context, batch, n_done, &problems)?;
-        let rows = problems.into_iter().zip(answers.judged).flat_map(|(problem, judged)| {
-            let problem = Sample::bare(problem);
-            origin.rows(&problem, &judged, &asker)
-        });
-        log.append(&rows.collect::<Vec<_>>())?;
+        let problems = &problems[n_done as usize..(batch * batch_problems).min(n_problems) as usize];
+        let answers = asker.ask(context, batch, n_done, problems)?;
+        let rows = problems.iter().zip(&answers.judged);
+        let rows: Vec<JudgedSample> =
+            rows.flat_map(|(problem, judged)| origin.rows(problem, judged, &asker)).collect();
+        log.append(&rows)?;
         n_done = log.n_rows() / k;
         context.progress.step_done(batch, &answers.metrics)?;
         if context.asked_to_stop() && n_done < n_problems {
@@ -81,6 +86,19 @@ fn questioning(settings: &SampleStage, stage_idx: usize) -> Questioning<'_> {
         stage_idx,
         model_idx: 0,
     }
+}
+
+/// Opens the file of samples, without those of other problems than are asked now.
+///
+/// - `k`: samples of each problem
+fn open_log(path: &Path, problems: &[Problem], k: u64) -> Result<BatchLog, FileError> {
+    let holds = |row: u64, line: &[u8]| {
+        let is_of = |problem: &Problem| {
+            serde_json::from_slice::<JudgedSample>(line).is_ok_and(|row| row.sample.problem == as_read(problem))
+        };
+        is_of(&problems[(row / k) as usize])
+    };
+    BatchLog::open(path, k, problems.len() as u64 * k, holds)
 }
 
 /// How many problems are asked: as many as the run file says, or every row of the file.

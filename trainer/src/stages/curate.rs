@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rewards::{Gold, Problem};
-use rollout::Tokenizer;
+use rollout::{Group, Tokenizer};
 use serde::{Deserialize, Serialize};
 
-use super::asking::{Asker, Questioning};
+use super::asking::{Asker, Questioning, take_up_answers};
 use super::batch_log::BatchLog;
 use super::grpo::Judged;
 use super::selecting::{as_read, as_row, n_tokens, rows, screen, write_lines};
@@ -27,12 +27,13 @@ struct PassRateLine {
     id: String,
     question: String,
     /// What its answers were judged against.
-    #[serde(default)]
     gold: Gold,
     /// Samples that a reward judged.
     n_sampled: u64,
     /// Those that were right.
     n_right: u64,
+    /// Prompt and completion tokens of all samples.
+    n_tokens: u64,
 }
 
 /// Brings the rows down; none if the user asked to stop before. Gives the number of batches that were sampled.
@@ -114,7 +115,7 @@ fn sample(row: Row) -> Option<Sample> {
 
 /// Has every model asked every problem; none if the user asked to stop before. With the number of batches.
 fn solvers(
-    context: &RunContext,
+    context: &mut RunContext,
     settings: &CurateStage,
     stage_idx: usize,
     left: &[Sample],
@@ -124,6 +125,7 @@ fn solvers(
     let n_batches = n_problems.div_ceil(settings.batch_problems);
     let names = names(context, settings, stage_idx);
     let path = context.directory.stage(&settings.name).join("pass_rates.jsonl");
+    take_up_answers(context, stage_idx, &path)?;
     let mut log = open_log(&path, &problems, &names)?;
     if log.n_outdated() > 0 {
         let name = &settings.name;
@@ -153,6 +155,7 @@ fn solvers(
     }
     let mut solvers = Vec::new();
     let lines: Vec<PassRateLine> = lines::read_whole(&path)?;
+    context.num_tokens += lines.iter().map(|line| line.n_tokens).sum::<u64>();
     for (name, difficulty) in names.into_iter().zip(&settings.difficulty) {
         let of_model = lines.iter().filter(|line| line.model == name);
         let rate = |line: &PassRateLine| PassRate { n_sampled: line.n_sampled, n_right: line.n_right };
@@ -193,6 +196,8 @@ fn questioning<'a>(
 /// What a model has made of a problem.
 fn line(model: &str, problem: &Problem, judged: &Judged, asker: &Asker) -> PassRateLine {
     let right: Vec<bool> = judged.judgements.iter().filter_map(|j| asker.judges.is_right(j)).collect();
+    let Group { prompt, completions } = &judged.group;
+    let n_tokens: usize = completions.iter().map(|completion| prompt.ids.len() + completion.ids.len()).sum();
     PassRateLine {
         model: model.to_owned(),
         id: problem.id.clone(),
@@ -200,6 +205,7 @@ fn line(model: &str, problem: &Problem, judged: &Judged, asker: &Asker) -> PassR
         gold: problem.gold.clone(),
         n_sampled: right.len() as u64,
         n_right: right.iter().filter(|right| **right).count() as u64,
+        n_tokens: n_tokens as u64,
     }
 }
 

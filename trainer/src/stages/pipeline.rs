@@ -1,5 +1,7 @@
 //! The order of stages, and where a resumed run goes on.
 
+use std::path::Path;
+
 use super::ledger::{Ledger, StageChoice};
 use super::{Model, RunContext, StageError, curate, eval, finish, grpo, pretrain, reward_model, sample, sft};
 use crate::config::Stage;
@@ -133,9 +135,12 @@ fn take_up(context: &RunContext, ledger: &Ledger, stage_idx: usize, again: bool)
     if mark.is_some() && (again || !is_same || is_longer) {
         let why = if is_same { "" } else { ": its part of the run file, or what it starts from, has changed" };
         context.progress.say(&format!("stage {} is run again{why}", stage.name()));
-        for folder in [context.directory.checkpoints(stage.name()), stage_mark::folder(run, stage.name())] {
-            if folder.exists() {
-                atomic::remove(&folder)?;
+        let keeps: &[&str] = if again { &[] } else { stage.keeps() };
+        let is_kept = |path: &Path| keeps.iter().any(|name| path.ends_with(name));
+        let made = atomic::entries(&stage_mark::folder(run, stage.name()))?;
+        for path in made.iter().filter(|path| !is_kept(path)).chain([&context.directory.checkpoints(stage.name())]) {
+            if path.exists() {
+                atomic::remove(path)?;
             }
         }
     }

@@ -9,7 +9,7 @@ use rewards::{Problem, Verdict};
 use rollout::StopReason;
 use serde::{Deserialize, Serialize};
 
-use super::asking::{Asker, Questioning};
+use super::asking::{Asker, Questioning, take_up_answers};
 use super::batch_log::BatchLog;
 use super::grpo::Judged;
 use super::selecting::{as_read, screen};
@@ -46,7 +46,9 @@ pub fn run(context: &mut RunContext, settings: &SampleStage, stage_idx: usize) -
     let (n_problems, k, batch_problems) =
         (problems.len() as u64, settings.samples_per_problem, settings.batch_problems);
     let n_batches = n_problems.div_ceil(batch_problems);
-    let mut log = open_log(&folder.join("samples.jsonl"), &problems, k)?;
+    let path = folder.join("samples.jsonl");
+    take_up_answers(context, stage_idx, &path)?;
+    let mut log = open_log(&path, &problems, k)?;
     let mut n_done = log.n_rows() / k;
     if log.n_outdated() > 0 {
         let (name, number) = (&settings.name, n_done + 1);
@@ -63,9 +65,9 @@ pub fn run(context: &mut RunContext, settings: &SampleStage, stage_idx: usize) -
         let batch = n_done / batch_problems + 1;
         let problems = &problems[n_done as usize..(batch * batch_problems).min(n_problems) as usize];
         let answers = asker.ask(context, batch, n_done, problems)?;
-        let rows = problems.iter().zip(&answers.judged);
+        let rows = (n_done..).zip(problems.iter().zip(&answers.judged));
         let rows: Vec<JudgedSample> =
-            rows.flat_map(|(problem, judged)| origin.rows(problem, judged, &asker)).collect();
+            rows.flat_map(|(number, (problem, judged))| origin.rows(number, problem, judged, &asker)).collect();
         log.append(&rows)?;
         n_done = log.n_rows() / k;
         context.progress.step_done(batch, &answers.metrics)?;
@@ -93,10 +95,8 @@ fn questioning(settings: &SampleStage, stage_idx: usize) -> Questioning<'_> {
 /// - `k`: samples of each problem
 fn open_log(path: &Path, problems: &[Problem], k: u64) -> Result<BatchLog, FileError> {
     let holds = |row: u64, line: &[u8]| {
-        let is_of = |problem: &Problem| {
-            serde_json::from_slice::<JudgedSample>(line).is_ok_and(|row| row.sample.problem == as_read(problem))
-        };
-        is_of(&problems[(row / k) as usize])
+        let problem = &problems[(row / k) as usize];
+        serde_json::from_slice::<JudgedSample>(line).is_ok_and(|row| row.sample.problem == as_read(problem))
     };
     BatchLog::open(path, k, problems.len() as u64 * k, holds)
 }
@@ -104,7 +104,7 @@ fn open_log(path: &Path, problems: &[Problem], k: u64) -> Result<BatchLog, FileE
 /// How many problems are asked: as many as the run file says, or every row of the file.
 fn n_problems(settings: &SampleStage, questions: &Questions) -> Result<u64, StageError> {
     match settings.n_problems {
-        Some(n) => Ok(n),
+        Some(n) => Ok(questions.once(n).map(|()| n)?),
         // With problems that have no end the number is required.
         None => Ok(questions.examples(1)?.len() as u64),
     }
@@ -134,8 +134,8 @@ impl Origin {
         }
     }
 
-    /// The samples of one problem.
-    fn rows(&self, problem: &Problem, judged: &Judged, asker: &Asker) -> Vec<JudgedSample> {
+    /// The samples of one problem; `problem_idx`: its number in the stage.
+    fn rows(&self, problem_idx: u64, problem: &Problem, judged: &Judged, asker: &Asker) -> Vec<JudgedSample> {
         let Judged { group, judgements, .. } = judged;
         let one = |(number, (completion, judgement)): (u64, (&rollout::Completion, &rewards::Judgement))| {
             let verdicts = judgement.components.iter().map(|part| (part.name.clone(), part.verdict.clone()));
@@ -153,6 +153,7 @@ impl Origin {
                     stage: self.stage.clone(),
                     model: self.model.clone(),
                     step: self.step,
+                    problem: problem_idx,
                     sample: number,
                     seed: self.seed,
                     temperature: self.temperature,

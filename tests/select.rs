@@ -97,6 +97,8 @@ fn samples_are_judged_and_what_may_stay_is_data() {
         assert!(dropped.is_none_or(|reason| ["too_short", "duplicate"].contains(&reason)), "{row}");
         assert!(row["verdicts"]["countdown"]["rule"].is_string() && row["components"]["format"].is_number(), "{row}");
         assert_eq!(row["provenance"]["model"], "base");
+        let first = samples.iter().position(|other| other["question"] == row["question"]).expect("itself");
+        assert_eq!(row["provenance"]["problem"].as_u64(), Some(first as u64 / 4), "{row}");
         assert_eq!(row["target"], 5);
     }
     let kept: Vec<&Value> = samples.iter().filter(|row| row["dropped"].is_null()).collect();
@@ -172,7 +174,6 @@ fn the_same_command_goes_on_after_kill_9() {
         running.signal(libc::SIGKILL);
         assert_eq!(running.end().code, None);
     }
-    // As if it had been killed while it wrote: half a batch, and half a row.
     let samples = killed.text("run/stages/data/samples.jsonl");
     killed.train(&[]);
     for file in [
@@ -196,12 +197,12 @@ fn a_torn_batch_is_sampled_again() {
     torn.train(&[]);
     let path = torn.path("run/stages/data/samples.jsonl");
     let text = fs::read_to_string(&path).unwrap();
-    // Rows of the first batch and a half, and half a row.
+    // Three problems, the last of them from half of a batch, a part of the fourth, and half a row.
     let rows: Vec<&str> = text.split_inclusive('\n').collect();
-    fs::write(&path, [&rows[..11].concat(), &rows[11][..40]].concat()).unwrap();
+    fs::write(&path, [&rows[..14].concat(), &rows[14][..40]].concat()).unwrap();
     fs::remove_file(torn.path("run/stages/data/data.jsonl")).unwrap();
     let ended = torn.train(&[]);
-    assert!(ended.stderr.contains("going on after problem 2 of 7"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("going on after problem 3 of 7"), "{}", ended.stderr);
     for file in ["samples.jsonl", "data.jsonl"] {
         let file = format!("run/stages/data/{file}");
         assert_eq!(whole.text(&file), torn.text(&file), "{file}");
@@ -216,9 +217,65 @@ fn a_stage_asked_to_stop_goes_on_where_it_stopped() {
     let path = stopped.path("run/stages/data/samples.jsonl");
     assert!(running.wait_until(|| path.exists()), "it ended before it could be stopped");
     running.signal(libc::SIGINT);
-    running.end();
-    stopped.train(&["--resume"]);
+    running.end().expect_code(130);
+    assert!(!stopped.path("run/stages/data/data.jsonl").exists(), "it stopped before the last batch");
+    let ended = stopped.train(&["--resume"]);
+    assert!(ended.stderr.contains("stage data: going on after problem "), "{}", ended.stderr);
     assert_eq!(whole.text("run/stages/data/data.jsonl"), stopped.text("run/stages/data/data.jsonl"));
+}
+
+#[test]
+fn samples_of_a_problem_that_has_changed_are_not_kept() {
+    let dir = dir(&[SAMPLE, CURATE].concat());
+    dir.train(&[]);
+    let old = dir.rows("run/stages/data/samples.jsonl");
+    let rates = dir.rows("run/stages/few/pass_rates.jsonl");
+    let position = |question: &str| old.iter().position(|row| row["question"] == question).expect("it was sampled") / 4;
+    let edited = "make 5 of 2 and 3 case 3";
+    dir.write("problems.jsonl", dir.text("problems.jsonl").replace(edited, "make 5 of 2 and 3 case 33"));
+    fs::remove_file(dir.path("run/stages/data/data.jsonl")).unwrap();
+    let ended = dir.train(&[]);
+    let number = position(edited) + 1;
+    let warning = format!("stage data: problem {number} is not the one that was sampled");
+    assert!(ended.stderr.contains(&warning), "{}", ended.stderr);
+    let new = dir.rows("run/stages/data/samples.jsonl");
+    assert_eq!(new.len(), 28);
+    assert!(new.iter().all(|row| row["question"] != edited), "{new:?}");
+    let fresh = self::dir(&[SAMPLE, CURATE].concat());
+    fresh.write("problems.jsonl", dir.text("problems.jsonl"));
+    fresh.train(&[]);
+    for file in ["data/samples.jsonl", "data/data.jsonl", "few/data.jsonl", "few/pass_rates.jsonl"] {
+        let file = format!("run/stages/{file}");
+        assert_eq!(dir.text(&file), fresh.text(&file), "{file}");
+    }
+    assert!(rates.iter().all(|rate| rate["n_tokens"].as_u64() > Some(0)), "{rates:?}");
+}
+
+#[test]
+fn another_choice_keeps_the_samples() {
+    // A folder belongs to the run as long as one of its stages is the same.
+    let stages = [&SAMPLE.replace("\"data\"", "\"still\""), SAMPLE].concat();
+    let dir = dir(&stages);
+    dir.train(&["stage.data.n_problems=5"]);
+    let lines = |dir: &Dir| dir.text("run/stages/data/samples.jsonl").lines().count();
+    assert_eq!(lines(&dir), 20);
+    let other = ["stage.data.filters.min_tokens=4", "stage.data.batch_problems=3"];
+    let ended = dir.train(&other);
+    assert!(ended.stderr.contains("going on after problem 5 of 7"), "{}", ended.stderr);
+    let fresh = self::dir(&stages);
+    fresh.train(&other);
+    for file in ["samples.jsonl", "data.jsonl", "table.md"] {
+        let file = format!("run/stages/data/{file}");
+        assert_eq!(dir.text(&file), fresh.text(&file), "{file}");
+    }
+    // What is sampled is another thing: nothing stays.
+    let ended = dir.train(&[other[0], other[1], "stage.data.sampling.temperature=0.5"]);
+    assert!(!ended.stderr.contains("going on after problem"), "{}", ended.stderr);
+    assert_eq!(lines(&dir), 28);
+    // Batches alone change nothing at all.
+    let before = fs::metadata(dir.path("run/stages/data/data.jsonl")).unwrap().modified().unwrap();
+    dir.train(&[other[0], "stage.data.sampling.temperature=0.5"]);
+    assert_eq!(fs::metadata(dir.path("run/stages/data/data.jsonl")).unwrap().modified().unwrap(), before);
 }
 
 #[test]
@@ -249,6 +306,15 @@ fn what_cannot_be_is_refused_with_its_place() {
     check(&["stage.data.mix=[{ data = \"few\", fraction = 0.2 }]"], &["wait for each other"]);
     check(&["stage.few.data=[\"data\", \"base\"]"], &["there is no stage `base` and no such file"]);
     check(&["stage.few.difficulty=[]"], &["there are rewards, but nothing is sampled"]);
+    check(&["stage.few.sampling.max_tokens=100000"], &["`max_tokens` is 100000, but the context"]);
+    check(&["stage.data.n_problems=8"], &["`n_problems` is 8", "where there are 7"]);
+    let by_step = "stage.data.rewards.format.weight_from_step=[[2, 1.0]]";
+    check(&[by_step], &["`weight_from_step` would never be looked at", "take it out"]);
+    let long =
+        format!(r#"{{"question": "{}", "numbers": [4, 5], "target": 9, "completion": "4 + 5"}}"#, "4 ".repeat(4000));
+    dir.write("more.jsonl", long);
+    check(&[], &["problem line-1: its prompt has", "shorten the prompt or lower max_tokens"]);
+    dir.write("more.jsonl", MORE);
     check(&["stage.few.n=0"], &["`n` is 0", "expected 1 or more"]);
     check(&["stage.data.sampling.max_tokens=100000"], &["`max_tokens` is 100000, but the context"]);
     let required = SAMPLE.replace("correct = \"ignored\"\n", "").replace("[stage.rewards.countdown]\n", "");
@@ -258,7 +324,7 @@ fn what_cannot_be_is_refused_with_its_place() {
     dir.write("general.jsonl", "{\"text\": 3}\n");
     let file = "stage.data.decontamination.files=[\"general.jsonl\"]";
     let ended = dir.run(train_args(&[file, "stage.data.filters.correct=\"ignored\""])).expect_code(2);
-    assert!(ended.stderr.contains("general.jsonl:1: expected a text `question`"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("general.jsonl:1: missing field `question`"), "{}", ended.stderr);
 }
 
 #[test]

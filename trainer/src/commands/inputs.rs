@@ -17,7 +17,7 @@ use crate::judges::Judges;
 use crate::plan::ModelShape;
 use crate::reward_model;
 use crate::scoring::cases;
-use crate::selection::Row;
+use crate::selection::{Row, Sample};
 use crate::{prompts, sft, stages};
 
 /// Prompt length assumed where the tokenizer does not exist yet, for the estimate of memory.
@@ -75,7 +75,17 @@ impl Starts {
     }
 
     fn of(&self, file: &RunFile, stage_idx: usize) -> Option<&Start> {
-        match file.resolved.origin(stage_idx) {
+        self.at(file.resolved.origin(stage_idx))
+    }
+
+    /// The models that say how hard a problem is.
+    fn of_askers(&self, file: &RunFile, stage: &CurateStage, stage_idx: usize) -> Vec<&Start> {
+        let origins = stage.difficulty.iter().map(|asked| file.resolved.origin_of(&asked.model, stage_idx));
+        origins.filter_map(|origin| self.at(origin)).collect()
+    }
+
+    fn at(&self, origin: Origin<'_>) -> Option<&Start> {
+        match origin {
             Origin::Folder(folder) => self.models.get(folder),
             Origin::Made(_) | Origin::None => None,
         }
@@ -118,7 +128,7 @@ pub(super) fn check_data(file: &RunFile, starts: &Starts) -> Result<(), Failure>
             Stage::Grpo(stage) => check_problems(stage, seed, stage_idx, starts.of(file, stage_idx))?,
             Stage::Sft(stage) => check_examples(stage, starts.of(file, stage_idx))?,
             Stage::Sample(stage) => check_sample(stage, seed, stage_idx, starts.of(file, stage_idx))?,
-            Stage::Curate(stage) => check_curate(stage)?,
+            Stage::Curate(stage) => check_curate(stage, &starts.of_askers(file, stage, stage_idx))?,
             Stage::RewardModel(stage) => check_rows(stage)?,
             Stage::Eval(stage) => stages::check_sets(stage).map_err(Failure::usage)?,
             Stage::Pretrain(stage) => {
@@ -168,6 +178,7 @@ fn check_sample(stage: &SampleStage, seed: u64, stage_idx: usize, start: Option<
         return Ok(());
     }
     let questions = Questions::open(&stage.problems, judges.rubric(), seed, stage_idx).map_err(Failure::usage)?;
+    questions.once(stage.n_problems.unwrap_or(0)).map_err(Failure::usage)?;
     let problems = questions.examples(stage.batch_problems).map_err(Failure::usage)?;
     if stage.filters.min_language.is_some() {
         let options = LanguageConsistencyOptions { language: stage.filters.language.clone(), ..Default::default() };
@@ -182,16 +193,27 @@ fn check_sample(stage: &SampleStage, seed: u64, stage_idx: usize, start: Option<
     start.map_or(Ok(()), |start| start.check_prompts(&rollout, &stage.prompt, &problems))
 }
 
-fn check_curate(stage: &CurateStage) -> Result<(), Failure> {
+fn check_curate(stage: &CurateStage, askers: &[&Start]) -> Result<(), Failure> {
     if !stage.difficulty.is_empty() {
         Judges::new(&stage.rewards).map_err(Failure::usage)?;
     }
     let evaluations = stage.decontamination.iter().flat_map(|table| &table.files).filter_map(Artifact::path_now);
     evaluations.map(stages::evaluation).collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
+    let rollout = stage.sampling.as_rollout();
     for path in stage.data.iter().filter_map(Artifact::path_now) {
-        problem_file::read_rows(path, |row: Row, _| Ok(row)).map_err(Failure::usage)?;
+        let rows = problem_file::read_rows(path, |row: Row, line| Ok(asked_of(row, line))).map_err(Failure::usage)?;
+        let problems: Vec<Problem> = rows.into_iter().flatten().collect();
+        askers.iter().try_for_each(|asker| asker.check_prompts(&rollout, &stage.prompt, &problems))?;
     }
     Ok(())
+}
+
+/// The problem of a row that models may be asked; none if the row is sure to be dropped before.
+fn asked_of(row: Row, line: usize) -> Option<Problem> {
+    let Sample { problem, completion, .. } = serde_json::from_value(row.into()).ok()?;
+    let is_asked = !problem.question.trim().is_empty() && !completion.trim().is_empty();
+    let id = if problem.id.is_empty() { format!("line-{line}") } else { problem.id };
+    is_asked.then_some(Problem { id, ..problem })
 }
 
 /// Every file of examples that is there is read as the stage will read it; without a tokenizer, as where a stage makes the

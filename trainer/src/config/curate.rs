@@ -93,6 +93,18 @@ pub struct CurateStage {
     pub layout: LayoutSettings,
 }
 
+impl CurateStage {
+    /// Takes out what does not decide what models answer: the rows, which are compared one by one, and what is chosen of them.
+    pub(super) fn forget_choice(&mut self) {
+        self.data.clear();
+        self.n = 1;
+        self.difficulty.iter_mut().for_each(|asked| asked.max_pass_rate = 0.0);
+        self.filters = Filters::default();
+        self.decontamination = None;
+        self.layout = LayoutSettings::default();
+    }
+}
+
 impl WrittenStage for WrittenCurate {
     fn name(&self) -> Option<&str> {
         self.name.as_deref()
@@ -196,7 +208,8 @@ impl StageSettings for CurateStage {
     }
 
     fn forget_where_and_when(&mut self, _is_last: bool) {
+        self.batch_problems = batch_problems();
         self.sampling.forget_speed();
-        self.rewards.forget_servers();
+        self.rewards.forget_where_and_when();
     }
 }

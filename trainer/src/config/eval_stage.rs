@@ -277,6 +277,6 @@ impl StageSettings for EvalStage {
 
     fn forget_where_and_when(&mut self, _is_last: bool) {
         self.max_batch = max_batch();
-        self.sets.iter_mut().for_each(|set| set.rewards.forget_servers());
+        self.sets.iter_mut().for_each(|set| set.rewards.forget_where_and_when());
     }
 }

@@ -135,7 +135,7 @@ impl StageSettings for GrpoStage {
 
     fn forget_where_and_when(&mut self, is_last: bool) {
         self.checkpoint = Checkpoint::default();
-        self.rewards.forget_servers();
+        self.rewards.forget_where_and_when();
         // What a user who ran out of memory lowers before going on; it changes rounding, as threads and device do.
         self.rollout.max_batch = Rollout::default().max_batch;
         self.grpo.micro_batch_tokens = Algorithm::default().micro_batch_tokens;

@@ -124,6 +124,14 @@ impl Resolved {
         identities
     }
 
+    /// What makes the answers of the models that a stage asks the same in two runs: as [`Self::stage_identities`], without what
+    /// the stage only does with the answers, such as its filters.
+    pub fn asked_identity(&self, stage_idx: usize) -> String {
+        let mut asked = self.clone();
+        asked.stages[stage_idx].forget_choice();
+        asked.stage_identities().swap_remove(stage_idx)
+    }
+
     fn forget_where_and_when(&mut self) {
         let run = self.run.clone();
         self.run = Run { dir: PathBuf::new(), threads: 0, device: Device::Auto, deterministic: false, ..run };

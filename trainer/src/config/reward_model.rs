@@ -178,6 +178,11 @@ fn one() -> f32 {
 }
 
 impl RewardModelOptions {
+    /// Without what changes memory and speed only.
+    pub(crate) fn forget_speed(&mut self) {
+        self.max_batch_tokens = default_max_batch_tokens();
+    }
+
     pub(crate) fn resolve(&mut self, at: &mut Section<'_, '_>) {
         self.model = at.artifact("model", &self.model, Makes::RewardModel);
         at.holds("mean", self.mean, self.mean.is_finite(), "expected a finite number", "scores are float32");

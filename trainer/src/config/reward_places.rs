@@ -55,8 +55,11 @@ pub(super) fn place_paths(kind: &str, table: &mut Table, at: &mut Section<'_, '_
 
 impl Rewards {
     /// Takes out of the settings what decides where and when models are asked, and what for, but not what they answer.
-    pub(crate) fn forget_servers(&mut self) {
+    pub(crate) fn forget_where_and_when(&mut self) {
         for reward in &mut self.0 {
+            if let Judge::RewardModel { options, .. } = &mut reward.judge {
+                options.forget_speed();
+            }
             if let Judge::LlmJudge { options, .. } = &mut reward.judge {
                 let ClientOptions { model, temperature, seed, max_tokens, response_format, on_outage, .. } =
                     options.server.clone();

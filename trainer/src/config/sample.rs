@@ -88,6 +88,18 @@ pub struct SampleStage {
     pub mix: Vec<Mix>,
 }
 
+impl SampleStage {
+    /// Takes out what does not decide what is sampled: how many problems are asked, and what is chosen of the samples.
+    pub(super) fn forget_choice(&mut self) {
+        self.n_problems = None;
+        self.filters = Filters::default();
+        self.decontamination = None;
+        self.layout = LayoutSettings::default();
+        self.keep = Keep::default();
+        self.mix.clear();
+    }
+}
+
 impl WrittenStage for WrittenSample {
     fn name(&self) -> Option<&str> {
         self.name.as_deref()
@@ -108,6 +120,7 @@ impl WrittenStage for WrittenSample {
         let mix = resolve_mix(self.mix, at);
         let problems = self.problems.resolve(&mut at.table("problems"))?;
         check_problems(&problems, self.n_problems, at);
+        refuse_weights_by_step(&problems, &rewards, at);
         Some(Stage::Sample(Box::new(SampleStage {
             name,
             init,
@@ -146,6 +159,21 @@ fn check_problems(problems: &Problems, n_problems: Option<u64>, at: &mut Section
     }
 }
 
+/// Nothing changes from step to step where there is none.
+fn refuse_weights_by_step(problems: &Problems, rewards: &Rewards, at: &mut Section<'_, '_>) {
+    let refuse = |at: &mut Section<'_, '_>| {
+        let title = "a stage of kind \"sample\" has no steps: `weight_from_step` would never be looked at";
+        let help = "take it out, and set `weight` to what is to hold; or make two stages of it, and mix their data";
+        at.fail("weight_from_step", title, "is for training", help);
+    };
+    if let Problems::Mixture(sources) = problems {
+        let by_step = sources.iter().enumerate().filter(|(_, source)| !source.weight_from_step.is_empty());
+        by_step.for_each(|(idx, _)| refuse(&mut at.table("problems").table(&format!("source[{idx}]"))));
+    }
+    let by_step = rewards.0.iter().filter(|reward| !reward.weight_from_step.is_empty());
+    by_step.for_each(|reward| refuse(&mut at.table("rewards").table(&reward.name)));
+}
+
 impl StageSettings for SampleStage {
     fn kind(&self) -> StageKind {
         StageKind::Sample
@@ -156,7 +184,7 @@ impl StageSettings for SampleStage {
     }
 
     fn steps(&self) -> Option<u64> {
-        self.n_problems.map(|n| n.div_ceil(self.batch_problems))
+        None
     }
 
     fn init(&self) -> Option<&Init> {
@@ -182,7 +210,8 @@ impl StageSettings for SampleStage {
     }
 
     fn forget_where_and_when(&mut self, _is_last: bool) {
+        self.batch_problems = batch_problems();
         self.sampling.forget_speed();
-        self.rewards.forget_servers();
+        self.rewards.forget_where_and_when();
     }
 }

@@ -12,8 +12,8 @@ use crate::selection::{Correctness, DecontaminationOptions, Filters, Keep, Layou
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decontamination {
-    /// The evaluations: files of JSON Lines with `question` (or `problem`, `prompt`) and, if there is one, `solution` (or `answer`,
-    /// `gold`), absolute; or stages that make them. Required.
+    /// The evaluations: files of problems, in any layout that problems come in, absolute; or stages that make them. Looked at are
+    /// questions and, where there are some, `solution`, `answer` or `gold`. Required.
     pub files: Vec<Artifact>,
     /// See [`DecontaminationOptions::ngram_size`]. Default 10 (DeepSeek-R1 B.3.1).
     #[serde(default = "ngram_size")]

@@ -187,6 +187,25 @@ impl Stage {
         }
     }
 
+    /// The files in its folder that stay when the stage is run again because its part of the run file has changed: the stage
+    /// looks itself at what of them still holds.
+    pub fn keeps(&self) -> &'static [&'static str] {
+        match self {
+            Self::Sample(_) => &["samples.jsonl", "asked.json"],
+            Self::Curate(_) => &["pass_rates.jsonl", "asked.json"],
+            Self::Pretrain(_) | Self::Sft(_) | Self::Grpo(_) | Self::RewardModel(_) | Self::Eval(_) => &[],
+        }
+    }
+
+    /// Takes out what is only done with the answers of the models that it asks.
+    pub(super) fn forget_choice(&mut self) {
+        match self {
+            Self::Sample(stage) => stage.forget_choice(),
+            Self::Curate(stage) => stage.forget_choice(),
+            Self::Pretrain(_) | Self::Sft(_) | Self::Grpo(_) | Self::RewardModel(_) | Self::Eval(_) => {}
+        }
+    }
+
     /// The earlier stages that it needs, each once, in the order of its keys.
     pub fn needs(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();

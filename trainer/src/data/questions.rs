@@ -21,6 +21,26 @@ pub enum QuestionError {
     /// The generator.
     #[error(transparent)]
     Countdown(#[from] ProblemError),
+    /// A file is asked for more than it has.
+    #[error(
+        "`n_problems` is {n_problems}, which asks {n_asked} problems of {} where there are {n_rows}, and each is asked once: lower \
+         `n_problems`, or add rows",
+        source_name(*part)
+    )]
+    Few {
+        /// Problems of the stage.
+        n_problems: u64,
+        /// Those of the file.
+        n_asked: u64,
+        /// Rows that it has.
+        n_rows: u64,
+        /// The number of the source, where there are several.
+        part: Option<usize>,
+    },
+}
+
+fn source_name(part: Option<usize>) -> String {
+    part.map_or("[stage.problems.jsonl]".to_owned(), |part| format!("stage.problems.source[{part}]"))
 }
 
 /// A source of questions without end.
@@ -124,6 +144,25 @@ impl Questions {
             Self::Countdown { .. } | Self::File { .. } => 1,
             Self::Mixture(parts) => parts.len(),
         }
+    }
+
+    /// Refuses to ask a row of a file twice.
+    ///
+    /// # Errors
+    /// [`QuestionError::Few`] if a file has fewer rows than the first `n` questions ask of it.
+    pub fn once(&self, n: u64) -> Result<(), QuestionError> {
+        let fits = |questions: &Self, n_asked: u64, part: Option<usize>| match questions {
+            Self::File { problems, .. } if n_asked > problems.len() as u64 => {
+                Err(QuestionError::Few { n_problems: n, n_asked, n_rows: problems.len() as u64, part })
+            }
+            Self::File { .. } | Self::Countdown { .. } | Self::Mixture(_) => Ok(()),
+        };
+        let Self::Mixture(parts) = self else { return fits(self, n, None) };
+        let weights: Vec<f64> = parts.iter().map(|part| part.settings.weight_at(1)).collect();
+        let mut asked = vec![0; parts.len()];
+        (0..n).for_each(|index| asked[drawn(&weights, index)] += 1);
+        let mut of_parts = parts.iter().zip(asked).enumerate();
+        of_parts.try_for_each(|(idx, (part, n_asked))| fits(&part.questions, n_asked, Some(idx)))
     }
 
     /// The next `n` questions of a step, counted from 1, where `asked` counts those that each source has given so far.

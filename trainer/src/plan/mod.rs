@@ -35,7 +35,7 @@ impl Plan {
         let mut text = head(file);
         for (idx, stage) in file.resolved.stages.iter().enumerate() {
             let shape = shape_of(file, idx, model);
-            if let Some(shape) = &shape {
+            for shape in shape.iter().chain(&shapes_of_askers(file, idx, model)) {
                 check_stage(file, idx, stage, shape)?;
             }
             let _ = writeln!(
@@ -73,7 +73,18 @@ impl std::fmt::Display for Plan {
 
 /// The shape of the network of a stage, as far as it is known; `base` is that of `[model]`.
 fn shape_of(file: &RunFile, stage_idx: usize, base: Option<ModelShape>) -> Option<ModelShape> {
-    match file.resolved.origin(stage_idx) {
+    shape_at(file, file.resolved.origin(stage_idx), base)
+}
+
+/// The shapes of the models that a stage of kind `curate` asks, as far as they are known.
+fn shapes_of_askers(file: &RunFile, stage_idx: usize, base: Option<ModelShape>) -> Vec<ModelShape> {
+    let Stage::Curate(stage) = &file.resolved.stages[stage_idx] else { return Vec::new() };
+    let origins = stage.difficulty.iter().map(|asked| file.resolved.origin_of(&asked.model, stage_idx));
+    origins.filter_map(|origin| shape_at(file, origin, base)).collect()
+}
+
+fn shape_at(file: &RunFile, origin: Origin<'_>, base: Option<ModelShape>) -> Option<ModelShape> {
+    match origin {
         Origin::Made(stage) => Some(ModelShape::of_architecture(&stage.architecture, stage.tokenizer.vocab_size)),
         Origin::Folder(path) if file.resolved.model.as_ref().is_some_and(|model| model.path == path) => base,
         Origin::Folder(path) => ModelConfig::load(path).ok().map(|config| ModelShape::of_config(&config)),
@@ -90,6 +101,7 @@ pub fn check_stage(file: &RunFile, idx: usize, stage: &Stage, shape: &ModelShape
     let (rollout, table) = match stage {
         Stage::Grpo(stage) => (&stage.rollout, "rollout"),
         Stage::Sample(stage) => (&stage.sampling.as_rollout(), "sampling"),
+        Stage::Curate(stage) => (&stage.sampling.as_rollout(), "sampling"),
         Stage::Sft(stage) => return sft::check(file, idx, stage, context),
         Stage::RewardModel(stage) if stage.max_tokens > context => {
             let title =
@@ -106,7 +118,7 @@ pub fn check_stage(file: &RunFile, idx: usize, stage: &Stage, shape: &ModelShape
             let expected = format!("expected less than {context}");
             return Err(file.refuse(&key, &title, &expected, "prompt and completion share the context"));
         }
-        Stage::Pretrain(_) | Stage::Curate(_) | Stage::RewardModel(_) => return Ok(()),
+        Stage::Pretrain(_) | Stage::RewardModel(_) => return Ok(()),
     };
     if rollout.most_tokens() >= context {
         let by_step = rollout.max_tokens < context;

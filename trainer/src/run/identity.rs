@@ -57,6 +57,9 @@ fn is_not_counted(section: &str, line: &str) -> bool {
     let keys: &[&str] = match section {
         "[run]" => &["dir", "threads", "device", "deterministic"],
         "[doctor]" | "[stage.checkpoint]" => return true,
+        "[[stage]]" => &["batch_problems"],
+        "[stage.sampling]" => &["max_batch"],
+        section if section.starts_with("[stage.rewards.") => &["max_batch_tokens"],
         "[stage.rollout]" => &["max_batch"],
         "[stage.grpo]" => &["micro_batch_tokens", "logits_chunk_tokens", "checkpointing"],
         _ => return false,

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, FileError};
 
-const STAGE_JSON: &str = "stage.json";
+/// The file in the folder of a stage that has its mark.
+pub const STAGE_JSON: &str = "stage.json";
 
 /// The record of one stage. It is written when the stage begins, and again when it is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -18,6 +18,8 @@ pub enum Reason {
     TooShort,
     /// More tokens than allowed.
     TooLong,
+    /// Nothing but white space.
+    Blank,
     /// Not in the format.
     NoFormat,
     /// Nothing behind the reasoning.
@@ -46,12 +48,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order in which they are looked at.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NotCorrect,
         Self::NotJudged,
         Self::Truncated,
         Self::TooShort,
         Self::TooLong,
+        Self::Blank,
         Self::NoFormat,
         Self::NoSummary,
         Self::MixedLanguage,
@@ -74,6 +77,7 @@ impl Reason {
             Self::Truncated => "truncated",
             Self::TooShort => "too_short",
             Self::TooLong => "too_long",
+            Self::Blank => "blank",
             Self::NoFormat => "no_format",
             Self::NoSummary => "no_summary",
             Self::MixedLanguage => "mixed_language",

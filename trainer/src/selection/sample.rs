@@ -49,6 +49,8 @@ pub struct Provenance {
     /// The step of the policy; `None` where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<u64>,
+    /// The number of its problem among those of the stage, from 0.
+    pub problem: u64,
     /// The number of the sample among those of its problem, from 0.
     pub sample: u64,
     /// The run's seed.
@@ -105,7 +107,7 @@ mod tests {
         let whole = concat!(
             r#"{"id":"a","question":"q","numbers":[1,2],"target":3,"domain":"math","extra":[1],"prompt":"p","completion":"c","#,
             r#""n_tokens":7,"truncated":true,"reward":0.1,"correct":false,"components":{"accuracy":0.0,"format":null},"#,
-            r#""provenance":{"stage":"s","model":"m","step":4,"sample":1,"seed":9,"temperature":0.7}}"#
+            r#""provenance":{"stage":"s","model":"m","step":4,"problem":3,"sample":1,"seed":9,"temperature":0.7}}"#
         );
         check(whole, whole);
         check(

@@ -29,10 +29,11 @@ pub struct Screen {
 type Filter = fn(&Screen, &Sample) -> Option<Rejection>;
 
 /// In the order of [`Reason`].
-const FILTERS: [Filter; 10] = [
+const FILTERS: [Filter; 11] = [
     Screen::correctness,
     Screen::cut_off,
     Screen::length,
+    Screen::blank,
     Screen::format,
     Screen::summary,
     Screen::language,
@@ -108,6 +109,11 @@ impl Screen {
         }
         let max = self.filters.max_tokens.filter(|max| n_tokens > *max)?;
         Some(Rejection::new(Reason::TooLong, format!("{n_tokens} tokens, at most {max}")))
+    }
+
+    /// Also where no filter asks for anything: nothing can be learned from it.
+    fn blank(&self, sample: &Sample) -> Option<Rejection> {
+        sample.completion.trim().is_empty().then(|| Rejection::plain(Reason::Blank))
     }
 
     fn format(&self, sample: &Sample) -> Option<Rejection> {
@@ -236,6 +242,10 @@ pub(super) mod tests {
         let cut = Sample { truncated: true, ..sample("q", "a") };
         check(&Filters::default(), &cut, Some(Reason::Truncated));
         check(&Filters { truncated: true, ..Filters::default() }, &cut, None);
+        let ignored = Filters { correct: Correctness::Ignored, truncated: true, ..Filters::default() };
+        for completion in ["", " \n"] {
+            check(&ignored, &sample("q", completion), Some(Reason::Blank));
+        }
         // The first reason is the one that is counted.
         let both = Sample { correct: Some(false), n_tokens: 0, ..cut };
         check(&filters, &both, Some(Reason::NotCorrect));

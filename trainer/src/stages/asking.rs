@@ -12,6 +12,7 @@ use crate::address::{self, Purpose};
 use crate::config::{Prompt, Rewards, Sampling};
 use crate::judges::Judges;
 use crate::prompts;
+use crate::run::{FileError, atomic};
 use crate::telemetry::StepMetrics;
 use crate::telemetry::metrics::names;
 
@@ -127,6 +128,21 @@ impl<'a> Asker<'a> {
         metrics.set(names::STEP_TIME, seconds);
         metrics
     }
+}
+
+/// Removes `answers` in the folder of a stage unless they are those of the models as they are asked now
+/// ([`crate::config::Resolved::asked_identity`]), and writes down that now they are.
+///
+/// # Errors
+/// The path and the system's error.
+pub(super) fn take_up_answers(context: &RunContext, stage_idx: usize, answers: &Path) -> Result<(), FileError> {
+    let record = answers.with_file_name("asked.json");
+    let text = serde_json::to_string(&context.settings.asked_identity(stage_idx)).expect("a text") + "\n";
+    if std::fs::read(&record).is_ok_and(|known| known == text.as_bytes()) {
+        return Ok(());
+    }
+    atomic::remove(answers)?;
+    atomic::write_file(&record, text.as_bytes())
 }
 
 /// The first completion with a log-probability that is no number is an error: weights that give one are damaged.

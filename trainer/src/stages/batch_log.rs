@@ -1,4 +1,4 @@
-//! A file of rows that grows by whole batches, and is cut back to whole batches when a run goes on.
+//! A file of rows that grows as a stage asks problems, and is cut back to what still holds when a run goes on.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,37 +12,54 @@ use crate::run::{FileError, LineLog, atomic};
 pub(super) struct BatchLog {
     log: LineLog,
     n_rows: u64,
+    n_outdated: u64,
 }
 
 impl BatchLog {
-    /// Opens the file, without what a batch left that was cut short.
+    /// Opens the file, without what a write left that was cut short, and without the rows from the first one on that does not
+    /// hold any more: those behind it may be good, but a file has the rows of one set of problems.
     ///
-    /// - `batch_rows`: rows of a batch, 1 or more; the last one may have fewer
-    /// - `all_rows`: rows of all batches
+    /// - `problem_rows`: rows of a problem, 1 or more
+    /// - `all_rows`: rows of all problems
+    /// - `holds(number, line)`: whether a row is what would be written there, as far as that is known; numbers are below `all_rows`
     ///
     /// # Errors
     /// The path and the system's error.
-    pub(super) fn open(path: &Path, batch_rows: u64, all_rows: u64) -> Result<Self, FileError> {
+    pub(super) fn open(
+        path: &Path,
+        problem_rows: u64,
+        all_rows: u64,
+        holds: impl Fn(u64, &[u8]) -> bool,
+    ) -> Result<Self, FileError> {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(FileError::at(path, "read the file")(error)),
         };
-        let n_whole = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let n_rows = if n_whole >= all_rows { all_rows } else { n_whole / batch_rows * batch_rows };
-        let kept: usize = bytes.split_inclusive(|byte| *byte == b'\n').take(n_rows as usize).map(<[u8]>::len).sum();
+        let whole = || bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        let n_whole = whole().count() as u64;
+        let n_held = (0..all_rows).zip(whole()).take_while(|(number, line)| holds(*number, line)).count() as u64;
+        // What lies behind the last row that is asked for may be as good as the rest.
+        let n_outdated = if n_held < all_rows { n_whole - n_held } else { 0 };
+        let n_rows = n_held / problem_rows * problem_rows;
+        let kept: usize = whole().take(n_rows as usize).map(<[u8]>::len).sum();
         if kept < bytes.len() {
             atomic::write_file(path, &bytes[..kept])?;
         }
-        Ok(Self { log: LineLog::open(path)?, n_rows })
+        Ok(Self { log: LineLog::open(path)?, n_rows, n_outdated })
     }
 
-    /// Rows of the batches that are there.
+    /// Rows of the problems that are there.
     pub(super) fn n_rows(&self) -> u64 {
         self.n_rows
     }
 
-    /// Appends a batch and forces it to the disk.
+    /// Whole rows that were cut off because they, or one before them, are not what would be written there.
+    pub(super) fn n_outdated(&self) -> u64 {
+        self.n_outdated
+    }
+
+    /// Appends the rows of some problems and forces them to the disk.
     ///
     /// # Errors
     /// The path and the system's error.
@@ -60,30 +77,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_batch_left_that_was_cut_short_goes() {
-        let check = |text: &str, all_rows: u64, kept: &str| {
+    fn what_was_cut_short_goes_and_what_does_not_hold_with_all_behind_it() {
+        // Row number n holds n + 1.
+        let check = |text: &str, all_rows: u64, kept: &str, n_outdated: u64| {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("samples.jsonl");
             fs::write(&path, text).unwrap();
-            let mut log = BatchLog::open(&path, 2, all_rows).unwrap();
+            let holds = |number: u64, line: &[u8]| line == format!("{}\n", number + 1).as_bytes();
+            let mut log = BatchLog::open(&path, 2, all_rows, holds).unwrap();
             assert_eq!(log.n_rows(), kept.lines().count() as u64, "{text:?}");
+            assert_eq!(log.n_outdated(), n_outdated, "{text:?}");
             log.append(&[7, 8]).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), format!("{kept}7\n8\n"), "{text:?}");
             assert_eq!(log.n_rows(), kept.lines().count() as u64 + 2);
         };
-        check("", 9, "");
-        check("1\n2\n", 9, "1\n2\n");
-        check("1\n2\n3\n", 9, "1\n2\n");
-        check("1\n2\n3\n4", 9, "1\n2\n");
-        check("1", 9, "");
-        // The last batch may be short.
-        check("1\n2\n3\n", 3, "1\n2\n3\n");
-        check("1\n2\n3", 3, "1\n2\n");
+        check("", 8, "", 0);
+        check("1\n2\n", 8, "1\n2\n", 0);
+        check("1\n2\n3\n", 8, "1\n2\n", 0);
+        check("1\n2\n3\n4", 8, "1\n2\n", 0);
+        check("1", 8, "", 0);
+        check("1\n2\n7\n4\n5\n6\n", 8, "1\n2\n", 4);
+        check("1\n2\n3\n7\n5\n6\n", 8, "1\n2\n", 3);
+        check("1\n2\n3\n4\n", 2, "1\n2\n", 0);
     }
 
     #[test]
     fn a_file_that_is_not_there_begins_empty() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(BatchLog::open(&folder.path().join("new.jsonl"), 1, 1).unwrap().n_rows(), 0);
+        assert_eq!(BatchLog::open(&folder.path().join("new.jsonl"), 1, 1, |_, _| true).unwrap().n_rows(), 0);
     }
 }

@@ -1,20 +1,21 @@
 //! A stage of kind `curate`: rows brought down to a few good, hard and different ones (s1, arXiv 2501.19393, section 2.2).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use rewards::Problem;
-use rollout::Tokenizer;
+use rewards::{Gold, Problem};
+use rollout::{Group, Tokenizer};
 use serde::{Deserialize, Serialize};
 
-use super::asking::{Asker, Questioning};
+use super::asking::{Asker, Questioning, take_up_answers};
 use super::batch_log::BatchLog;
 use super::grpo::Judged;
-use super::selecting::{as_row, n_tokens, rows, screen, write_lines};
+use super::selecting::{as_read, as_row, n_tokens, rows, screen, write_lines};
 use super::{RunContext, StageError};
 use crate::address::{self, Purpose};
 use crate::config::{CurateStage, Difficulty, Stage};
 use crate::judges::Judges;
-use crate::run::{atomic, lines};
+use crate::run::{FileError, atomic, lines};
 use crate::selection::{Curation, PassRate, Row, Sample, Solver};
 
 /// A line of `pass_rates.jsonl`.
@@ -25,10 +26,14 @@ struct PassRateLine {
     /// The problem.
     id: String,
     question: String,
+    /// What its answers were judged against.
+    gold: Gold,
     /// Samples that a reward judged.
     n_sampled: u64,
     /// Those that were right.
     n_right: u64,
+    /// Prompt and completion tokens of all samples.
+    n_tokens: u64,
 }
 
 /// Brings the rows down; none if the user asked to stop before. Gives the number of batches that were sampled.
@@ -42,7 +47,7 @@ pub fn run(context: &mut RunContext, settings: &CurateStage, stage_idx: usize) -
     let curation = Curation::begin(samples, n_malformed, &screen);
     let Some((solvers, n_batches)) = solvers(context, settings, stage_idx, curation.left())? else { return Ok(None) };
     let stream = address::stream(context.settings.run.seed, stage_idx, Purpose::Selection, &[]);
-    let curated = curation.finish(&solvers, settings.n, &stream).expect("every problem that is left was sampled");
+    let curated = curation.finish(&solvers, settings.n, &stream)?;
     let mut rows = Vec::with_capacity(curated.samples.len());
     for sample in curated.samples {
         let rates: BTreeMap<&str, f64> = solvers.iter().map(|solver| (&*solver.name, rate(solver, &sample))).collect();
@@ -110,7 +115,7 @@ fn sample(row: Row) -> Option<Sample> {
 
 /// Has every model asked every problem; none if the user asked to stop before. With the number of batches.
 fn solvers(
-    context: &RunContext,
+    context: &mut RunContext,
     settings: &CurateStage,
     stage_idx: usize,
     left: &[Sample],
@@ -120,8 +125,14 @@ fn solvers(
     let n_batches = n_problems.div_ceil(settings.batch_problems);
     let names = names(context, settings, stage_idx);
     let path = context.directory.stage(&settings.name).join("pass_rates.jsonl");
-    // Row by row: whether a sample is right does not depend on the other problems of its batch.
-    let mut log = BatchLog::open(&path, 1, n_problems * n_models)?;
+    take_up_answers(context, stage_idx, &path)?;
+    let mut log = open_log(&path, &problems, &names)?;
+    if log.n_outdated() > 0 {
+        let name = &settings.name;
+        context.progress.say(&format!(
+            "warning: stage {name}: the rows have changed since models were asked: they are asked anew from the first that has"
+        ));
+    }
     context.progress.begin_stage(&settings.name, log.n_rows() / settings.batch_problems, n_batches * n_models);
     for (model_idx, (difficulty, name)) in (0..).zip(settings.difficulty.iter().zip(&names)) {
         if log.n_rows() >= (model_idx + 1) * n_problems {
@@ -144,6 +155,7 @@ fn solvers(
     }
     let mut solvers = Vec::new();
     let lines: Vec<PassRateLine> = lines::read_whole(&path)?;
+    context.num_tokens += lines.iter().map(|line| line.n_tokens).sum::<u64>();
     for (name, difficulty) in names.into_iter().zip(&settings.difficulty) {
         let of_model = lines.iter().filter(|line| line.model == name);
         let rate = |line: &PassRateLine| PassRate { n_sampled: line.n_sampled, n_right: line.n_right };
@@ -151,6 +163,18 @@ fn solvers(
         solvers.push(Solver { name, max_pass_rate: difficulty.max_pass_rate, pass_rates });
     }
     Ok(Some((solvers, n_batches * n_models)))
+}
+
+/// Opens the file of pass rates, without those of other problems than are left now.
+fn open_log(path: &Path, problems: &[Problem], models: &[String]) -> Result<BatchLog, FileError> {
+    let n_problems = problems.len() as u64;
+    let holds = |row: u64, line: &[u8]| {
+        let (model, problem) = (&models[(row / n_problems) as usize], &problems[(row % n_problems) as usize]);
+        let Ok(line) = serde_json::from_slice::<PassRateLine>(line) else { return false };
+        line.model == *model && Problem { id: line.id, question: line.question, gold: line.gold } == as_read(problem)
+    };
+    // Row by row: whether a sample is right does not depend on the other problems of its batch.
+    BatchLog::open(path, 1, n_problems * models.len() as u64, holds)
 }
 
 fn questioning<'a>(
@@ -172,12 +196,16 @@ fn questioning<'a>(
 /// What a model has made of a problem.
 fn line(model: &str, problem: &Problem, judged: &Judged, asker: &Asker) -> PassRateLine {
     let right: Vec<bool> = judged.judgements.iter().filter_map(|j| asker.judges.is_right(j)).collect();
+    let Group { prompt, completions } = &judged.group;
+    let n_tokens: usize = completions.iter().map(|completion| prompt.ids.len() + completion.ids.len()).sum();
     PassRateLine {
         model: model.to_owned(),
         id: problem.id.clone(),
         question: problem.question.clone(),
+        gold: problem.gold.clone(),
         n_sampled: right.len() as u64,
         n_right: right.iter().filter(|right| **right).count() as u64,
+        n_tokens: n_tokens as u64,
     }
 }
 

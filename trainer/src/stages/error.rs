@@ -9,6 +9,7 @@ use crate::judges::JudgesError;
 use crate::optim::{NonFiniteGradient, StateError};
 use crate::reward_model::RowsError;
 use crate::run::{CheckpointError, FileError, LineError};
+use crate::selection::CurateError;
 use crate::sft::DataError;
 
 /// Why a run stopped.
@@ -56,6 +57,9 @@ pub enum StageError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Rows that cannot be curated.
+    #[error(transparent)]
+    Curate(#[from] CurateError),
     /// The corpus of a pre-training stage.
     #[error(transparent)]
     Corpus(#[from] CorpusError),

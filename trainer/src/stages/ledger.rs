@@ -16,6 +16,15 @@ pub struct StageChoice {
     pub only: Option<String>,
 }
 
+/// Why something of a stage has to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// Whether its part of the run file, or what it was made from, is not what it was; else it was asked for.
+    pub has_changed: bool,
+    /// Whether everything that it needs is done and as it was: then parts of it may still be of use.
+    pub rests_on_done: bool,
+}
+
 /// How far a stage of a run has come.
 #[derive(Debug)]
 enum Standing {
@@ -24,10 +33,7 @@ enum Standing {
     /// It was begun and can go on.
     Begun,
     /// What is there of it was made from something else, or is to be made again: it has to go.
-    Stale {
-        /// Whether that is because the run file, or what it was made from, is not what it was.
-        has_changed: bool,
-    },
+    Stale(Stale),
     /// Nothing is there.
     Missing,
 }
@@ -60,8 +66,11 @@ impl Ledger {
                 matches!(standing, Standing::Done(_)) || !needs.iter().any(|need| need == earlier.name())
             });
             let has_changed = mark.identity != identities[idx] || !rests_on_done;
+            let is_asked_for = begin.is_some_and(|begin| idx >= begin);
             standings.push(match standing_alone(directory, stage, mark)? {
-                _ if has_changed || begin.is_some_and(|begin| idx >= begin) => Standing::Stale { has_changed },
+                _ if has_changed || is_asked_for => {
+                    Standing::Stale(Stale { has_changed, rests_on_done: rests_on_done && !is_asked_for })
+                }
                 standing => standing,
             });
         }
@@ -72,7 +81,7 @@ impl Ledger {
     pub fn done(&self, stage_idx: usize) -> Option<&StageMark> {
         match &self.standings[stage_idx] {
             Standing::Done(mark) => Some(mark),
-            Standing::Begun | Standing::Stale { .. } | Standing::Missing => None,
+            Standing::Begun | Standing::Stale(_) | Standing::Missing => None,
         }
     }
 
@@ -81,10 +90,10 @@ impl Ledger {
         self.standings.iter().all(|standing| matches!(standing, Standing::Done(_)))
     }
 
-    /// Whether something of a stage is there and has to go; then whether that is because something has changed.
-    pub fn stale(&self, stage_idx: usize) -> Option<bool> {
+    /// Why something of a stage has to go, if it has.
+    pub fn stale(&self, stage_idx: usize) -> Option<Stale> {
         match self.standings[stage_idx] {
-            Standing::Stale { has_changed } => Some(has_changed),
+            Standing::Stale(stale) => Some(stale),
             Standing::Done(_) | Standing::Begun | Standing::Missing => None,
         }
     }
@@ -176,7 +185,7 @@ fn standing_alone(directory: &RunDirectory, stage: &Stage, mark: StageMark) -> R
             let newest = latest_valid(&directory.checkpoints(stage.name()))?.checkpoint.map(|found| found.step);
             // At a constant rate a stage may be made longer, not shorter.
             if newest.zip(stage.steps()).is_some_and(|(newest, steps)| newest > steps) {
-                return Ok(Standing::Stale { has_changed: true });
+                return Ok(Standing::Stale(Stale { has_changed: true, rests_on_done: false }));
             }
             newest == Some(mark.steps)
         }

@@ -4,7 +4,7 @@ use super::ledger::{Ledger, StageChoice};
 use super::{Model, RunContext, StageError, curate, eval, finish, grpo, pretrain, reward_model, sample, sft};
 use crate::config::Stage;
 use crate::run::checkpoint::latest_valid;
-use crate::run::{Checkpoint, ResumePoint, StageMark, atomic, completions, lines};
+use crate::run::{Checkpoint, ResumePoint, StageMark, atomic, completions, lines, stage_mark};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,19 +55,25 @@ pub fn run(context: &mut RunContext, choice: &StageChoice) -> Result<Outcome, St
     Ok(Outcome::Finished)
 }
 
-/// Removes what is there of stages that are to be made again.
+/// Removes what is there of stages that are to be made again, but for what a stage that has itself changed can still use.
 fn remove_stale(context: &RunContext, ledger: &mut Ledger) -> Result<(), StageError> {
     for (stage_idx, stage) in context.settings.stages.iter().enumerate() {
-        let Some(has_changed) = ledger.stale(stage_idx) else { continue };
-        let why = if has_changed { ": its part of the run file, or what it was made from, has changed" } else { "" };
+        let Some(stale) = ledger.stale(stage_idx) else { continue };
+        let why =
+            if stale.has_changed { ": its part of the run file, or what it was made from, has changed" } else { "" };
         context.progress.say(&format!("stage {} is run again{why}", stage.name()));
         let directory = context.directory;
-        // The mark last: as long as it is there, a run that is cut short here finds the stage stale again.
-        let folders =
-            [directory.checkpoints(stage.name()), directory.tokenizer(stage.name()), directory.stage(stage.name())];
-        for folder in folders.iter().filter(|folder| folder.exists()) {
-            atomic::remove(folder)?;
+        for folder in [directory.checkpoints(stage.name()), directory.tokenizer(stage.name())] {
+            if folder.exists() {
+                atomic::remove(&folder)?;
+            }
         }
+        let keeps: &[&str] = if stale.rests_on_done { stage.keeps() } else { &[] };
+        let mut made = atomic::entries(&directory.stage(stage.name()))?;
+        made.retain(|path| !keeps.iter().any(|name| path.ends_with(name)));
+        // The mark last: as long as it is there, a run that is cut short here finds the stage stale again.
+        made.sort_by_key(|path| path.ends_with(stage_mark::STAGE_JSON));
+        made.iter().try_for_each(|path| atomic::remove(path))?;
         ledger.note_removed(stage_idx);
     }
     Ok(())

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use rewards::Problem;
 use rollout::Tokenizer;
 use serde_json::Value;
 
 use super::StageError;
 use crate::config::{Artifact, Decontamination, LayoutSettings};
-use crate::data::problem_file::{ProblemFileError, read_rows};
+use crate::data::problem_file::{ProblemFileError, read_each, read_rows};
 use crate::run::atomic;
 use crate::selection::{Contamination, EvaluationRow, Filters, Row, Sample, Screen};
 
@@ -31,17 +32,15 @@ fn contamination(settings: &Decontamination) -> Result<Contamination, StageError
     Ok(Contamination::new(settings.options(), &files.collect::<Result<Vec<_>, _>>()?))
 }
 
-/// The rows of an evaluation, in the usual layouts.
+/// The rows of an evaluation, in the layouts that problems come in.
 ///
 /// # Errors
 /// If the file cannot be read, or a row has no question.
 pub(crate) fn evaluation(path: &Path) -> Result<Vec<EvaluationRow>, ProblemFileError> {
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    read_rows(path, |row: Row, line| {
-        let text = |keys: &[&str]| keys.iter().find_map(|key| row.get(*key)?.as_str()).map(str::to_owned);
-        let question = text(&["question", "problem", "prompt"]);
-        let question = question.ok_or("expected a text `question`, `problem` or `prompt`")?;
-        let solution = text(&["solution", "answer", "gold"]).unwrap_or_default();
+    read_each(path, None, |Problem { question, gold, .. }, line| {
+        let field = |key: &str| gold.fields.get(key)?.as_str().map(str::to_owned);
+        let solution = field("solution").or_else(|| field("answer")).or(gold.text.clone()).unwrap_or_default();
         Ok(EvaluationRow { place: format!("{file}:{line}"), question, solution })
     })
 }
@@ -52,6 +51,12 @@ pub(crate) fn evaluation(path: &Path) -> Result<Vec<EvaluationRow>, ProblemFileE
 /// If the file cannot be read, or a line is no JSON object.
 pub(super) fn rows(data: &Artifact) -> Result<Vec<Row>, ProblemFileError> {
     read_rows(data.path(), |row: Row, _| Ok(row))
+}
+
+/// A problem as it is read back from a row that was written of it: numbers may have lost digits on the way.
+pub(super) fn as_read(problem: &Problem) -> Problem {
+    let text = serde_json::to_string(problem).expect("text, numbers and maps with text for keys");
+    serde_json::from_str(&text).expect("what was just written")
 }
 
 /// A sample as a row, with its numbers as they are written.

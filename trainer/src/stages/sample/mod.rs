@@ -9,13 +9,14 @@ use rewards::{Problem, Verdict};
 use rollout::StopReason;
 use serde::{Deserialize, Serialize};
 
-use super::asking::{Asker, Questioning};
+use super::asking::{Asker, Questioning, take_up_answers};
 use super::batch_log::BatchLog;
 use super::grpo::Judged;
-use super::selecting::screen;
+use super::selecting::{as_read, screen};
 use super::{RunContext, StageError};
 use crate::config::SampleStage;
 use crate::data::Questions;
+use crate::run::FileError;
 use crate::run::checkpoint::parse_step;
 use crate::selection::{Provenance, Rejection, Sample};
 
@@ -40,28 +41,34 @@ pub fn run(context: &mut RunContext, settings: &SampleStage, stage_idx: usize) -
     let screen = screen(&settings.filters, &settings.layout, settings.decontamination.as_ref())?;
     let asker = Asker::open(context, settings.init.folder(), questioning(settings, stage_idx))?;
     let questions = Questions::open(&settings.problems, asker.judges.rubric(), context.settings.run.seed, stage_idx)?;
-    let n_problems = n_problems(settings, &questions)?;
-    let (k, batch_problems) = (settings.samples_per_problem, settings.batch_problems);
+    let problems = questions.questions(0, n_problems(settings, &questions)?)?;
+    let problems: Vec<Problem> = problems.into_iter().map(Sample::bare).collect();
+    let (n_problems, k, batch_problems) =
+        (problems.len() as u64, settings.samples_per_problem, settings.batch_problems);
     let n_batches = n_problems.div_ceil(batch_problems);
     let path = folder.join("samples.jsonl");
-    let mut log = BatchLog::open(&path, batch_problems * k, n_problems * k)?;
+    take_up_answers(context, stage_idx, &path)?;
+    let mut log = open_log(&path, &problems, k)?;
     let mut n_done = log.n_rows() / k;
+    if log.n_outdated() > 0 {
+        let (name, number) = (&settings.name, n_done + 1);
+        context.progress.say(&format!(
+            "warning: stage {name}: problem {number} is not the one that was sampled: it and all behind it are sampled anew"
+        ));
+    }
     if n_done > 0 {
         context.progress.say(&format!("stage {}: going on after problem {n_done} of {n_problems}", settings.name));
     }
     context.progress.begin_stage(&settings.name, n_done / batch_problems, n_batches);
     let origin = Origin::of(context, settings, stage_idx);
-    let mut asked = vec![0; questions.n_sources()];
-    questions.next(1, &mut asked, n_done)?;
     while n_done < n_problems {
         let batch = n_done / batch_problems + 1;
-        let problems = questions.next(1, &mut asked, batch_problems.min(n_problems - n_done))?;
-        let answers = asker.ask(context, batch, n_done, &problems)?;
-        let rows = problems.into_iter().zip(answers.judged).flat_map(|(problem, judged)| {
-            let problem = Sample::bare(problem);
-            origin.rows(&problem, &judged, &asker)
-        });
-        log.append(&rows.collect::<Vec<_>>())?;
+        let problems = &problems[n_done as usize..(batch * batch_problems).min(n_problems) as usize];
+        let answers = asker.ask(context, batch, n_done, problems)?;
+        let rows = (n_done..).zip(problems.iter().zip(&answers.judged));
+        let rows: Vec<JudgedSample> =
+            rows.flat_map(|(number, (problem, judged))| origin.rows(number, problem, judged, &asker)).collect();
+        log.append(&rows)?;
         n_done = log.n_rows() / k;
         context.progress.step_done(batch, &answers.metrics)?;
         if context.asked_to_stop() && n_done < n_problems {
@@ -83,10 +90,21 @@ fn questioning(settings: &SampleStage, stage_idx: usize) -> Questioning<'_> {
     }
 }
 
+/// Opens the file of samples, without those of other problems than are asked now.
+///
+/// - `k`: samples of each problem
+fn open_log(path: &Path, problems: &[Problem], k: u64) -> Result<BatchLog, FileError> {
+    let holds = |row: u64, line: &[u8]| {
+        let problem = &problems[(row / k) as usize];
+        serde_json::from_slice::<JudgedSample>(line).is_ok_and(|row| row.sample.problem == as_read(problem))
+    };
+    BatchLog::open(path, k, problems.len() as u64 * k, holds)
+}
+
 /// How many problems are asked: as many as the run file says, or every row of the file.
 fn n_problems(settings: &SampleStage, questions: &Questions) -> Result<u64, StageError> {
     match settings.n_problems {
-        Some(n) => Ok(n),
+        Some(n) => Ok(questions.once(n).map(|()| n)?),
         // With problems that have no end the number is required.
         None => Ok(questions.examples(1)?.len() as u64),
     }
@@ -116,8 +134,8 @@ impl Origin {
         }
     }
 
-    /// The samples of one problem.
-    fn rows(&self, problem: &Problem, judged: &Judged, asker: &Asker) -> Vec<JudgedSample> {
+    /// The samples of one problem; `problem_idx`: its number in the stage.
+    fn rows(&self, problem_idx: u64, problem: &Problem, judged: &Judged, asker: &Asker) -> Vec<JudgedSample> {
         let Judged { group, judgements, .. } = judged;
         let one = |(number, (completion, judgement)): (u64, (&rollout::Completion, &rewards::Judgement))| {
             let verdicts = judgement.components.iter().map(|part| (part.name.clone(), part.verdict.clone()));
@@ -135,6 +153,7 @@ impl Origin {
                     stage: self.stage.clone(),
                     model: self.model.clone(),
                     step: self.step,
+                    problem: problem_idx,
                     sample: number,
                     seed: self.seed,
                     temperature: self.temperature,

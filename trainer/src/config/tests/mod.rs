@@ -10,6 +10,7 @@ mod overrides;
 mod presets;
 mod reference;
 mod resolved;
+mod sample;
 mod warnings;
 
 use std::path::{Path, PathBuf};

@@ -253,7 +253,7 @@ fn a_batch_of_problems_that_have_changed_is_asked_again() {
     // Of 40 problems 30 are left, and the last of them, in the second batch, has another answer: the question is the same.
     let text = dir.text("sums.jsonl");
     let lines: Vec<&str> = text.lines().take(30).collect();
-    let edited = lines[29].replace("\"target\":5", "\"target\":6");
+    let edited = lines[29].replace("\"target\":5", "\"target\":7");
     assert_ne!(edited, lines[29]);
     dir.write("sums.jsonl", lines[..29].join("\n") + "\n" + &edited + "\n");
     // As if the run had been stopped before its table.

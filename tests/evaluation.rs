@@ -238,6 +238,10 @@ fn sets_that_cannot_be_asked_are_refused_before_anything_is_written() {
         &["few.json", "missing key `question`"],
     );
     check(replaced("max_tokens = 8\n", "max_tokens = 100000\n"), &[], &["`max_tokens` is 100000", "context"]);
+    let long = json!({"problem": "make ".repeat(2_000), "answer": 1, "domain": "b"});
+    let dir_of_long = dir();
+    dir_of_long.write("few.json", format!("[{long}]"));
+    check(dir_of_long, &[], &["problem line-1", "context"]);
     let dir = dir();
     dir.write("few.json", "[{\"problem\": \"p\",\n\"answer\": 1},\n{\"problem\": \"p\"}]");
     check(dir, &[], &["few.json:3", "`answer`"]);

@@ -242,6 +242,10 @@ fn sets_that_cannot_be_asked_are_refused_before_anything_is_written() {
         &["few.json", "missing key `question`"],
     );
     check(replaced("max_tokens = 8\n", "max_tokens = 100000\n"), &[], &["`max_tokens` is 100000", "context"]);
+    let long = json!({"problem": "make ".repeat(2_000), "answer": 1, "domain": "b"});
+    let dir_of_long = dir();
+    dir_of_long.write("few.json", format!("[{long}]"));
+    check(dir_of_long, &[], &["problem line-1", "context"]);
     let dir = dir();
     dir.write("few.json", "[{\"problem\": \"p\",\n\"answer\": 1},\n{\"problem\": \"p\"}]");
     check(dir, &[], &["few.json:3", "`answer`"]);
@@ -257,7 +261,7 @@ fn a_batch_of_problems_that_have_changed_is_asked_again() {
     // Of 40 problems 30 are left, and the last of them, in the second batch, has another answer: the question is the same.
     let text = dir.text("sums.jsonl");
     let lines: Vec<&str> = text.lines().take(30).collect();
-    let edited = lines[29].replace("\"target\":5", "\"target\":6");
+    let edited = lines[29].replace("\"target\":5", "\"target\":7");
     assert_ne!(edited, lines[29]);
     dir.write("sums.jsonl", lines[..29].join("\n") + "\n" + &edited + "\n");
     // As if the run had been stopped before its table.

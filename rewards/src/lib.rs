@@ -37,6 +37,7 @@ mod rubric;
 mod shaping;
 mod step_sums;
 mod steps;
+mod summary;
 mod tags;
 mod verdict;
 
@@ -63,4 +64,5 @@ pub use shaping::{
 };
 pub use step_sums::StepSums;
 pub use steps::{StepScore, ends_in_characters, mean_of_steps};
+pub use summary::summary;
 pub use verdict::Verdict;

@@ -1,6 +1,6 @@
 //! The reward `llm_judge`: a model says whether an answer agrees with the gold, or gives it a mark.
 
-use rewards::{CompletionView, GoldError, InvalidOption, Problem, RewardFn, Verdict};
+use rewards::{CompletionView, GoldError, InvalidOption, Problem, RewardFn, Verdict, summary};
 use serde::{Deserialize, Serialize};
 
 use crate::clean::clean;
@@ -31,8 +31,7 @@ pub enum Mode {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Over {
-    /// What stands behind the last `</think>`, as R1's judges read the final summary alone; all of a completion without
-    /// thinking tags. The default.
+    /// The summary alone, as R1's judges read it: see [`summary`]. The default.
     #[default]
     Answer,
     /// Everything.
@@ -104,7 +103,7 @@ impl LlmJudgeOptions {
 ///
 /// A clone is the same reward with the same client: one for the rubric, one to ask for the [`failure`](LlmJudge::failure).
 ///
-/// `rule` of the verdict: `correct` (1), `incorrect` (0), `score`, `no_answer` (0: nothing stands behind the thoughts; the
+/// `rule` of the verdict: `correct` (1), `incorrect` (0), `score`, `no_answer` (0: there is no summary; the
 /// model is not asked). Not applicable: `gold`; `refusal`, `cut_off`, `filtered`, `malformed`,
 /// `echo` (the model gave no verdict);
 /// `rejected`, `garbled` (the server cannot answer this text); `outage` (skipped); `judge_stopped` (see `failure`).
@@ -168,7 +167,7 @@ impl LlmJudge {
     fn judged<'a>(&self, completion: &CompletionView<'a>) -> &'a str {
         match self.options.over {
             Over::Completion => completion.text.trim(),
-            Over::Answer => answer(completion),
+            Over::Answer => summary(completion.text, completion.think_prefilled).unwrap_or_default(),
         }
     }
 
@@ -201,16 +200,6 @@ impl LlmJudge {
                 no_verdict(why.name(), format!("the judge said: {}", excerpt(said, ANALYSIS_CHARS)))
             }
         }
-    }
-}
-
-/// What a completion answers: what stands behind the last `</think>`; nothing if thoughts were begun and never ended; all of it
-/// without tags.
-pub fn answer<'a>(completion: &CompletionView<'a>) -> &'a str {
-    match completion.text.rsplit_once("</think>") {
-        Some((_, behind)) => behind.trim(),
-        None if completion.think_prefilled || completion.text.contains("<think>") => "",
-        None => completion.text.trim(),
     }
 }
 
@@ -274,21 +263,6 @@ impl RewardFn for LlmJudge {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_answer_is_what_stands_behind_the_thoughts() {
-        let check = |text: &str, prefilled: bool, expected: &str| {
-            let view = CompletionView::new(text, 1, false).with_think_prefilled(prefilled);
-            assert_eq!(answer(&view), expected, "{text:?}");
-        };
-        check(" 4 ", false, "4");
-        check("<think>2 + 2</think> 4", false, "4");
-        check("2 + 2</think> 4", true, "4");
-        check("<think>a</think> b </think> 4", false, "4");
-        check("<think>2 + 2", false, "");
-        check("2 + 2", true, "");
-        check("<think>2 + 2</think>\n", false, "");
-    }
 
     #[test]
     fn settings_are_checked() {

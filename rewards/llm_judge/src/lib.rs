@@ -37,7 +37,7 @@ mod slots;
 pub use client::{ChatClient, ClientError, Failure, NoReply};
 pub use counts::Counts;
 pub use http::{End, Reply};
-pub use judge::{LlmJudge, LlmJudgeOptions, Mode, Over, answer};
+pub use judge::{LlmJudge, LlmJudgeOptions, Mode, Over};
 pub use options::{ClientOptions, OnOutage, ResponseFormat};
 pub use pairs::{Comparison, PairJudge, PairOptions, Preference};
 pub use read::{Label, NoVerdict};

@@ -14,7 +14,7 @@ use crate::evaluation::{Asked, Label, Measures, Results, SetResult};
 use crate::judges::Judges;
 use crate::machine;
 use crate::run::atomic;
-use crate::stages::{Candidate, Examiner, Model, StageError, scores_beside};
+use crate::stages::{Candidate, Examiner, Model, judges_of, scores_beside};
 
 /// Sequences decoded at once.
 const MAX_BATCH: usize = 256;
@@ -36,7 +36,9 @@ pub fn eval(args: &EvalArgs) -> Result<(), Failure> {
     }
     let (rewards, judges, problems) = problems(args)?;
     let device = machine::device(args.model.device).map_err(Failure::usage)?;
-    let model = Model::load(&args.model.model, machine::dtype(args.model.dtype), device).map_err(Failure::usage)?;
+    let dtype = machine::dtype(args.model.dtype);
+    let model = Model::load(&args.model.model, dtype, device).map_err(Failure::usage)?;
+    judges.load_models(dtype, device).map_err(Failure::usage)?;
     let params = SamplingParams {
         temperature: args.temperature,
         top_p: args.top_p,
@@ -85,15 +87,7 @@ fn problems(args: &EvalArgs) -> Result<(Rewards, Judges, Vec<Problem>), Failure>
         true => Rewards::default(),
         false => rewards_from_arguments(&args.reward).map_err(|error| Failure::usage(error.render(false)))?,
     };
-    let judges = match args.reward.is_empty() {
-        true => {
-            let has_target = |problem: Problem, _| Ok(problem.gold.target.is_some());
-            let targets = problem_file::read_each(&args.problems, None, has_target).map_err(Failure::usage)?;
-            Judges::of_answers(targets.iter().all(|has_target| *has_target))
-        }
-        false => Judges::new(&rewards),
-    };
-    let judges = judges.map_err(|error| Failure::usage(StageError::from(error)))?;
+    let judges = judges_of(&rewards, &args.problems, None).map_err(Failure::usage)?;
     let mut problems = problem_file::read(&args.problems, judges.rubric()).map_err(Failure::usage)?;
     if args.max_problems > 0 {
         problems.truncate(args.max_problems as usize);

@@ -9,7 +9,7 @@ use rollout::{Tokenizer, r1_zero};
 
 use super::Failure;
 use crate::config::{
-    self, Artifact, CurateStage, Eval, GrpoStage, Origin, RewardModelStage, Rollout, RunFile, SampleStage, SftStage,
+    self, Artifact, CurateStage, Eval, EvalStage, GrpoStage, Origin, RewardModelStage, Rollout, RunFile, SampleStage, SftStage,
     Stage,
 };
 use crate::data::{Questions, problem_file};
@@ -102,7 +102,12 @@ impl Start {
     /// A forced end fits into a completion, and every one of `problems` and its completion the context: a run is not to end at step 500 over one long question.
     fn check_prompts(&self, rollout: &Rollout, prompt: &config::Prompt, problems: &[Problem]) -> Result<(), Failure> {
         stages::forced_end(rollout, &self.tokenizer).map_err(Failure::usage)?;
-        let (context, max_tokens) = (self.config.max_position_embeddings, rollout.most_tokens());
+        self.check_lengths(rollout.most_tokens(), prompt, problems)
+    }
+
+    /// Every one of `problems` and a completion of `max_tokens` fit the context.
+    fn check_lengths(&self, max_tokens: u64, prompt: &config::Prompt, problems: &[Problem]) -> Result<(), Failure> {
+        let context = self.config.max_position_embeddings;
         let template = prompts::template(prompt, &self.tokenizer).map_err(Failure::usage)?;
         for problem in problems {
             let prompt = template.prompt(&problem.question, &self.tokenizer).map_err(Failure::usage)?;
@@ -130,13 +135,25 @@ pub(super) fn check_data(file: &RunFile, starts: &Starts) -> Result<(), Failure>
             Stage::Sample(stage) => check_sample(stage, seed, stage_idx, starts.of(file, stage_idx))?,
             Stage::Curate(stage) => check_curate(stage, &starts.of_askers(file, stage, stage_idx))?,
             Stage::RewardModel(stage) => check_rows(stage)?,
-            Stage::Eval(stage) => stages::check_sets(stage).map_err(Failure::usage)?,
+            Stage::Eval(stage) => {
+                let origins = stage.models.iter().map(|model| file.resolved.origin_of(model, stage_idx));
+                let models: Vec<&Start> = origins.filter_map(|origin| starts.at(origin)).collect();
+                check_sets(stage, &models)?;
+            }
             Stage::Pretrain(stage) => {
                 if stage.corpus.is_there() {
                     crate::data::text::Text::open(&stage.corpus, seed).map_err(Failure::usage)?;
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// Every set whose file is there, for every model whose context is known.
+fn check_sets(stage: &EvalStage, models: &[&Start]) -> Result<(), Failure> {
+    for (max_tokens, problems) in stages::read_sets(stage).map_err(Failure::usage)? {
+        models.iter().try_for_each(|model| model.check_lengths(max_tokens, &stage.prompt, &problems))?;
     }
     Ok(())
 }

@@ -12,7 +12,11 @@ use crate::config::{RewardModelOptions, Squash};
 /// The score of a reward model, with `mean` taken off, divided by `scale`, and squashed if that is asked for.
 ///
 /// `rule` of the verdict: `scored`, `no_summary` (the score that the settings give), `too_long` (beyond the model's context),
-/// `tokenizer`, `not_loaded` (not applicable).
+/// `tokenizer`, `template` (not applicable).
+///
+/// # Panics
+/// It judges nothing before [`ModelJudge::load`]: who asks it to has a fault in the program, and a run without its reward would
+/// pass for one with it.
 #[derive(Clone)]
 pub struct ModelJudge {
     options: Arc<RewardModelOptions>,
@@ -109,10 +113,7 @@ impl RewardFn for ModelJudge {
 
     fn judge_batch(&self, groups: &[JudgedGroup<'_>]) -> Vec<Vec<Verdict>> {
         let scorer = self.scorer();
-        let Some(scorer) = scorer.as_ref() else {
-            let nothing = Verdict::not_applicable("not_loaded", "the reward model is not loaded");
-            return groups.iter().map(|(_, completions)| vec![nothing.clone(); completions.len()]).collect();
-        };
+        let scorer = scorer.as_ref().expect("whoever judges calls `Judges::load_models` first");
         let (mut sequences, mut places) = (Vec::new(), Vec::new());
         for (problem, completions) in groups {
             let prompt = scorer.reader.prompt(&problem.question);

@@ -92,9 +92,14 @@ fn what_is_not_there_is_said() {
     let judge = ModelJudge::new(RewardModelOptions { model: Artifact::Stage("helpful".to_owned()), ..options() });
     assert!(judge.check().is_ok());
     assert!(judge.load(Dtype::Float32, Device::Cpu).unwrap_err().to_string().contains("name the folder"));
-    assert_eq!(judge.judge(&problem("q"), &CompletionView::new("a", 1, false)).rule, "not_loaded");
     let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/models/qwen2_tied");
     let judge = ModelJudge::new(RewardModelOptions { model: Artifact::Path(policy), ..options() });
     let message = judge.load(Dtype::Float32, Device::Cpu).unwrap_err().to_string();
     assert!(message.contains("has no `score.weight`"), "{message}");
+}
+
+#[test]
+#[should_panic = "Judges::load_models"]
+fn nothing_is_judged_before_the_model_is_loaded() {
+    ModelJudge::new(options()).judge(&problem("q"), &CompletionView::new("a", 1, false));
 }

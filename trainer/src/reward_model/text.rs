@@ -1,5 +1,6 @@
 //! What a reward model reads: the tokens of a prompt and of a response, the same in training and in judging.
 
+use rewards::summary;
 use rollout::{Template, Tokenizer};
 
 use crate::config::Over;
@@ -43,40 +44,5 @@ impl Reader {
         ids.extend(self.tokenizer.encode_within(read)?);
         ids.extend(self.end);
         Ok(Some(ids))
-    }
-}
-
-/// The inside of the last closed `<answer>`, or else what follows the last `</think>`, or else, where there are no thoughts
-/// either, everything; without white space around it. None where that is empty.
-fn summary(response: &str, think_prefilled: bool) -> Option<&str> {
-    let in_answer = response.rfind("</answer>").and_then(|end| {
-        let start = response[..end].rfind("<answer>")? + "<answer>".len();
-        Some(&response[start..end])
-    });
-    let behind_thoughts = || response.rsplit_once("</think>").map(|(_, behind)| behind);
-    let has_thoughts = think_prefilled || response.contains("<think>");
-    let all = || (!has_thoughts).then_some(response);
-    in_answer.or_else(behind_thoughts).or_else(all).map(str::trim).filter(|summary| !summary.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_summary_is_what_a_user_reads() {
-        let check = |response: &str, prefilled: bool, expected: Option<&str>| {
-            assert_eq!(summary(response, prefilled), expected, "{response:?}, {prefilled}");
-        };
-        check("<think>a</think> <answer> b\nc </answer>", false, Some("b\nc"));
-        check("<think>a</think> first <answer>b</answer> <answer>c</answer> end", false, Some("c"));
-        check("a</think>\nb ", true, Some("b"));
-        check("<think>a</think>b <answer>c", false, Some("b <answer>c"));
-        check("plain text", false, Some("plain text"));
-        check("plain text", true, None);
-        check("<think>never closed", false, None);
-        check("<think>a</think> \n", false, None);
-        check("<think>a</think><answer> </answer>", false, None);
-        check("", false, None);
     }
 }

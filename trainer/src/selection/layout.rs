@@ -78,12 +78,14 @@ impl Layout {
     }
 }
 
-/// What a text behind `</think>` answers: the content of its closed `<answer>`, or all of it where there is no such tag.
+/// The summary in a text behind `</think>`; none where an `<answer>` is not closed, or closed and not opened.
 fn answer(rest: &str) -> Option<&str> {
-    match rest.rsplit_once("<answer>") {
-        Some((_, inside)) => inside.split_once("</answer>").map(|(answer, _)| answer),
-        None => (!rest.contains("</answer>")).then_some(rest),
-    }
+    let is_whole = match (rest.rfind("<answer>"), rest.rfind("</answer>")) {
+        (Some(open), Some(close)) => open < close,
+        (None, None) => true,
+        _ => false,
+    };
+    is_whole.then(|| rewards::summary(rest, false)).flatten()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Asking a policy problems and judging what it answers: the same for evaluations during training, for stages of kind `eval`,
 //! and for the command.
 
+use std::path::Path;
 use std::time::Instant;
 
 use policy::Policy;
@@ -11,6 +12,7 @@ use rollout::{Completion, Generator, Group, SamplingParams, Template, Tokenizer}
 use super::StageError;
 use super::grpo::{prompts, view};
 use crate::config::{Judge, Rewards};
+use crate::data::{Layout, problem_file};
 use crate::evaluation::{Range, Sample, Score};
 use crate::judges::Judges;
 use crate::telemetry::Progress;
@@ -156,6 +158,20 @@ pub fn reference(problem: &Problem) -> Option<&str> {
 
 fn score_of(judgement: &Judgement, name: &str) -> Option<f32> {
     judgement.components.iter().find(|component| component.name == name)?.verdict.score
+}
+
+/// What judges the problems of a file: `rewards`; where there are none the answer and the format, the answer as an equation if
+/// every row has a Countdown target.
+///
+/// # Errors
+/// If a reward cannot be built, or the file cannot be read.
+pub fn judges_of(rewards: &Rewards, path: &Path, layout: Option<Layout>) -> Result<Judges, StageError> {
+    if !rewards.0.is_empty() {
+        return Ok(Judges::new(rewards)?);
+    }
+    let has_target = |problem: Problem, _| Ok(problem.gold.target.is_some());
+    let targets = problem_file::read_each(path, layout, has_target)?;
+    Ok(Judges::of_answers(targets.iter().all(|has_target| *has_target))?)
 }
 
 /// The rewards whose scores are figures of their own, and between what bounds they lie: all but those that say whether the

@@ -23,8 +23,8 @@ mod supervised;
 
 pub use context::RunContext;
 pub use error::{NonFinite, StageError};
-pub(crate) use eval::check_sets;
-pub(crate) use exam::{Candidate, Examiner, scores_beside};
+pub(crate) use eval::read_sets;
+pub(crate) use exam::{Candidate, Examiner, judges_of, scores_beside};
 pub(crate) use grpo::forced_end;
 pub use ledger::{Ledger, StageChoice};
 pub use model::Model;

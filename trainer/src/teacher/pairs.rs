@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use llm_judge::{Failure, PairJudge, Preference, answer};
+use llm_judge::{Failure, PairJudge, Preference};
+use rewards::summary;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -143,10 +144,11 @@ fn candidates<'a>(group: &[&'a Sample], layout: &Layout, settings: PairSettings,
     found.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
-/// The summary where the completion is in the layout, else what stands behind thoughts.
+/// The summary in the layout of the rows, else in the layout of tags.
 fn final_answer<'a>(sample: &'a Sample, layout: &Layout) -> &'a str {
     let parts = layout.read(&sample.completion, layout.is_opened_by(&sample.prompt));
-    parts.map_or_else(|| answer(&sample.view()), |parts| parts.summary)
+    let in_tags = || summary(&sample.completion, sample.view().think_prefilled).unwrap_or_default();
+    parts.map_or_else(in_tags, |parts| parts.summary)
 }
 
 /// A pair, and how much longer the chosen answer is, in characters.

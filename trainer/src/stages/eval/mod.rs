@@ -3,6 +3,8 @@
 mod course;
 mod set;
 
+use rewards::Problem;
+
 use crate::config::{EvalStage, Init};
 use crate::evaluation::{Results, SetResult};
 use crate::run::atomic;
@@ -46,13 +48,13 @@ pub fn run(
     Ok(true)
 }
 
-/// Opens every set whose file is there before the run begins.
+/// Opens every set whose file is there before the run begins: the longest completion of each, in tokens, and its problems.
 ///
 /// # Errors
 /// If a file, or what judges it, cannot be used.
-pub(crate) fn check_sets(settings: &EvalStage) -> Result<(), StageError> {
+pub(crate) fn read_sets(settings: &EvalStage) -> Result<Vec<(u64, Vec<Problem>)>, StageError> {
     let there = settings.sets.iter().filter(|set| set.problems.path_now().is_some());
-    there.map(OpenSet::open).try_for_each(|set| set.map(|_| ()))
+    there.map(|set| Ok((set.max_tokens, OpenSet::open(set)?.problems))).collect()
 }
 
 /// Writes table.md, table.svg if there are several models, and where thinking was budgeted budget.csv and budget.svg into the folder

@@ -4,7 +4,7 @@ use rewards::Problem;
 use rollout::{ForcedEnd, ForcedWait, SamplingParams, Tokenizer};
 
 use super::super::StageError;
-use super::super::exam::{reference, scores_beside};
+use super::super::exam::{judges_of, reference, scores_beside};
 use crate::config::EvalSet;
 use crate::data::problem_file;
 use crate::evaluation::{Measures, Range};
@@ -47,13 +47,7 @@ pub(super) struct OpenSet<'a> {
 impl<'a> OpenSet<'a> {
     pub(super) fn open(settings: &'a EvalSet) -> Result<Self, StageError> {
         let path = settings.problems.path();
-        let judges = match settings.rewards.0.is_empty() {
-            true => {
-                let targets = problem_file::read_each(path, settings.layout, |p, _| Ok(p.gold.target.is_some()))?;
-                Judges::of_answers(targets.iter().all(|has_target| *has_target))?
-            }
-            false => Judges::new(&settings.rewards)?,
-        };
+        let judges = judges_of(&settings.rewards, path, settings.layout)?;
         let mut problems = problem_file::read_as(path, settings.layout, judges.rubric())?;
         if !settings.domains.is_empty() {
             let domain =

@@ -11,6 +11,7 @@ use super::sampling::Sampling;
 use super::selecting::{Decontamination, LayoutSettings, Mix, check_filters, check_keep, resolve_mix};
 use super::source::{Init, InputMut};
 use super::stage::{Stage, StageKind, StageSettings, WrittenStage};
+use super::teacher::{Preferences, Rewrite, check_pairs, forget_servers};
 use crate::selection::{Filters, Keep};
 
 /// A stage of kind `sample` as written.
@@ -41,6 +42,8 @@ pub(crate) struct WrittenSample {
     keep: Keep,
     #[serde(default)]
     mix: Vec<Mix>,
+    rewrite: Option<Rewrite>,
+    preferences: Option<Preferences>,
 }
 
 fn samples_per_problem() -> u64 {
@@ -86,6 +89,12 @@ pub struct SampleStage {
     /// Other data that is mixed in. Default none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mix: Vec<Mix>,
+    /// What rewrites those that stay. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Rewrite>,
+    /// What makes pairs of those that stay. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preferences: Option<Preferences>,
 }
 
 impl WrittenStage for WrittenSample {
@@ -106,6 +115,11 @@ impl WrittenStage for WrittenSample {
         self.layout.check(&mut at.table("layout"));
         check_keep(&self.keep, &mut at.table("keep"));
         let mix = resolve_mix(self.mix, at);
+        let rewrite = self.rewrite.map(|table| table.resolve(&mut at.table("rewrite")));
+        let preferences = self.preferences.map(|table| table.resolve(&mut at.table("preferences")));
+        if preferences.is_some() {
+            check_pairs(rewrite.is_some(), self.samples_per_problem, &self.keep, &self.layout, &mix, at);
+        }
         let problems = self.problems.resolve(&mut at.table("problems"))?;
         check_problems(&problems, self.n_problems, at);
         Some(Stage::Sample(Box::new(SampleStage {
@@ -123,6 +137,8 @@ impl WrittenStage for WrittenSample {
             layout: self.layout,
             keep: self.keep,
             mix,
+            rewrite,
+            preferences,
         })))
     }
 }
@@ -184,5 +200,6 @@ impl StageSettings for SampleStage {
     fn forget_where_and_when(&mut self, _is_last: bool) {
         self.sampling.forget_speed();
         self.rewards.forget_servers();
+        forget_servers(self.rewrite.as_mut(), self.preferences.as_mut());
     }
 }

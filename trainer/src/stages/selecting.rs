@@ -54,10 +54,10 @@ pub(super) fn rows(data: &Artifact) -> Result<Vec<Row>, ProblemFileError> {
     read_rows(data.path(), |row: Row, _| Ok(row))
 }
 
-/// A sample as a row, with its numbers as they are written.
-pub(super) fn as_row(sample: &Sample) -> Row {
+/// A sample or a pair as a row, with its numbers as they are written.
+pub(super) fn as_row(made: &impl serde::Serialize) -> Row {
     // By way of the text: a f32 that became a f64 would be written with digits that it does not have.
-    let text = serde_json::to_string(sample).expect("text, numbers and maps with text for keys");
+    let text = serde_json::to_string(made).expect("text, numbers and maps with text for keys");
     serde_json::from_str(&text).expect("what was just written")
 }
 

@@ -30,9 +30,7 @@ pub enum ClientError {
     #[error(transparent)]
     Option(#[from] InvalidOption),
     /// The key is not there.
-    #[error(
-        "reward `llm_judge`: the environment variable {0}, which `key_variable` names, is not set to a key: set it"
-    )]
+    #[error("the environment variable {0}, which `key_variable` names, is not set to a key: set it")]
     NoKey(String),
 }
 

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use llm_judge::ChatClient;
 use policy::ModelConfig;
 use rewards::{LanguageConsistency, LanguageConsistencyOptions, Problem, RewardFn};
 use rollout::{Tokenizer, r1_zero};
 
 use super::Failure;
 use crate::config::{
-    self, Artifact, CurateStage, Eval, EvalStage, GrpoStage, Origin, RewardModelStage, Rollout, RunFile, SampleStage, SftStage,
-    Stage,
+    self, Artifact, CurateStage, Eval, EvalStage, GrpoStage, Origin, RewardModelStage, Rollout, RunFile, SampleStage,
+    SftStage, Stage,
 };
 use crate::data::{Questions, problem_file};
 use crate::judges::Judges;
@@ -190,6 +191,12 @@ fn check_sample(stage: &SampleStage, seed: u64, stage_idx: usize, start: Option<
     evaluations.map(stages::evaluation).collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
     for path in stage.mix.iter().filter_map(|mix| mix.data.path_now()) {
         problem_file::read_rows(path, |row: Row, _| Ok(row)).map_err(Failure::usage)?;
+    }
+    let servers =
+        [stage.rewrite.as_ref().map(|table| &table.server), stage.preferences.as_ref().map(|table| &table.server)];
+    for server in servers.into_iter().flatten() {
+        // Reads the key, and asks nothing.
+        ChatClient::new(server.clone()).map_err(|error| Failure::usage(format!("stage {}: {error}", stage.name)))?;
     }
     if !stage.problems.are_there() {
         return Ok(());

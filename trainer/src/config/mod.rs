@@ -49,6 +49,7 @@ mod selecting;
 mod sft;
 mod source;
 mod stage;
+mod teacher;
 mod warnings;
 mod written;
 
@@ -91,6 +92,7 @@ pub use selecting::{Decontamination, LayoutName, LayoutSettings, Mix, WrittenAs}
 pub use sft::{DataSource, HeldOutData, OnLong, SftStage};
 pub use source::{Artifact, Init, InputMut};
 pub use stage::{Makes, Stage, StageKind, StageSettings};
+pub use teacher::{Preferences, Rewrite};
 
 use checks::{Checks, Place};
 use document::Document;

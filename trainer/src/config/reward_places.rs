@@ -22,6 +22,23 @@ fn place_cache(server: &mut Table, at: &mut Section<'_, '_>) {
     }
 }
 
+/// The same for a server in a table of its own, which is read already.
+pub(super) fn place_cache_of(server: &mut ClientOptions, at: &mut Section<'_, '_>) {
+    if server.cache.is_empty() && !at.has("server.cache") {
+        server.cache = REPLIES.to_owned();
+    }
+    if !server.cache.is_empty() {
+        server.cache = at.in_current_folder("server.cache", Path::new(&server.cache)).display().to_string();
+    }
+}
+
+/// Takes out what decides where and when a model is asked, but not what it answers.
+pub(super) fn forget_server(server: &mut ClientOptions) {
+    let ClientOptions { model, temperature, seed, max_tokens, response_format, on_outage, .. } = server.clone();
+    *server =
+        ClientOptions { temperature, seed, max_tokens, response_format, on_outage, ..ClientOptions::new("", model) };
+}
+
 /// Files beside the run file become absolute: the program and the script of a command (its first two words), and what the
 /// sandbox may read. Other words of a command are left as they are.
 pub(super) fn place_paths(kind: &str, table: &mut Table, at: &mut Section<'_, '_>) {
@@ -61,16 +78,7 @@ impl Rewards {
                 options.forget_speed();
             }
             if let Judge::LlmJudge { options, .. } = &mut reward.judge {
-                let ClientOptions { model, temperature, seed, max_tokens, response_format, on_outage, .. } =
-                    options.server.clone();
-                options.server = ClientOptions {
-                    temperature,
-                    seed,
-                    max_tokens,
-                    response_format,
-                    on_outage,
-                    ..ClientOptions::new("", model)
-                };
+                forget_server(&mut options.server);
             }
         }
     }

@@ -11,6 +11,7 @@ use super::sampling::Sampling;
 use super::selecting::{Decontamination, LayoutSettings, Mix, check_filters, check_keep, resolve_mix};
 use super::source::{Init, InputMut};
 use super::stage::{Stage, StageKind, StageSettings, WrittenStage};
+use super::teacher::{Preferences, Rewrite, check_pairs, forget_servers};
 use crate::selection::{Filters, Keep};
 
 /// A stage of kind `sample` as written.
@@ -41,6 +42,8 @@ pub(crate) struct WrittenSample {
     keep: Keep,
     #[serde(default)]
     mix: Vec<Mix>,
+    rewrite: Option<Rewrite>,
+    preferences: Option<Preferences>,
 }
 
 fn samples_per_problem() -> u64 {
@@ -86,6 +89,12 @@ pub struct SampleStage {
     /// Other data that is mixed in. Default none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mix: Vec<Mix>,
+    /// What rewrites those that stay. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Rewrite>,
+    /// What makes pairs of those that stay. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preferences: Option<Preferences>,
 }
 
 impl SampleStage {
@@ -97,6 +106,8 @@ impl SampleStage {
         self.layout = LayoutSettings::default();
         self.keep = Keep::default();
         self.mix.clear();
+        self.rewrite = None;
+        self.preferences = None;
     }
 }
 
@@ -118,6 +129,11 @@ impl WrittenStage for WrittenSample {
         self.layout.check(&mut at.table("layout"));
         check_keep(&self.keep, &mut at.table("keep"));
         let mix = resolve_mix(self.mix, at);
+        let rewrite = self.rewrite.map(|table| table.resolve(&mut at.table("rewrite")));
+        let preferences = self.preferences.map(|table| table.resolve(&mut at.table("preferences")));
+        if preferences.is_some() {
+            check_pairs(rewrite.is_some(), self.samples_per_problem, &self.keep, &self.layout, &mix, at);
+        }
         let problems = self.problems.resolve(&mut at.table("problems"))?;
         check_problems(&problems, self.n_problems, at);
         refuse_weights_by_step(&problems, &rewards, at);
@@ -136,6 +152,8 @@ impl WrittenStage for WrittenSample {
             layout: self.layout,
             keep: self.keep,
             mix,
+            rewrite,
+            preferences,
         })))
     }
 }
@@ -213,5 +231,6 @@ impl StageSettings for SampleStage {
         self.batch_problems = batch_problems();
         self.sampling.forget_speed();
         self.rewards.forget_where_and_when();
+        forget_servers(self.rewrite.as_mut(), self.preferences.as_mut());
     }
 }

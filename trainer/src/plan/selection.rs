@@ -1,8 +1,13 @@
 //! What stages that choose data would do, in words: kinds `sample` and `curate`.
 
+use llm_judge::ClientOptions;
+
 use super::{line, problems};
-use crate::config::{CurateStage, Decontamination, LayoutSettings, Mix, SampleStage, Sampling, WrittenAs};
+use crate::config::{
+    CurateStage, Decontamination, LayoutSettings, Mix, Preferences, Rewrite, SampleStage, Sampling, WrittenAs,
+};
 use crate::selection::{Choice, Correctness, Filters, Keep};
+use crate::teacher::OnFailure;
 
 pub(super) fn describe_sample(text: &mut String, stage: &SampleStage) {
     let k = stage.samples_per_problem;
@@ -14,9 +19,40 @@ pub(super) fn describe_sample(text: &mut String, stage: &SampleStage) {
     line(text, "reward", stage.rewards.in_words());
     describe_filters(text, &stage.filters, stage.decontamination.as_ref(), &stage.layout);
     line(text, "keeps", keeps(&stage.keep));
+    if let Some(table) = &stage.rewrite {
+        describe_rewrite(text, table);
+    }
+    if let Some(table) = &stage.preferences {
+        describe_preferences(text, table, stage.n_problems);
+    }
     for Mix { data, fraction, .. } in &stage.mix {
         line(text, "mixes in", format_args!("{data}, {fraction} of all rows"));
     }
+}
+
+fn describe_rewrite(text: &mut String, table: &Rewrite) {
+    let ClientOptions { model, base_url, .. } = &table.server;
+    let otherwise = match table.on_failure {
+        OnFailure::Keep => "stays as it is",
+        OnFailure::Drop => "is dropped",
+    };
+    line(text, "rewrites", format_args!("what is kept, by {model} at {base_url}: one question for each sample"));
+    line(text, "", format_args!("the new form passes the filters and is right, or the sample {otherwise}"));
+}
+
+fn describe_preferences(text: &mut String, table: &Preferences, n_problems: Option<u64>) {
+    let (votes, ClientOptions { model, base_url, .. }) = (table.votes, &table.server);
+    line(text, "pairs", format_args!("of what is kept, by {votes} votes of {model} at {base_url} on each"));
+    let n = table.pairs_per_problem as u64;
+    let asked = n_problems.map(|problems| problems.saturating_mul(n).saturating_mul(votes.into()));
+    let asked = asked.map_or(String::new(), |asked| format!(", so {asked} questions at most"));
+    let balanced = if table.balance_lengths { ", the longer chosen as often as rejected" } else { "" };
+    let difference = table.min_difference;
+    line(
+        text,
+        "",
+        format_args!("difference above {difference}; {n} of a problem are compared at most{asked}{balanced}"),
+    );
 }
 
 pub(super) fn describe_curate(text: &mut String, stage: &CurateStage) {

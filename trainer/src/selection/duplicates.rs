@@ -34,7 +34,7 @@ pub(super) fn shorter_first(a: &Sample, b: &Sample) -> Ordering {
 
 impl Duplicates {
     /// Which of `samples`, given by number, repeat another one of the same question. The best stays.
-    pub(super) fn find(&self, samples: &[Sample], numbers: &[usize]) -> Vec<(usize, Rejection)> {
+    pub(crate) fn find(&self, samples: &[Sample], numbers: &[usize]) -> Vec<(usize, Rejection)> {
         if !self.exact && self.near.is_none() {
             return Vec::new();
         }

@@ -44,11 +44,15 @@ pub enum Reason {
     OverProblemCap,
     /// It passed, but enough others were drawn.
     OverTotalCap,
+    /// It was to be rewritten, and has no new form that passes; or its new form is that of another sample.
+    NotRewritten,
+    /// It passed, but is in no pair.
+    NotPaired,
 }
 
 impl Reason {
     /// Every reason, in the order in which they are looked at.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::NotCorrect,
         Self::NotJudged,
         Self::Truncated,
@@ -67,6 +71,8 @@ impl Reason {
         Self::NotBest,
         Self::OverProblemCap,
         Self::OverTotalCap,
+        Self::NotRewritten,
+        Self::NotPaired,
     ];
 
     /// The name as it is written in files and tables.
@@ -90,6 +96,8 @@ impl Reason {
             Self::NotBest => "not_best",
             Self::OverProblemCap => "over_problem_cap",
             Self::OverTotalCap => "over_total_cap",
+            Self::NotRewritten => "not_rewritten",
+            Self::NotPaired => "not_paired",
         }
     }
 }
@@ -112,12 +120,12 @@ pub struct Rejection {
 
 impl Rejection {
     /// A reason with what was found.
-    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
     }
 
     /// A reason whose name says it all.
-    pub(super) fn plain(reason: Reason) -> Self {
+    pub(crate) fn plain(reason: Reason) -> Self {
         Self { reason, detail: String::new() }
     }
 }

@@ -57,6 +57,9 @@ pub struct Provenance {
     pub seed: u64,
     /// The temperature it was sampled at.
     pub temperature: f64,
+    /// The model that has rewritten it, as its server names it; `None` if it is as it was sampled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewritten_by: Option<String>,
 }
 
 /// The keys that a sample has beside those of its problem.

@@ -88,6 +88,25 @@ impl Statistics {
         Self { domains }
     }
 
+    /// Of samples of which pairs are made: a pair is a row of two rounds.
+    ///
+    /// - `pairs`: the numbers of its samples
+    ///
+    /// # Panics
+    ///
+    /// As [`Statistics::of`].
+    pub fn of_pairs(samples: &[Sample], fates: &[Option<Rejection>], pairs: &[[usize; 2]]) -> Self {
+        let mut statistics = Self::of(samples, fates);
+        for counts in statistics.domains.values_mut() {
+            (counts.n_rows, counts.n_rounds, counts.n_tokens) = (0, 0, 0);
+        }
+        for pair in pairs {
+            let [one, other] = pair.map(|number| &samples[number]);
+            statistics.add_row(one.domain(), 2, one.n_tokens + other.n_tokens);
+        }
+        statistics
+    }
+
     /// Counts a row that was mixed in.
     pub fn add_row(&mut self, domain: &str, n_rounds: u64, n_tokens: u64) {
         let counts = self.domains.entry(domain.to_owned()).or_default();

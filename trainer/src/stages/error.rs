@@ -89,6 +89,15 @@ pub enum StageError {
         /// What went wrong, with the completion.
         failure: String,
     },
+    /// A model that was to make data, and how it is asked.
+    #[error("[stage.rewrite] or [stage.preferences]: {0}")]
+    Teacher(#[from] llm_judge::ClientError),
+    /// It does not answer.
+    #[error("{}: {}; {}; the samples are kept, and no data was made of a part of the answers", .0.url, .0.reason, .0.saved)]
+    Unanswered(#[from] llm_judge::Failure),
+    /// A reward that could not judge what was rewritten.
+    #[error("what was rewritten cannot be judged: {0}; the samples are kept")]
+    JudgedAnew(String),
     /// A rollout that cannot be split.
     #[error(transparent)]
     Split(#[from] SplitError),

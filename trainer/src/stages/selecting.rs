@@ -10,7 +10,7 @@ use super::StageError;
 use crate::config::{Artifact, Decontamination, LayoutSettings};
 use crate::data::problem_file::{ProblemFileError, read_each, read_rows};
 use crate::run::atomic;
-use crate::selection::{Contamination, EvaluationRow, Filters, Row, Sample, Screen};
+use crate::selection::{Contamination, EvaluationRow, Filters, Row, Screen};
 
 /// The filters of a stage with what they compare samples to.
 ///
@@ -59,10 +59,10 @@ pub(super) fn as_read(problem: &Problem) -> Problem {
     serde_json::from_str(&text).expect("what was just written")
 }
 
-/// A sample as a row, with its numbers as they are written.
-pub(super) fn as_row(sample: &Sample) -> Row {
+/// A sample or a pair as a row, with its numbers as they are written.
+pub(super) fn as_row(made: &impl serde::Serialize) -> Row {
     // By way of the text: a f32 that became a f64 would be written with digits that it does not have.
-    let text = serde_json::to_string(sample).expect("text, numbers and maps with text for keys");
+    let text = serde_json::to_string(made).expect("text, numbers and maps with text for keys");
     serde_json::from_str(&text).expect("what was just written")
 }
 

@@ -7,4 +7,4 @@ mod pairs;
 mod rewrite;
 
 pub use pairs::{Pair, PairCounts, PairSettings, Paired, pairs};
-pub use rewrite::{OnFailure, RewriteCounts, Rewritten, rewrite};
+pub use rewrite::{OnFailure, Outcome, RewriteCounts, Rewritten, rewrite};

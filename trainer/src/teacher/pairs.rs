@@ -31,6 +31,9 @@ impl Default for PairSettings {
 pub struct Pair {
     /// The question as the user asks it.
     pub question: String,
+    /// The prompt that the samples were drawn from; empty where it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prompt: String,
     /// The better completion.
     pub chosen: String,
     /// The other one.
@@ -62,20 +65,34 @@ pub struct PairCounts {
 pub struct Paired {
     /// The pairs that are kept.
     pub pairs: Vec<Pair>,
+    /// Of each the numbers of its samples: of the chosen and of the rejected one.
+    pub members: Vec<[usize; 2]>,
     /// Counts, which add up: compared = no verdict + close + unbalanced + kept.
     pub counts: PairCounts,
 }
 
 /// Two samples to be compared, by their final answers: a reader of preferences sees no thoughts (R1 judges the summary alone).
 struct Candidate<'a> {
-    samples: [&'a Sample; 2],
+    numbers: [usize; 2],
     answers: [&'a str; 2],
 }
+
+/// A pair with the numbers of its samples, and how much longer the chosen answer is, in characters.
+struct Decided {
+    pair: Pair,
+    members: [usize; 2],
+    longer: i64,
+}
+
+/// Pairs that are asked for, for each request that may be in flight, before it is looked whether to stop.
+const ROUNDS: usize = 8;
 
 /// Compares samples of the same question, and keeps the pairs in which one is clearly better.
 ///
 /// Which samples of a problem are paired is drawn by a hash of their texts and `seed`, so it does not depend on how they were
 /// sorted. Samples without a final answer, or with the same one, are not compared.
+///
+/// - `is_to_stop`: whether the user wants to end; then there is nothing, and what was answered is in the judge's cache
 ///
 /// # Errors
 ///
@@ -86,32 +103,39 @@ pub fn pairs(
     settings: PairSettings,
     judge: &PairJudge,
     seed: u64,
-) -> Result<Paired, Failure> {
-    let mut by_question: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
+    is_to_stop: impl Fn() -> bool,
+) -> Result<Option<Paired>, Failure> {
+    let mut by_question: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut order: Vec<&str> = Vec::new();
-    for sample in samples {
+    for (number, sample) in samples.iter().enumerate() {
         let question = sample.problem.question.as_str();
         let group = by_question.entry(question).or_default();
         if group.is_empty() {
             order.push(question);
         }
-        group.push(sample);
+        group.push(number);
     }
-    let candidates: Vec<Candidate<'_>> =
-        order.iter().flat_map(|question| candidates(&by_question[question], layout, settings, seed)).collect();
+    let of_question = |question: &&str| candidates(samples, &by_question[question], layout, settings, seed);
+    let candidates: Vec<Candidate<'_>> = order.iter().flat_map(of_question).collect();
     let texts: Vec<(&str, &str, &str)> = candidates
         .iter()
-        .map(|Candidate { samples, answers }| (&*samples[0].problem.question, answers[0], answers[1]))
+        .map(|Candidate { numbers, answers }| (&*samples[numbers[0]].problem.question, answers[0], answers[1]))
         .collect();
-    let comparisons = judge.compare_all(&texts);
-    if let Some(failure) = judge.client().failure() {
-        return Err(failure);
+    let mut comparisons = Vec::with_capacity(texts.len());
+    for texts in texts.chunks(ROUNDS * judge.client().options().concurrency) {
+        if is_to_stop() {
+            return Ok(None);
+        }
+        comparisons.extend(judge.compare_all(texts));
+        if let Some(failure) = judge.client().failure() {
+            return Err(failure);
+        }
     }
     let mut counts = PairCounts { n_problems: order.len(), n_compared: candidates.len(), ..PairCounts::default() };
     let mut kept = Vec::new();
     for (candidate, comparison) in candidates.iter().zip(&comparisons) {
         match (comparison.preference(judge.options().min_difference), comparison.difference) {
-            (Some(better), Some(difference)) => kept.push(decided(candidate, better, difference.abs())),
+            (Some(better), Some(difference)) => kept.push(decided(samples, candidate, better, difference.abs())),
             (_, Some(_)) => counts.n_close += 1,
             (_, None) => counts.n_no_verdict += 1,
         }
@@ -119,22 +143,30 @@ pub fn pairs(
     if settings.balance_lengths {
         counts.n_unbalanced = balance(&mut kept, seed);
     }
-    Ok(Paired { pairs: kept.into_iter().map(|(pair, _)| pair).collect(), counts })
+    let members = kept.iter().map(|decided| decided.members).collect();
+    Ok(Some(Paired { pairs: kept.into_iter().map(|decided| decided.pair).collect(), members, counts }))
 }
 
 /// The pairs of one problem that are compared.
-fn candidates<'a>(group: &[&'a Sample], layout: &Layout, settings: PairSettings, seed: u64) -> Vec<Candidate<'a>> {
-    let with_answers: Vec<(&Sample, &str)> =
-        group.iter().map(|sample| (*sample, final_answer(sample, layout))).filter(|(_, a)| !a.is_empty()).collect();
+fn candidates<'a>(
+    samples: &'a [Sample],
+    group: &[usize],
+    layout: &Layout,
+    settings: PairSettings,
+    seed: u64,
+) -> Vec<Candidate<'a>> {
+    let with_answer = |&number: &usize| (number, final_answer(&samples[number], layout));
+    let with_answers: Vec<(usize, &str)> = group.iter().map(with_answer).filter(|(_, a)| !a.is_empty()).collect();
     let mut found = Vec::new();
     for (idx, &(first, one)) in with_answers.iter().enumerate() {
         for &(second, other) in &with_answers[idx + 1..] {
             if one != other {
                 // Whatever order the two came in.
                 let mut two = [(first, one), (second, other)];
-                two.sort_by_key(|(sample, _)| &sample.completion);
-                let ticket = ticket(seed, &[&first.problem.question, &two[0].0.completion, &two[1].0.completion]);
-                found.push((ticket, Candidate { samples: two.map(|(s, _)| s), answers: two.map(|(_, a)| a) }));
+                two.sort_by_key(|(number, _)| &samples[*number].completion);
+                let [one, other] = two.map(|(number, _)| &*samples[number].completion);
+                let ticket = ticket(seed, &[&samples[first].problem.question, one, other]);
+                found.push((ticket, Candidate { numbers: two.map(|(n, _)| n), answers: two.map(|(_, a)| a) }));
             }
         }
     }
@@ -151,35 +183,36 @@ fn final_answer<'a>(sample: &'a Sample, layout: &Layout) -> &'a str {
     parts.map_or_else(in_tags, |parts| parts.summary)
 }
 
-/// A pair, and how much longer the chosen answer is, in characters.
-fn decided(candidate: &Candidate<'_>, better: Preference, difference: f32) -> (Pair, i64) {
-    let Candidate { samples: [first, second], answers } = candidate;
+fn decided(samples: &[Sample], candidate: &Candidate<'_>, better: Preference, difference: f32) -> Decided {
+    let Candidate { numbers: [first, second], answers } = *candidate;
     let n_chars = answers.map(|answer| answer.chars().count() as i64);
-    let (chosen, rejected, longer) = match better {
-        Preference::First => (first, second, n_chars[0] - n_chars[1]),
-        Preference::Second => (second, first, n_chars[1] - n_chars[0]),
+    let (members, longer) = match better {
+        Preference::First => ([first, second], n_chars[0] - n_chars[1]),
+        Preference::Second => ([second, first], n_chars[1] - n_chars[0]),
     };
-    let domain = first.problem.gold.fields.get("domain").and_then(|domain| domain.as_str()).map(str::to_owned);
+    let [chosen, rejected] = members.map(|number| &samples[number]);
+    let domain = chosen.problem.gold.fields.get("domain").and_then(|domain| domain.as_str()).map(str::to_owned);
     let pair = Pair {
-        question: first.problem.question.clone(),
+        question: chosen.problem.question.clone(),
+        prompt: chosen.prompt.clone(),
         chosen: chosen.completion.clone(),
         rejected: rejected.completion.clone(),
         domain,
         difference,
     };
-    (pair, longer)
+    Decided { pair, members, longer }
 }
 
 /// Takes out pairs until the longer answer is chosen as often as rejected; gives how many. Which ones is drawn.
-fn balance(pairs: &mut Vec<(Pair, i64)>, seed: u64) -> usize {
-    let numbers = |sign: i64, pairs: &[(Pair, i64)]| -> Vec<usize> {
-        (0..pairs.len()).filter(|&number| pairs[number].1.signum() == sign).collect()
+fn balance(pairs: &mut Vec<Decided>, seed: u64) -> usize {
+    let numbers = |sign: i64, pairs: &[Decided]| -> Vec<usize> {
+        (0..pairs.len()).filter(|&number| pairs[number].longer.signum() == sign).collect()
     };
     let (longer, shorter) = (numbers(1, pairs), numbers(-1, pairs));
     let n_surplus = longer.len().abs_diff(shorter.len());
     let mut surplus = if longer.len() > shorter.len() { longer } else { shorter };
     surplus.sort_by_cached_key(|&number| {
-        let Pair { question, chosen, rejected, .. } = &pairs[number].0;
+        let Pair { question, chosen, rejected, .. } = &pairs[number].pair;
         ticket(seed, &[question, chosen, rejected])
     });
     surplus.truncate(n_surplus);

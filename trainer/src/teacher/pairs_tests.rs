@@ -39,7 +39,8 @@ fn taste(received: &Received) -> support::Answer {
 fn made(samples: &[Sample], settings: PairSettings, server: &Server) -> Result<Paired, Failure> {
     let client = ChatClient::new(ClientOptions { retries: 0, ..server.options() }).unwrap();
     let judge = PairJudge::new(client, PairOptions::default()).unwrap();
-    pairs(samples, &Layout::ThinkAnswer, settings, &judge, 1)
+    let paired = pairs(samples, &Layout::ThinkAnswer, settings, &judge, 1, || false)?;
+    Ok(paired.expect("nobody wants to end"))
 }
 
 const ALL: PairSettings = PairSettings { pairs_per_problem: 100, balance_lengths: false };
@@ -67,6 +68,8 @@ fn the_better_one_is_chosen_by_its_answer_alone() {
     assert_eq!(sorted, expected);
     assert!(paired.pairs.iter().all(|pair| pair.question == "q1" && pair.difference == 2.0));
     assert_eq!(paired.pairs[0].domain.as_deref(), Some("helpful"));
+    let texts = |[chosen, rejected]: &[usize; 2]| (&*samples[*chosen].completion, &*samples[*rejected].completion);
+    assert_eq!(paired.members.iter().map(texts).collect::<Vec<_>>(), chosen);
     let counts = PairCounts { n_problems: 3, n_compared: 3, n_close: 1, ..PairCounts::default() };
     assert_eq!(paired.counts, counts);
     assert!(server.received().iter().all(|received| !received.user().contains("thought")));
@@ -81,7 +84,7 @@ fn the_draw_does_not_depend_on_the_order() {
     let first = made(&samples, two, &server).unwrap();
     assert_eq!(first.counts.n_compared, 2);
     samples.reverse();
-    assert_eq!(made(&samples, two, &server).unwrap(), first);
+    assert_eq!(made(&samples, two, &server).unwrap().pairs, first.pairs);
 }
 
 #[test]
@@ -103,6 +106,7 @@ fn length_alone_says_nothing() {
     let paired = made(&samples, settings, &server).unwrap();
     let longer = |pair: &&Pair| pair.chosen.len() > pair.rejected.len();
     assert_eq!((paired.pairs.len(), paired.pairs.iter().filter(longer).count()), (5, 2));
+    assert_eq!(paired.members.len(), 5);
     assert_eq!(paired.counts.n_unbalanced, 5);
     let unbalanced = made(&samples, PairSettings { balance_lengths: false, ..settings }, &server).unwrap();
     assert_eq!(unbalanced.pairs.len(), 10);

@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use rollout::Tokenizer;
+use serde::Serialize;
 use serde_json::Value;
 
+use super::super::asking::Asker;
 use super::super::selecting::{as_row, n_tokens, n_tokens_of_row, rows, write_lines};
 use super::super::{RunContext, StageError};
 use super::JudgedSample;
+use super::teacher::{Report, Selected, teach};
 use crate::address::{self, Purpose};
 use crate::config::SampleStage;
 use crate::run::{atomic, lines};
@@ -19,44 +22,57 @@ const MIXTURE: u64 = 1;
 
 /// Reads `samples.jsonl`, chooses, and writes what the stage makes; `data.jsonl` last.
 ///
-/// What is chosen is computed from the file and nothing else, so that a run that was cut short comes to the same.
+/// What is chosen is computed from the file and, where another model is asked, its replies, which are kept: so a run that was cut
+/// short comes to the same. Gives whether all is done, and not if the user wants to end before all was asked.
 pub(super) fn finish(
     context: &mut RunContext,
     settings: &SampleStage,
     stage_idx: usize,
     screen: &Screen,
-    tokenizer: &Tokenizer,
-) -> Result<(), StageError> {
+    asker: &Asker,
+) -> Result<bool, StageError> {
+    let tokenizer = &asker.model.tokenizer;
     let folder = context.directory.stage(&settings.name);
     let stream = |use_idx| address::stream(context.settings.run.seed, stage_idx, Purpose::Selection, &[use_idx]);
     let path = folder.join("samples.jsonl");
     let mut judged: Vec<JudgedSample> = lines::read_whole(&path)?;
-    let samples: Vec<Sample> = judged.iter().map(|row| row.sample.clone()).collect();
-    let fates = select(&samples, screen, &settings.keep, &stream(CHOICE));
+    let sampled: Vec<Sample> = judged.iter().map(|row| row.sample.clone()).collect();
+    let fates = select(&sampled, screen, &settings.keep, &stream(CHOICE));
+    let mut selected = Selected { samples: sampled.clone(), fates };
+    let Some(taught) = teach(context, settings, screen, asker, &mut selected)? else { return Ok(false) };
+    let Selected { samples, fates } = selected;
     for (row, fate) in judged.iter_mut().zip(&fates) {
         row.dropped = fate.clone();
     }
     write_lines(&path, &judged)?;
 
     let mut written = Vec::with_capacity(samples.len());
-    for sample in &samples {
-        let mut sample = screen.written(sample.clone());
+    for sample in samples {
+        let mut sample = screen.written(sample);
         if sample.n_tokens == 0 {
             sample.n_tokens = n_tokens(&sample.completion, tokenizer)?;
         }
         written.push(sample);
     }
-    let mut statistics = Statistics::of(&written, &fates);
-    let own: Vec<Row> = written.iter().zip(&fates).filter(|(_, fate)| fate.is_none()).map(|(s, _)| as_row(s)).collect();
+    let stays = written.iter().zip(&fates).filter(|(_, fate)| fate.is_none());
+    let (mut statistics, own): (Statistics, Vec<Row>) = match &taught.paired {
+        None => (Statistics::of(&written, &fates), stays.map(|(sample, _)| as_row(sample)).collect()),
+        Some(paired) => {
+            let statistics = Statistics::of_pairs(&written, &fates, &paired.members);
+            (statistics, paired.pairs.iter().map(as_row).collect())
+        }
+    };
     let mixed = mixture(own, settings, &stream(MIXTURE))?;
     for (ingredient_idx, row) in mixed.rows.iter().filter_map(|(idx, row)| idx.map(|idx| (idx, row))) {
         let domain = settings.mix[ingredient_idx].domain.as_deref().unwrap_or("none");
         let domain = row.get("domain").and_then(Value::as_str).unwrap_or(domain);
         statistics.add_row(domain, rounds(row), n_tokens_of_row(row, tokenizer)?);
     }
-    context.num_tokens += sampled_tokens(&samples, settings.samples_per_problem, tokenizer)?;
-    tell(context, settings, &folder, &statistics, &mixed.counts)?;
-    write_lines(&context.directory.data(&settings.name), mixed.rows.iter().map(|(_, row)| row))
+    context.num_tokens += sampled_tokens(&sampled, settings.samples_per_problem, tokenizer)?;
+    let figures = Figures { statistics: &statistics, report: taught.report.as_ref() };
+    tell(context, settings, &folder, figures, &mixed.counts)?;
+    write_lines(&context.directory.data(&settings.name), mixed.rows.iter().map(|(_, row)| row))?;
+    Ok(true)
 }
 
 /// The own rows with those that the run file mixes in.
@@ -78,16 +94,30 @@ fn sampled_tokens(samples: &[Sample], k: u64, tokenizer: &Tokenizer) -> Result<u
     Ok(n)
 }
 
+/// What `statistics.json` holds.
+#[derive(Serialize)]
+struct Figures<'a> {
+    #[serde(flatten)]
+    statistics: &'a Statistics,
+    #[serde(flatten)]
+    report: Option<&'a Report>,
+}
+
 /// Shows the tables and writes `table.md` and `statistics.json`.
 fn tell(
     context: &RunContext,
     settings: &SampleStage,
     folder: &Path,
-    statistics: &Statistics,
+    figures: Figures,
     mixed: &[MixCount],
 ) -> Result<(), StageError> {
+    let statistics = figures.statistics;
     context.progress.say(&statistics.text());
     let mut markdown = format!("# Samples of stage {}\n\n{}", settings.name, statistics.markdown());
+    for line in figures.report.into_iter().flat_map(Report::lines) {
+        context.progress.say(&line);
+        markdown += &format!("\n{line}\n");
+    }
     for MixCount { name, n_rows, n_wanted, n_taken } in mixed {
         let is_short = n_taken < n_wanted;
         let short = if is_short { ", all there are: its fraction is smaller than asked for" } else { "" };
@@ -99,6 +129,6 @@ fn tell(
         context.progress.say(&format!("warning: stage {} keeps none of its samples", settings.name));
     }
     atomic::write_file(&folder.join("table.md"), markdown.as_bytes())?;
-    let json = serde_json::to_string_pretty(statistics).expect("numbers by names");
+    let json = serde_json::to_string_pretty(&figures).expect("numbers by names");
     Ok(atomic::write_file(&folder.join("statistics.json"), (json + "\n").as_bytes())?)
 }

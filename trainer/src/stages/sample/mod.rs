@@ -1,6 +1,7 @@
 //! A stage of kind `sample`: rejection sampling (DeepSeek-R1, arXiv 2501.12948 v1 sections 2.3.1 and 2.3.3).
 
 mod finish;
+mod teacher;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -75,8 +76,7 @@ pub fn run(context: &mut RunContext, settings: &SampleStage, stage_idx: usize) -
             return Ok(None);
         }
     }
-    finish::finish(context, settings, stage_idx, &screen, &asker.model.tokenizer)?;
-    Ok(Some(n_batches))
+    Ok(finish::finish(context, settings, stage_idx, &screen, &asker)?.then_some(n_batches))
 }
 
 fn questioning(settings: &SampleStage, stage_idx: usize) -> Questioning<'_> {
@@ -157,6 +157,7 @@ impl Origin {
                     sample: number,
                     seed: self.seed,
                     temperature: self.temperature,
+                    rewritten_by: None,
                 }),
             };
             JudgedSample { sample, verdicts, dropped: None }

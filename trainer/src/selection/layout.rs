@@ -78,12 +78,12 @@ impl Layout {
     }
 }
 
-/// The summary in a text behind `</think>`; none where an `<answer>` is not closed, or closed and not opened.
+/// The summary in a text behind `</think>`; none where an `<answer>` is not closed, closed and not opened, or not the only one.
 fn answer(rest: &str) -> Option<&str> {
-    let is_whole = match (rest.rfind("<answer>"), rest.rfind("</answer>")) {
-        (Some(open), Some(close)) => open < close,
-        (None, None) => true,
-        _ => false,
+    let places = |tag| rest.match_indices(tag).map(|(at, _)| at).collect::<Vec<usize>>();
+    let is_whole = match (&places("<answer>")[..], &places("</answer>")[..]) {
+        ([open], [close]) => open < close,
+        (opened, closed) => opened.is_empty() && closed.is_empty(),
     };
     is_whole.then(|| rewards::summary(rest, false)).flatten()
 }

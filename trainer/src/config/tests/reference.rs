@@ -148,6 +148,8 @@ fn the_run_files_that_ship_are_read() {
         "pretrain_base.toml",
         "pretrain_r1_base.toml",
         "pretrain_r1_student.toml",
+        "r1.toml",
+        "distill.toml",
         "reward_ablation.toml",
     ] {
         accepted(&config(name), &[]);

@@ -9,7 +9,7 @@ use super::StageError;
 use crate::config::{Artifact, Decontamination, LayoutSettings};
 use crate::data::problem_file::{ProblemFileError, read_rows};
 use crate::run::atomic;
-use crate::selection::{Contamination, EvaluationRow, Filters, Row, Sample, Screen};
+use crate::selection::{Contamination, EvaluationRow, Filters, Row, Screen};
 
 /// The filters of a stage with what they compare samples to.
 ///

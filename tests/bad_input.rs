@@ -216,7 +216,7 @@ fn run_folders_are_refused() {
     };
     check(foreign, &[], &["is not a run folder", "thesis.tex", "set run.dir"]);
     let begun = |dir: &Dir| drop(dir.train(&["stage.steps=1"]));
-    check(nothing, &["--from", "dev1"], &["--from dev1: no stage is called so", "the run file has grpo"]);
+    check(nothing, &["--from=dev1"], &["--from dev1: no stage is called so", "the run file has grpo"]);
     let other =
         &["belongs to another run", "it has `learning_rate = 0.002`, this has `learning_rate = 0.001`", "set run.dir"];
     check(begun, &["stage.steps=1", "stage.optimizer.learning_rate=1e-3"], other);

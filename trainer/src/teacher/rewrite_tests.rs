@@ -125,9 +125,10 @@ fn a_new_form_says_by_whom_and_nothing_is_made_once_the_user_wants_to_end() {
     let server = Server::start(model);
     let rewriter = Rewriter::new(ChatClient::new(server.options()).unwrap(), RewriteOptions::default()).unwrap();
     let screen = Screen::new(Filters::default(), Layout::ThinkAnswer, None, None).unwrap();
-    let provenance: Provenance =
-        serde_json::from_value(json!({"stage": "s", "model": "m", "problem": 0, "sample": 0, "seed": 1, "temperature": 1.0}))
-            .unwrap();
+    let provenance: Provenance = serde_json::from_value(
+        json!({"stage": "s", "model": "m", "problem": 0, "sample": 0, "seed": 1, "temperature": 1.0}),
+    )
+    .unwrap();
     let samples = [Sample { provenance: Some(provenance), ..thoughts("plain") }];
     let made = |is_to_stop: bool| {
         let judged_anew = |new: Vec<Sample>| Ok::<_, Failure>(new.into_iter().map(judged).collect());

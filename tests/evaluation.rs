@@ -216,7 +216,8 @@ fn the_command_asks_one_model() {
     };
     check(&["--pass-at", "5"], "--pass-at 5 cannot be estimated from 4 completions");
     check(&["--reward", "accuracy"], "sums.jsonl");
-    check(&["--max-tokens", "100000"], "context");
+    let ended = dir.run(words.iter().chain(&["--max-tokens", "100000"])).expect_code(2);
+    assert!(ended.stderr.contains("context"), "{}", ended.stderr);
 }
 
 #[test]

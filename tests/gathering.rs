@@ -99,7 +99,7 @@ fn rounds_are_bounded_and_a_step_keeps_its_size() {
         assert!(number(&row, "grad_norm") > 0.0, "their rewards differ, and are learned from");
     }
     let state = dir.json("run/checkpoints/grpo/step_000002/trainer_state.json");
-    assert_eq!(state["extra"]["questions_asked"], 12);
+    assert_eq!(state["extra"]["questions_asked"], serde_json::json!([12]));
     // Judged again: only what was learned from.
     let judged = dir.run(["score", "--input", "run", "--config", "run.toml"]).expect_code(0).stdout;
     assert!(judged.contains("24 completions in 6 groups"), "{judged}");

@@ -23,6 +23,7 @@ name = "taste"
 data = "pairs.jsonl"
 epochs = 4
 batch_size = 8
+max_tokens = 200
 micro_batch_tokens = 64
 
 [stage.prompt]

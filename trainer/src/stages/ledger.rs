@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{RunContext, StageError};
+use super::{RunContext, StageError, eval};
 use crate::config::{Artifact, Init, InputMut, Makes, Resolved, Stage};
 use crate::run::checkpoint::{latest_valid, step_name};
 use crate::run::{RunDirectory, StageMark};
@@ -190,7 +190,7 @@ fn standing_alone(directory: &RunDirectory, stage: &Stage, mark: StageMark) -> R
             newest == Some(mark.steps)
         }
         Makes::Data => product(directory, stage, &mark).is_file(),
-        Makes::Figures => true,
+        Makes::Figures => directory.stage(stage.name()).join(eval::RESULTS).is_file(),
     };
     let is_long_enough = stage.steps().is_none_or(|steps| steps == mark.steps);
     Ok(if mark.finished && is_there && is_long_enough { Standing::Done(mark) } else { Standing::Begun })

@@ -14,6 +14,9 @@ use super::{RunContext, StageError};
 use course::Course;
 use set::OpenSet;
 
+/// The file of a stage that has its results; its presence says that all of it is there.
+pub const RESULTS: &str = "results.json";
+
 /// Runs the stage to its end; false if the user asked to stop before. What is done of it lies in its folder, batch by batch, and
 /// is not done again.
 ///
@@ -71,7 +74,7 @@ fn write(context: &RunContext, results: &Results) -> Result<(), StageError> {
     }
     atomic::write_file(&folder.join("table.md"), results.markdown().as_bytes())?;
     let json = serde_json::to_string_pretty(results).expect("numbers and texts serialise");
-    Ok(atomic::write_file(&folder.join("results.json"), (json + "\n").as_bytes())?)
+    Ok(atomic::write_file(&folder.join(RESULTS), (json + "\n").as_bytes())?)
 }
 
 /// What the rows of the table are called: by the words of the run file, folders by their last part. Where two are alike, the

@@ -136,14 +136,19 @@ fn it_learns_a_preference_and_judges_a_policy_by_it() {
             n_judged[usize::from(liked.is_some())] += 1;
         }
     }
-    assert_eq!(n_judged, [24, 24]);
+    // About half of the questions come from either source.
+    assert_eq!(n_judged[0] + n_judged[1], 48);
+    assert!(n_judged.iter().all(|n| (16..=32).contains(n)), "{n_judged:?}");
     assert_eq!(dir.json("run/final/config.json")["architectures"], json!(["Qwen2ForCausalLM"]));
 }
 
 /// Rows without what a clock said.
 fn untimed(rows: Vec<Value>) -> Vec<Value> {
     let clocked = |key: &str| {
-        key.starts_with("timing/") || key.ends_with("_per_second") || ["step_time", "seconds"].contains(&key)
+        key.starts_with("timing/")
+            || key.ends_with("_per_second")
+            || key.ends_with("_of_peak")
+            || ["step_time", "seconds"].contains(&key)
     };
     let strip = |row: Value| {
         let Value::Object(map) = row else { panic!("not an object: {row}") };

@@ -191,7 +191,7 @@ fn a_stage_killed_while_it_asks_asks_for_the_rest() {
 /// Puts a word before the reasoning and leaves the summary; says nothing of use about some.
 fn rewriter(received: &Received) -> Answer {
     let reasoning = received.part("REASONING");
-    if worth(reasoning) % 4 == 0 {
+    if worth(reasoning).is_multiple_of(4) {
         return Answer::Chat("Here you are.".to_owned());
     }
     let reply = json!({"reasoning": format!("word3 {reasoning}"), "summary": received.part("SUMMARY")});

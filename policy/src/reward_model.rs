@@ -163,7 +163,7 @@ impl RewardModel {
         match self.model.record(weights, &batch, checkpointing) {
             tape::Form::Cpu(tape) => {
                 let ((shape, weights), x) = (tape.network(), tape.predictors());
-                let d_scores = slopes(Tensor::from_slice(&cpu::score::scores(shape, weights, &x)), loss)?;
+                let d_scores = slopes(&Tensor::from_slice(&cpu::score::scores(shape, weights, &x)), loss)?;
                 let mut gradients = Gradients::of(&self.model.parameters);
                 let chunk = cpu::score::backward(shape, weights, &x, &vector(&d_scores));
                 let d_x = gradients.add_head(weights, chunk);
@@ -171,7 +171,7 @@ impl RewardModel {
             }
             tape::Form::Libtorch(tape) => {
                 let (hidden, head) = (tape.hidden(), tape.weights().head.detach());
-                let d_scores = slopes(libtorch::score::scores(&hidden, &head), loss)?;
+                let d_scores = slopes(&libtorch::score::scores(&hidden, &head), loss)?;
                 let (d_hidden, d_head) = libtorch::score::backward(&hidden, &head, &d_scores);
                 tape.backward(&d_hidden, &d_head);
             }
@@ -193,7 +193,7 @@ impl RewardModel {
 
 /// The gradient of a loss with respect to scores.
 fn slopes<E>(
-    scores: Tensor,
+    scores: &Tensor,
     loss: impl FnOnce(&Tensor) -> std::result::Result<Tensor, E>,
 ) -> std::result::Result<Tensor, E> {
     let scores = scores.set_requires_grad(true);

@@ -50,12 +50,12 @@ fn decode(sampler: &Sampler, course: Course) -> Vec<Tensor> {
     for step in 0..course.n_steps {
         // Rows are filled in the first half only, so that the batch runs empty in the second.
         let n_filled = if step < course.n_steps / 2 { course.n_rows } else { 0 };
-        for row in n_active..n_filled {
+        for (row, length) in lengths.iter_mut().enumerate().take(n_filled).skip(n_active) {
             let n_tokens = 1 + numbers.below(40);
             let prompt = sampler.prefill(&numbers.ids(n_tokens));
             logits.push(prompt.logits.unsqueeze(0));
             cache.admit(row, &prompt);
-            lengths[row] = n_tokens;
+            *length = n_tokens;
         }
         n_active = n_active.max(n_filled);
         for row in (0..n_active).rev() {

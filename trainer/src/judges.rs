@@ -45,7 +45,7 @@ enum Outside {
     Process(Process),
     Code(Code),
     RewardModel(ModelJudge),
-    LlmJudge(LlmJudge),
+    LlmJudge(Box<LlmJudge>),
 }
 
 impl Outside {
@@ -366,7 +366,7 @@ fn build_for_all(
         Judge::LengthLimits { options, .. } => Box::new(LengthLimits::new(options)?),
         Judge::LlmJudge { options, .. } => {
             let judge = LlmJudge::new(options)?;
-            outside.push((reward.name.clone(), Outside::LlmJudge(judge.clone())));
+            outside.push((reward.name.clone(), Outside::LlmJudge(Box::new(judge.clone()))));
             Box::new(judge)
         }
         Judge::Multiply { options, .. } => Box::new(Multiply::new(options)?),

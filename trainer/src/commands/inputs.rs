@@ -70,9 +70,15 @@ impl Starts {
         Ok(start.tokenizer.encode(&example).map_err(Failure::usage)?.len() as u64)
     }
 
-    /// The folders, each once.
-    pub(super) fn folders(&self) -> impl Iterator<Item = &Path> {
-        self.models.keys().map(PathBuf::as_path)
+    /// The folders of policies, each once. A reward model may also go on from a reward model.
+    pub(super) fn policies<'a>(&'a self, file: &'a RunFile) -> impl Iterator<Item = &'a Path> {
+        let is_policy = |folder: &&Path| {
+            let stages = file.resolved.stages.iter().enumerate();
+            let starts_here = |idx: usize| file.resolved.origin(idx) == Origin::Folder(folder);
+            let mut starting = stages.filter(|(idx, _)| starts_here(*idx)).map(|(_, stage)| stage).peekable();
+            starting.peek().is_none() || starting.any(|stage| !matches!(stage, Stage::RewardModel(_)))
+        };
+        self.models.keys().map(PathBuf::as_path).filter(is_policy)
     }
 
     fn of(&self, file: &RunFile, stage_idx: usize) -> Option<&Start> {

@@ -57,7 +57,7 @@ pub fn train(args: &RunArgs) -> Result<Ended, Failure> {
     let mode = if args.resume { OpenMode::Resume } else { OpenMode::Either };
     // The folder is looked at before any weight is read, and written to after.
     directory::inspect(&file.resolved.run.dir, mode, &facts)?;
-    for folder in starts.folders() {
+    for folder in starts.policies(&file) {
         // Loaded and dropped: a folder whose weights cannot be used is found before anything is written.
         Model::load(folder, machine::dtype(file.resolved.run.dtype), tch::Device::Cpu).map_err(Failure::usage)?;
     }

@@ -80,7 +80,7 @@ struct WrittenCorpus {
 #[serde(rename_all = "snake_case")]
 pub enum Corpus {
     /// `[stage.corpus.countdown]`: transcripts of attempts at Countdown problems, made without end.
-    Countdown(CountdownCorpus),
+    Countdown(Box<CountdownCorpus>),
     /// `[stage.corpus.text]`: read from a file.
     Text(TextCorpus),
 }
@@ -129,7 +129,7 @@ impl WrittenCorpus {
     fn resolve(self, at: &mut Section<'_, '_>) -> Option<Corpus> {
         let help = "add [stage.corpus.countdown] (made endlessly) or [stage.corpus.text] (read from a file)";
         match (self.countdown, self.text) {
-            (Some(corpus), None) => Some(Corpus::Countdown(corpus.resolve(&mut at.table("countdown")))),
+            (Some(corpus), None) => Some(Corpus::Countdown(Box::new(corpus.resolve(&mut at.table("countdown"))))),
             (None, Some(text)) => {
                 let path = at.table("text").artifact("path", &text.path, Makes::Data);
                 Some(Corpus::Text(TextCorpus { path }))

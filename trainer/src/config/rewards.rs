@@ -20,7 +20,7 @@ use super::reward_checks;
 use super::reward_model::RewardModelOptions;
 use super::reward_places::place_paths;
 use super::schema::Schema;
-use super::source::InputMut;
+use super::source::{Artifact, InputMut};
 use crate::judges::faults;
 
 /// `[stage.rewards]`: the reward is the weighted sum of its tables. In the order in which they are judged: those that are
@@ -398,6 +398,14 @@ impl Rewards {
                 visit(InputMut::Artifact(&mut options.model));
             }
         }
+    }
+
+    /// The rewards that a model gives, by name, and the model.
+    pub fn models(&self) -> impl Iterator<Item = (&str, &Artifact)> {
+        self.0.iter().filter_map(|reward| match &reward.judge {
+            Judge::RewardModel { options, .. } => Some((reward.name.as_str(), &options.model)),
+            _ => None,
+        })
     }
 
     /// The weighted sum, for the plan.

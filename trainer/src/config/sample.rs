@@ -168,12 +168,11 @@ fn check_problems(problems: &Problems, n_problems: Option<u64>, at: &mut Section
                 "pass rates are kept of problems that come again, and a stage of kind \"sample\" asks each once";
             at.fail("problems", title, "is for training", help);
         }
-        Problems::Jsonl(_) => {}
         Problems::Countdown(_) | Problems::Mixture(_) if n_problems.is_none() => {
             let help = "set how many are to be asked, such as `n_problems = 1000`";
             at.fail("", "missing key `n_problems`", "these problems have no end", help);
         }
-        Problems::Countdown(_) | Problems::Mixture(_) => {}
+        Problems::Jsonl(_) | Problems::Countdown(_) | Problems::Mixture(_) => {}
     }
 }
 

@@ -9,10 +9,10 @@ fn read(row: &Value, layout: Option<Layout>) -> Result<Problem, String> {
 }
 
 /// A row, recognised and named, reads as the same problem.
-fn check(layout: Layout, row: Value, expected: Value) {
+fn check(layout: Layout, row: &Value, expected: Value) {
     let expected: Problem = serde_json::from_value(expected).unwrap();
-    assert_eq!(read(&row, None).as_ref(), Ok(&expected), "{row}");
-    assert_eq!(read(&row, Some(layout)).as_ref(), Ok(&expected), "{row} as {layout:?}");
+    assert_eq!(read(row, None).as_ref(), Ok(&expected), "{row}");
+    assert_eq!(read(row, Some(layout)).as_ref(), Ok(&expected), "{row} as {layout:?}");
 }
 
 #[test]
@@ -20,37 +20,37 @@ fn rows_of_known_data_sets_are_problems() {
     let rationale = "He eats 16 - 3 = <<16-3=13>>13.\n#### 1,300";
     check(
         Layout::Gsm8k,
-        json!({"question": "How many?", "answer": rationale}),
+        &json!({"question": "How many?", "answer": rationale}),
         json!({"question": "How many?", "gold": "1300", "solution": rationale}),
     );
     check(
         Layout::Math,
-        json!({"problem": "p", "solution": r"so \boxed{7}", "answer": r"\frac12", "subject": "Algebra", "level": 5,
+        &json!({"problem": "p", "solution": r"so \boxed{7}", "answer": r"\frac12", "subject": "Algebra", "level": 5,
                "unique_id": "test/algebra/1.json"}),
         json!({"id": "test/algebra/1.json", "question": "p", "gold": r"\frac12", "solution": r"so \boxed{7}", "level": "5",
                "subject": "Algebra"}),
     );
     check(
         Layout::Math,
-        json!({"problem": "p", "level": "Level 3", "type": "Number Theory", "solution": r"$\boxed{\frac{1}{2}}$."}),
+        &json!({"problem": "p", "level": "Level 3", "type": "Number Theory", "solution": r"$\boxed{\frac{1}{2}}$."}),
         json!({"question": "p", "gold": r"\frac{1}{2}", "solution": r"$\boxed{\frac{1}{2}}$.", "level": "3",
                "subject": "Number Theory"}),
     );
     check(
         Layout::Aime,
-        json!({"ID": "2024-II-4", "Problem": "p", "Solution": "s", "Answer": 33}),
+        &json!({"ID": "2024-II-4", "Problem": "p", "Solution": "s", "Answer": 33}),
         json!({"id": "2024-II-4", "question": "p", "gold": "33", "Solution": "s"}),
     );
-    check(Layout::Aime, json!({"question": "p", "answer": "033"}), json!({"question": "p", "gold": "033"}));
+    check(Layout::Aime, &json!({"question": "p", "answer": "033"}), json!({"question": "p", "gold": "033"}));
     check(
         Layout::Aime,
-        json!({"id": 60, "problem": "p", "answer": "204", "year": "2024"}),
+        &json!({"id": 60, "problem": "p", "answer": "204", "year": "2024"}),
         json!({"id": "60", "question": "p", "gold": "204", "year": "2024"}),
     );
     let question = CountdownProblem { numbers: vec![44, 19, 35], target: 98 }.question(Language::En);
     check(
         Layout::Countdown,
-        json!({"target": 98, "nums": [44, 19, 35]}),
+        &json!({"target": 98, "nums": [44, 19, 35]}),
         json!({"question": question, "numbers": [44, 19, 35], "target": 98}),
     );
     for own in [
@@ -60,7 +60,7 @@ fn rows_of_known_data_sets_are_problems() {
         json!({"question": "q", "problem": "p", "gold": "1"}),
         json!({"question": "q"}),
     ] {
-        check(Layout::Own, own.clone(), own);
+        check(Layout::Own, &own, own.clone());
     }
 }
 

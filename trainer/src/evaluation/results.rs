@@ -166,13 +166,14 @@ pub fn columns<'a>(results: &[&'a SetResult]) -> Vec<&'a Metric> {
 /// One row a model, one column a metric.
 fn main_table(results: &[&SetResult]) -> String {
     let columns = columns(results);
-    let head = std::iter::once("model".to_owned()).chain(columns.iter().map(ToString::to_string)).collect();
+    let head: Vec<String> =
+        std::iter::once("model".to_owned()).chain(columns.iter().map(ToString::to_string)).collect();
     let row = |result: &&SetResult| {
         std::iter::once(result.model.clone())
             .chain(columns.iter().map(|metric| found(&result.summary.metrics, metric)))
             .collect()
     };
-    table(head, results.iter().map(row).collect())
+    table(&head, &results.iter().map(row).collect::<Vec<_>>())
 }
 
 /// pass@1, or the first other metric there is, by part; none where the set has no parts.
@@ -192,8 +193,8 @@ fn parts_table(results: &[&SetResult]) -> Option<String> {
         }
     }
     let head = ["model", "part", "problems"].map(str::to_owned).into_iter();
-    let head = head.chain(metrics.iter().map(ToString::to_string)).collect();
-    Some(table(head, rows))
+    let head: Vec<String> = head.chain(metrics.iter().map(ToString::to_string)).collect();
+    Some(table(&head, &rows))
 }
 
 /// Points of the curves and what they come to; none where thinking was not budgeted.
@@ -215,7 +216,7 @@ fn budget_table(results: &[&SetResult]) -> Option<String> {
         return None;
     }
     let head = ["model", "thoughts", "thinking tokens", "pass@1", "control"].map(str::to_owned).to_vec();
-    let mut text = table(head, rows);
+    let mut text = table(&head, &rows);
     let scalings: Vec<Vec<String>> = results
         .iter()
         .filter_map(|result| {
@@ -228,7 +229,7 @@ fn budget_table(results: &[&SetResult]) -> Option<String> {
         .collect();
     if !scalings.is_empty() {
         let head = ["model", "control", "scaling (by 1,000 tokens)", "performance"].map(str::to_owned).to_vec();
-        text += &format!("\n{}", table(head, scalings));
+        text += &format!("\n{}", table(&head, &scalings));
     }
     Some(text)
 }
@@ -248,12 +249,17 @@ fn cell(metric: &Metric, estimate: &Estimate) -> String {
 }
 
 /// A table in Markdown whose columns are aligned, so that it is readable as it stands.
-fn table(head: Vec<String>, rows: Vec<Vec<String>>) -> String {
+fn table(head: &[String], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        std::iter::once(&head).chain(&rows).map(|row| row[column].chars().count()).max().unwrap_or(0).max(3)
+        std::iter::once(head)
+            .chain(rows.iter().map(Vec::as_slice))
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(3)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let line = |row: &Vec<String>| {
+    let line = |row: &[String]| {
         let cells = row.iter().zip(&widths).enumerate();
         let cell = |(column, (cell, &width)): (usize, (&String, &usize))| match column {
             0 => format!(" {cell:<width$} |"),
@@ -266,7 +272,7 @@ fn table(head: Vec<String>, rows: Vec<Vec<String>>) -> String {
         _ => format!("{}:|", "-".repeat(width + 1)),
     };
     let rule: String = widths.iter().enumerate().map(rule).collect();
-    format!("{}|{rule}\n{}", line(&head), rows.iter().map(line).collect::<String>())
+    format!("{}|{rule}\n{}", line(head), rows.iter().map(|row| line(row)).collect::<String>())
 }
 
 #[cfg(test)]

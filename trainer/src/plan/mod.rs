@@ -212,6 +212,9 @@ fn describe_grpo(text: &mut String, stage: &GrpoStage) {
     }
     line(text, "problems", problems(&stage.problems));
     line(text, "reward", stage.rewards.in_words());
+    for (name, model) in stage.rewards.models() {
+        line(text, "", format_args!("{name} by {model}"));
+    }
     objective::describe(&stage.grpo).into_iter().for_each(|(what, how)| line(text, what, how));
     line(text, "evaluation", stage.eval.as_ref().map_or("none".to_owned(), evaluation));
 }

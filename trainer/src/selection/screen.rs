@@ -33,7 +33,7 @@ const FILTERS: [Filter; 11] = [
     Screen::correctness,
     Screen::cut_off,
     Screen::length,
-    Screen::blank,
+    |_, sample| Screen::blank(sample),
     Screen::format,
     Screen::summary,
     Screen::language,
@@ -112,7 +112,7 @@ impl Screen {
     }
 
     /// Also where no filter asks for anything: nothing can be learned from it.
-    fn blank(&self, sample: &Sample) -> Option<Rejection> {
+    fn blank(sample: &Sample) -> Option<Rejection> {
         sample.completion.trim().is_empty().then(|| Rejection::plain(Reason::Blank))
     }
 

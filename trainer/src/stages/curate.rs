@@ -42,7 +42,7 @@ struct PassRateLine {
 /// The first failure; the batches before it are kept.
 pub fn run(context: &mut RunContext, settings: &CurateStage, stage_idx: usize) -> Result<Option<u64>, StageError> {
     let screen = screen(&settings.filters, &settings.layout, settings.decontamination.as_ref())?;
-    let tokenizer = settings.difficulty.first().map(|first| tokenizer(first)).transpose()?;
+    let tokenizer = settings.difficulty.first().map(tokenizer).transpose()?;
     let (samples, n_malformed) = read(settings, tokenizer.as_ref())?;
     let curation = Curation::begin(samples, n_malformed, &screen);
     let Some((solvers, n_batches)) = solvers(context, settings, stage_idx, curation.left())? else { return Ok(None) };

@@ -99,11 +99,13 @@ impl Examiner<'_> {
         if let Some(failure) = self.judges.failure() {
             return Err(StageError::Judge { step: 0, failure });
         }
-        let of_group = |(((group, thinking), judgements), reference): (((&Group, &Vec<usize>), &Vec<Judgement>), _)| {
-            let completions = group.completions.iter().zip(thinking).zip(judgements);
-            completions.map(|((completion, &n), judged)| self.sample(completion, n, judged, reference)).collect()
+        let of_group = |group_idx: usize| {
+            let completions = groups[group_idx].completions.iter().zip(&thinking[group_idx]);
+            let judged = completions.zip(&judgements[group_idx]);
+            let reference = references[group_idx];
+            judged.map(|((completion, &n), judged)| self.sample(completion, n, judged, reference)).collect()
         };
-        Ok(groups.iter().zip(&thinking).zip(&judgements).zip(references).map(of_group).collect())
+        Ok((0..groups.len()).map(of_group).collect())
     }
 
     /// What the reward of the comparison gives to each row's `reference`.

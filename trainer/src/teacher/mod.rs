@@ -5,6 +5,9 @@
 
 mod pairs;
 mod rewrite;
+#[cfg(test)]
+#[path = "../../../rewards/llm_judge/tests/support/mod.rs"]
+mod support;
 
 pub use pairs::{Pair, PairCounts, PairSettings, Paired, pairs};
 pub use rewrite::{OnFailure, Outcome, RewriteCounts, Rewritten, rewrite};

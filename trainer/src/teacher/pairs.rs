@@ -170,7 +170,7 @@ fn candidates<'a>(
             }
         }
     }
-    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    found.sort_by_key(|(ticket, _)| *ticket);
     found.dedup_by(|(a, _), (b, _)| a == b);
     found.truncate(settings.pairs_per_problem);
     found.into_iter().map(|(_, candidate)| candidate).collect()

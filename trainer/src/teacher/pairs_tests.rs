@@ -5,10 +5,7 @@ use rewards::{Gold, Problem};
 
 use super::*;
 
-#[path = "../../../rewards/llm_judge/tests/support/mod.rs"]
-mod support;
-
-use support::{Received, Server, label};
+use crate::teacher::support::{self, Received, Server, label};
 
 fn sample(question: &str, completion: &str) -> Sample {
     let mut gold = Gold::default();

@@ -7,10 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::selection::{Correctness, Filters, Provenance};
 
-#[path = "../../../rewards/llm_judge/tests/support/mod.rs"]
-mod support;
-
-use support::{Answer, Received, Server};
+use crate::teacher::support::{Answer, Received, Server};
 
 fn sample(completion: &str) -> Sample {
     Sample {

@@ -1,7 +1,7 @@
 //! One model through the sets: batches of completions on the disk, and those that are missing sampled.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rewards::Problem;
 use rollout::StopReason;
@@ -54,6 +54,9 @@ pub(super) struct Course<'a, 'c> {
     n_tokens: u64,
 }
 
+/// What a set was asked, problem by problem, and the points of its budgets.
+type SetAnswers = (Vec<Asked>, Vec<BudgetPoint>);
+
 impl<'a, 'c> Course<'a, 'c> {
     pub(super) fn new(
         context: &'a RunContext<'c>,
@@ -71,11 +74,7 @@ impl<'a, 'c> Course<'a, 'c> {
     }
 
     /// Asks a set in every way; none if the user asked to stop.
-    pub(super) fn ask(
-        &mut self,
-        set_idx: usize,
-        set: &OpenSet,
-    ) -> Result<Option<(Vec<Asked>, Vec<BudgetPoint>)>, StageError> {
+    pub(super) fn ask(&mut self, set_idx: usize, set: &OpenSet) -> Result<Option<SetAnswers>, StageError> {
         let labels = |problem: &Problem| -> BTreeMap<Label, String> {
             Label::ALL.into_iter().filter_map(|label| Some((label, label.of(problem)?))).collect()
         };
@@ -164,7 +163,7 @@ impl<'a, 'c> Course<'a, 'c> {
         set: &OpenSet,
         way: Way,
         (first, problems): (usize, &[Problem]),
-        file: &PathBuf,
+        file: &Path,
     ) -> Result<(), StageError> {
         if self.model.is_none() {
             self.model = Some(Model::load(self.folder, self.context.dtype, self.context.device)?);
@@ -190,7 +189,7 @@ impl<'a, 'c> Course<'a, 'c> {
             scores: &set.scores,
             win_by: set.settings.win_by.as_deref(),
         };
-        let bounds = set.bounds(way, &params);
+        let bounds = OpenSet::bounds(way, &params);
         let mut text = String::new();
         for (idx, (group, samples)) in groups.iter().zip(examiner.judge(problems, &groups)?).enumerate() {
             for (sample, (completion, judged)) in group.completions.iter().zip(samples).enumerate() {

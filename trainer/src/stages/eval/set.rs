@@ -139,7 +139,7 @@ impl<'a> OpenSet<'a> {
     }
 
     /// The bounds that thinking tokens are to keep to; none where nothing is asked for. What ends thoughts is part of them.
-    pub(super) fn bounds(&self, way: Way, params: &SamplingParams) -> Option<[usize; 2]> {
+    pub(super) fn bounds(way: Way, params: &SamplingParams) -> Option<[usize; 2]> {
         match (way, &params.forced_end) {
             (Way::Cap(tokens), Some(forced_end)) => Some([0, tokens as usize + forced_end.ids.len()]),
             _ => None,

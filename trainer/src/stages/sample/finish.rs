@@ -70,7 +70,7 @@ pub(super) fn finish(
     }
     context.num_tokens += sampled_tokens(&sampled, settings.samples_per_problem, tokenizer)?;
     let figures = Figures { statistics: &statistics, report: taught.report.as_ref() };
-    tell(context, settings, &folder, figures, &mixed.counts)?;
+    tell(context, settings, &folder, &figures, &mixed.counts)?;
     write_lines(&context.directory.data(&settings.name), mixed.rows.iter().map(|(_, row)| row))?;
     Ok(true)
 }
@@ -108,7 +108,7 @@ fn tell(
     context: &RunContext,
     settings: &SampleStage,
     folder: &Path,
-    figures: Figures,
+    figures: &Figures,
     mixed: &[MixCount],
 ) -> Result<(), StageError> {
     let statistics = figures.statistics;
@@ -129,6 +129,6 @@ fn tell(
         context.progress.say(&format!("warning: stage {} keeps none of its samples", settings.name));
     }
     atomic::write_file(&folder.join("table.md"), markdown.as_bytes())?;
-    let json = serde_json::to_string_pretty(&figures).expect("numbers by names");
+    let json = serde_json::to_string_pretty(figures).expect("numbers by names");
     Ok(atomic::write_file(&folder.join("statistics.json"), (json + "\n").as_bytes())?)
 }

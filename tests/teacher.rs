@@ -136,9 +136,9 @@ fn pairs_of_samples_are_what_a_reward_model_learns_from() {
             assert!(sample["dropped"].is_null(), "{sample}");
             let completion = text(sample, "completion");
             let shown = completion.rsplit("</think>").next().unwrap().trim();
-            // The tags of an answer are taken off where the completion is in the layout.
+            // The tags of an answer are taken off.
             let bare = shown.strip_prefix("<answer>").and_then(|answer| answer.strip_suffix("</answer>"));
-            bare.filter(|_| completion.starts_with("<think>")).unwrap_or(shown).trim().to_owned()
+            bare.unwrap_or(shown).trim().to_owned()
         });
         assert!(worth(&chosen) > worth(&rejected), "{pair}");
         assert_eq!((&pair["difference"], text(pair, "prompt")), (&json!(2.0), text(pair, "question")));

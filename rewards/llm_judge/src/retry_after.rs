@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(crate) fn read(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit are a very long time.
-        return Some(Duration::from_secs(value.parse().unwrap_or(u64::from(u32::MAX))));
+        // A century and more is forever, and can be added to any other time.
+        let longest = u64::from(u32::MAX);
+        return Some(Duration::from_secs(value.parse().unwrap_or(longest).min(longest)));
     }
     let date = UNIX_EPOCH + Duration::from_secs(imf_fixdate(value)?);
     Some(date.duration_since(now).unwrap_or_default())
@@ -46,6 +47,7 @@ mod tests {
         check("0", Some(0));
         check(" 120 ", Some(120));
         check("99999999999999999999999", Some(u64::from(u32::MAX)));
+        check("18446744073709551615", Some(u64::from(u32::MAX)));
         check("Sun, 06 Nov 1994 08:49:37 GMT", Some(0));
         check("Sun, 06 Nov 1994 08:50:37 GMT", Some(60));
         check("Sat, 05 Nov 1994 08:50:37 GMT", Some(0));

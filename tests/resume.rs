@@ -4,8 +4,7 @@ mod support;
 
 use std::fs;
 
-use serde_json::Value;
-use support::{Dir, Ended, Running, train_args};
+use support::{Dir, Ended, Running, train_args, untimed};
 
 /// Everything that has state: reference, its refreshing, minibatches, several updates, a schedule, evaluations.
 const SETTINGS: [&str; 11] = [
@@ -57,21 +56,6 @@ fn checkpoints(dir: &Dir) -> Vec<String> {
 
 fn is_torn(name: &str) -> bool {
     name.ends_with(".tmp")
-}
-
-/// Rows without what a clock said.
-fn untimed(rows: Vec<Value>) -> Vec<Value> {
-    let clocked = |key: &str| {
-        key.starts_with("timing/")
-            || key.ends_with("_per_second")
-            || key.ends_with("_of_peak")
-            || ["step_time", "seconds"].contains(&key)
-    };
-    let strip = |row: Value| {
-        let Value::Object(map) = row else { panic!("not an object: {row}") };
-        Value::Object(map.into_iter().filter(|(key, _)| !clocked(key)).collect())
-    };
-    rows.into_iter().map(strip).collect()
 }
 
 /// Weights, optimiser, reference, metrics and completions of `run` are those of `whole`.

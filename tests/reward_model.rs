@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use serde_json::{Value, json};
-use support::{Dir, Running, train_args};
+use support::{Dir, Running, train_args, untimed};
 
 /// 20 steps of 8 pairs, in which what has an `a` is better; then a policy that is rewarded for it, beside a rule for other
 /// problems.
@@ -140,21 +140,6 @@ fn it_learns_a_preference_and_judges_a_policy_by_it() {
     assert_eq!(n_judged[0] + n_judged[1], 48);
     assert!(n_judged.iter().all(|n| (16..=32).contains(n)), "{n_judged:?}");
     assert_eq!(dir.json("run/final/config.json")["architectures"], json!(["Qwen2ForCausalLM"]));
-}
-
-/// Rows without what a clock said.
-fn untimed(rows: Vec<Value>) -> Vec<Value> {
-    let clocked = |key: &str| {
-        key.starts_with("timing/")
-            || key.ends_with("_per_second")
-            || key.ends_with("_of_peak")
-            || ["step_time", "seconds"].contains(&key)
-    };
-    let strip = |row: Value| {
-        let Value::Object(map) = row else { panic!("not an object: {row}") };
-        Value::Object(map.into_iter().filter(|(key, _)| !clocked(key)).collect())
-    };
-    rows.into_iter().map(strip).collect()
 }
 
 #[test]

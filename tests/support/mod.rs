@@ -196,6 +196,21 @@ impl Drop for Running {
     }
 }
 
+/// Rows without what a clock said.
+pub fn untimed(rows: Vec<Value>) -> Vec<Value> {
+    let clocked = |key: &str| {
+        key.starts_with("timing/")
+            || key.ends_with("_per_second")
+            || key.ends_with("_of_peak")
+            || ["step_time", "seconds"].contains(&key)
+    };
+    let strip = |row: Value| {
+        let Value::Object(map) = row else { panic!("not an object: {row}") };
+        Value::Object(map.into_iter().filter(|(key, _)| !clocked(key)).collect())
+    };
+    rows.into_iter().map(strip).collect()
+}
+
 /// The repository's `tests/golden`.
 pub fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace's folder").join("tests/golden").join(name)

@@ -107,7 +107,7 @@ impl Serialize for Artifact {
     }
 }
 
-/// As written; whether it is a name is decided when all stages are known ([`Section::artifact`]).
+/// As written; whether it is a name is decided when all stages are known.
 impl<'de> Deserialize<'de> for Artifact {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         PathBuf::deserialize(deserializer).map(Self::Path)

@@ -25,7 +25,7 @@ impl Order {
 
     /// Updates until every example has been seen `epochs` times; the last may be a smaller one.
     pub fn steps(&self, epochs: u64) -> u64 {
-        (epochs * self.n_examples as u64).div_ceil(self.batch_size as u64)
+        epochs.saturating_mul(self.n_examples as u64).div_ceil(self.batch_size as u64)
     }
 
     /// The examples of an update, counted from 1. One that begins in an epoch and ends in the next takes from both.

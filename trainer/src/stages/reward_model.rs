@@ -128,7 +128,7 @@ impl<'a> Preferences<'a> {
         let (size, n_rows) = (self.settings.batch_size, self.rows.len() as u64);
         let end = match self.settings.steps {
             Some(_) => step * size,
-            None => (step * size).min(self.settings.epochs * n_rows),
+            None => (step * size).min(self.settings.epochs.saturating_mul(n_rows)),
         };
         let mut epoch: Option<(u64, Vec<usize>)> = None;
         let row = |index: u64| {

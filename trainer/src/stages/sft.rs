@@ -44,7 +44,7 @@ pub fn run(
         .flat_map(|(idx, (_, repeat))| std::iter::repeat_n(idx, *repeat as usize))
         .collect();
     let order = Order::new(context.settings.run.seed, stage_idx, places.len(), settings.batch_size as usize);
-    let end = settings.epochs.map(|epochs| epochs * places.len() as u64);
+    let end = settings.epochs.map(|epochs| epochs.saturating_mul(places.len() as u64));
     let steps = settings.steps.unwrap_or_else(|| order.steps(settings.epochs.unwrap_or(1)));
     let warmup_steps = settings.optimizer.warmup_steps;
     if warmup_steps > steps {

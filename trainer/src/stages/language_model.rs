@@ -6,10 +6,11 @@ use std::time::Instant;
 use policy::{Checkpointing, PackedBatch, TokenStats, Weights};
 use tch::Kind;
 
+use super::descent::descend;
 use super::grpo::{adamw, schedule};
 use super::{Model, NonFinite, StageError};
 use crate::config::Optimizer;
-use crate::optim::{AdamW, Schedule, clip_grad_norm};
+use crate::optim::{AdamW, Schedule};
 use crate::run::Checkpoint;
 use crate::telemetry::metrics::names;
 use crate::telemetry::{StepMetrics, Stopwatch, UpdateSeconds};
@@ -80,11 +81,9 @@ impl LanguageModel {
             return Err(StageError::NonFinite { step, what: NonFinite::TextLoss { value: loss } });
         }
         let mut watch = Stopwatch::start(self.model.policy.device());
-        let grad_norm = clip_grad_norm(self.model.policy.parameters(), self.settings.clip_norm())
-            .map_err(|error| StageError::NonFinite { step, what: error.into() })?;
-        let peak = self.settings.learning_rate_at(step);
-        let learning_rate = self.schedule.with_peak(peak).lr(step - 1);
-        self.optimizer.step(learning_rate);
+        let parameters = self.model.policy.parameters();
+        let (grad_norm, learning_rate) =
+            descend(parameters, &mut self.optimizer, &self.schedule, &self.settings, step)?;
         seconds.optimizer += watch.lap();
         let mut metrics = StepMetrics::from([
             (names::LOSS, loss),

@@ -4,6 +4,7 @@ mod asking;
 mod batch_log;
 mod context;
 mod curate;
+mod descent;
 mod error;
 mod eval;
 mod exam;

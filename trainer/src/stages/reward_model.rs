@@ -9,6 +9,7 @@ use rollout::random::Stream;
 use serde::Serialize;
 use tch::Tensor;
 
+use super::descent::descend;
 use super::grpo::{adamw, schedule};
 use super::supervised::{self, Lesson};
 use super::{NonFinite, RunContext, StageError};
@@ -16,7 +17,7 @@ use crate::address::{self, Purpose};
 use crate::config::{self, RewardModelStage, RewardObjective};
 use crate::data::questions::shuffled;
 use crate::evaluation::wilson;
-use crate::optim::{AdamW, Schedule, clip_grad_norm};
+use crate::optim::{AdamW, Schedule};
 use crate::prompts;
 use crate::reward_model::{
     About, Example, Examples, MarginStats, Reader, log_loss, margins_of_labels, margins_of_pairs, parts,
@@ -226,11 +227,8 @@ impl Lesson for Preferences<'_> {
             return Err(StageError::NonFinite { step, what: NonFinite::ScoreLoss { value: stats.loss() } });
         }
         let mut watch = Stopwatch::start(self.model.device());
-        let grad_norm = clip_grad_norm(self.model.parameters(), self.settings.optimizer.clip_norm())
-            .map_err(|error| StageError::NonFinite { step, what: error.into() })?;
-        let peak = self.settings.optimizer.learning_rate_at(step);
-        let learning_rate = self.schedule.with_peak(peak).lr(step - 1);
-        self.optimizer.step(learning_rate);
+        let (parameters, settings) = (self.model.parameters(), &self.settings.optimizer);
+        let (grad_norm, learning_rate) = descend(parameters, &mut self.optimizer, &self.schedule, settings, step)?;
         seconds.optimizer += watch.lap();
         let mut metrics = StepMetrics::from([
             (names::LOSS, stats.loss()),

@@ -3,6 +3,7 @@
 use policy::{BehindHead, PackedBatch, Tape, TokenStats, Weights};
 use tch::Tensor;
 
+use super::super::descent::descend;
 use super::super::{NonFinite, StageError};
 use super::flat::Flat;
 use super::learner::Learner;
@@ -12,7 +13,6 @@ use crate::grpo::{
     Chosen, LossError, LossStats, MicroBatch, Objective, Scope, Sequences, Shares, TokenBatch, Trajectory, grpo_loss,
     token_weights,
 };
-use crate::optim::clip_grad_norm;
 use crate::telemetry::{Stopwatch, UpdateSeconds};
 
 /// What the updates of a step were like.
@@ -102,11 +102,9 @@ impl Learner<'_> {
         }
         drop(weights);
         let mut clock = Stopwatch::start(self.policy.device());
-        let norm = clip_grad_norm(self.policy.parameters(), self.settings.optimizer.clip_norm())
-            .map_err(|error| StageError::NonFinite { step, what: error.into() })?;
-        let peak = self.settings.optimizer.learning_rate_at(step);
-        let learning_rate = self.schedule.with_peak(peak).lr(step - 1);
-        self.optimizer.step(learning_rate);
+        let settings = &self.settings.optimizer;
+        let parameters = self.policy.parameters();
+        let (norm, learning_rate) = descend(parameters, &mut self.optimizer, &self.schedule, settings, step)?;
         report.seconds.optimizer += clock.lap();
         report.add(stats, norm, learning_rate);
         self.observe_entropy(&stats, report);

@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+import gpu_check_chain
 import gpu_check_same as same
 from gpu_check_table import markdown
 
@@ -215,6 +216,7 @@ def main() -> int:
         check.part("log-probabilities", lambda: same.logprobs(check))
         check.part("greedy tokens", lambda: same.greedy(check))
         check.part("two runs in the same curves", lambda: same.training(check))
+        check.part("every kind of stage", lambda: gpu_check_chain.chain(check))
         shapes = options.shapes.split(",")
         for shape in shapes:
             check.part(f"sampling {shape}", lambda shape=shape: check.sampling(shape))

@@ -22,6 +22,9 @@ def remark(part: dict) -> str:
         words.append(f"{part['equal_tokens']} tokens equal")
     if part.get("gap_between_sampler_and_trainer") is not None:
         words.append(f"logprob_gap/max {part['gap_between_sampler_and_trainer']:.1e}")
+    if "first_loss_against_cpu" in part:
+        first, largest = part["first_loss_against_cpu"], part["largest_loss_against_cpu"]
+        words.append(f"losses against the CPU's: {first:.1e} at first, {largest:.1e} at most")
     if part.get("larger_failed"):
         why = part["larger_failed"].replace("\n", " ")[:120]
         words.append(f"micro-batch of {part['micro_batch_tokens']} tokens, because: {why}")

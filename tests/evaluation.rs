@@ -272,6 +272,60 @@ fn a_batch_of_problems_that_have_changed_is_asked_again() {
     let sampled = rows(&dir, "base", "sums", "sampled");
     assert_eq!(sampled.len(), 30 * 16);
     assert!(sampled[29 * 16..].iter().all(|row| row["correct"] == false), "old verdicts");
-    assert!(ended.stderr.contains("batch_000002.jsonl is of other problems"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("stage table: ") && ended.stderr.contains("base/sums/sampled holds answers"),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(result(&dir.json("run/stages/table/results.json"), "base", "sums")["n_problems"], 30);
+}
+
+#[test]
+fn what_is_added_to_a_table_is_asked_alone() {
+    const STEPS: [&str; 2] = [FEW_STEPS, "stage.more.steps=2"];
+    let (dir, whole) = (dir(), dir());
+    // A second round of training behind the first, which stays as it is.
+    for run_file in [&dir, &whole] {
+        let text = run_file.text("run.toml");
+        let (start, table) = text.split_once("\n[[stage]]\nkind = \"eval\"").expect("the table");
+        let (head, training) = start.split_once("[[stage]]\n").expect("the training");
+        let more = format!("[[stage]]\nname = \"more\"\ninit = \"grpo\"\n{training}");
+        let table = table.replace("models = [\"base\", \"grpo\"]", "models = [\"base\", \"more\"]");
+        run_file.write("run.toml", format!("{head}[[stage]]\n{training}\n{more}\n[[stage]]\nkind = \"eval\"{table}"));
+    }
+    dir.train(&STEPS);
+    let made = |model: &str, way: &str| {
+        let file = dir.path(&format!("run/stages/table/completions/{model}/sums/{way}/batch_000001.jsonl"));
+        fs::metadata(file).and_then(|file| file.modified()).expect("a batch")
+    };
+    let before = |model: &str| ["sampled", "greedy", "cap_4", "wait_2"].map(|way| made(model, way));
+    let (base, more) = (before("base"), before("more"));
+    // Another model before the others, another point of the curve, other figures.
+    for run_file in [&dir, &whole] {
+        let text = run_file.text("run.toml");
+        let text =
+            text.replace("models = [\"base\"", "models = [\"model\", \"base\"").replace("caps = [4]", "caps = [4, 6]");
+        run_file.write("run.toml", text.replace("pass_at = [4]", "pass_at = [2, 8]"));
+    }
+    dir.train(&STEPS);
+    whole.train(&STEPS);
+    assert_eq!((before("base"), before("more")), (base, more), "what was there was asked again");
+    let results = |dir: &Dir| dir.text("run/stages/table/results.json");
+    assert_eq!(results(&dir), results(&whole));
+    // A stage that is made again is asked again, and nobody else.
+    let rate = "stage.more.optimizer.learning_rate=0.02";
+    let ended = dir.train(&[STEPS[0], STEPS[1], rate]);
+    assert_eq!(before("base"), base);
+    assert!(before("more").iter().zip(&more).all(|(now, then)| now != then), "answers of a model that is no more");
+    assert!(ended.stderr.contains("more/sums/sampled holds answers of another model"), "{}", ended.stderr);
+    fs::remove_dir_all(whole.path("run")).unwrap();
+    whole.train(&[STEPS[0], STEPS[1], rate]);
+    assert_eq!(results(&dir), results(&whole));
+    // Other verdicts are asked for by other rewards; and all by the user.
+    dir.write("run.toml", dir.text("run.toml").replace("[stage.set.rewards.tag_count]\n", ""));
+    dir.train(&[STEPS[0], STEPS[1], rate]);
+    assert_ne!(made("base", "sampled"), base[0]);
+    let base = before("base");
+    dir.run(train_args(&[STEPS[0], STEPS[1], rate]).into_iter().chain(["--from", "table"])).expect_code(0);
+    assert!(before("base").iter().zip(&base).all(|(now, then)| now != then), "--from asks all again");
 }

@@ -38,6 +38,16 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// What all points of the curve have in common. Where thoughts are not forced (`is_forced` false), that is what closes
+    /// them, if it is not the default.
+    pub(crate) fn without_points(self, is_forced: bool) -> Option<Self> {
+        if is_forced {
+            return Some(Self { caps: Vec::new(), waits: Vec::new(), ..self });
+        }
+        let default = Self::default();
+        (self.closing != default.closing).then_some(Self { closing: self.closing, ..default })
+    }
+
     /// - `max_tokens`: the longest completion
     pub(crate) fn check(&self, max_tokens: u64, at: &mut Section<'_, '_>) {
         if self.caps.is_empty() && self.waits.is_empty() {

@@ -241,6 +241,27 @@ impl EvalStage {
     }
 }
 
+impl EvalStage {
+    /// Leaves one model and one set, with what decides its answers and verdicts. Not its choice of rows: they are compared
+    /// themselves.
+    ///
+    /// - `is_budgeted`: whether thoughts are cut short or kept going
+    pub fn leave_only(&mut self, model_idx: usize, set_idx: usize, is_budgeted: bool) {
+        self.models = vec![self.models[model_idx].clone()];
+        let set = EvalSet {
+            name: String::new(),
+            domains: Vec::new(),
+            max_problems: 0,
+            pass_at: Vec::new(),
+            consensus: false,
+            greedy: false,
+            budget: self.sets[set_idx].budget.clone().and_then(|budget| budget.without_points(is_budgeted)),
+            ..self.sets[set_idx].clone()
+        };
+        self.sets = vec![set];
+    }
+}
+
 impl StageSettings for EvalStage {
     fn kind(&self) -> StageKind {
         StageKind::Eval

@@ -193,7 +193,8 @@ impl Stage {
         match self {
             Self::Sample(_) => &["samples.jsonl", "asked.json"],
             Self::Curate(_) => &["pass_rates.jsonl", "asked.json"],
-            Self::Pretrain(_) | Self::Sft(_) | Self::Grpo(_) | Self::RewardModel(_) | Self::Eval(_) => &[],
+            Self::Eval(_) => &["completions"],
+            Self::Pretrain(_) | Self::Sft(_) | Self::Grpo(_) | Self::RewardModel(_) => &[],
         }
     }
 

@@ -176,13 +176,19 @@ fn main_table(results: &[&SetResult]) -> String {
     table(&head, &results.iter().map(row).collect::<Vec<_>>())
 }
 
-/// pass@1, or the first other metric there is, by part; none where the set has no parts.
+/// pass@1, or scores where no answer is judged, format and tokens by part; none where the set has no parts.
 fn parts_table(results: &[&SetResult]) -> Option<String> {
     let parts = &results.first()?.summary.parts;
     if parts.is_empty() {
         return None;
     }
-    let metrics = [Metric::PassAt(1), Metric::Format, Metric::Tokens];
+    let mut metrics = columns(results);
+    let has_answers = metrics.contains(&&Metric::PassAt(1));
+    metrics.retain(|metric| match metric {
+        Metric::PassAt(1) | Metric::Format | Metric::Tokens => true,
+        Metric::Score(_) => !has_answers,
+        Metric::PassAt(_) | Metric::ConsAt(_) | Metric::Greedy | Metric::ThinkingTokens | Metric::Truncated => false,
+    });
     let mut rows = Vec::new();
     for result in results {
         for part in &result.summary.parts {

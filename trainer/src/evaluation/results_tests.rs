@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::evaluation::{Label, Range, Sample};
+use crate::evaluation::{Label, Range, Sample, Score};
 
 fn asked(level: &str, correct: [bool; 2], n_tokens: usize) -> Asked {
     let sample = |correct: bool| Sample {
@@ -39,6 +39,27 @@ fn results() -> Results {
         models: vec!["base".to_owned(), "zero".to_owned()],
         results: vec![one("base", &base, Vec::new()), one("zero", &zero, budget)],
     }
+}
+
+#[test]
+fn parts_have_scores_where_no_answer_is_judged_and_no_empty_column() {
+    let scored = |level: &str, value: f64| {
+        let mut asked = asked(level, [true; 2], 10);
+        for sample in &mut asked.samples {
+            (sample.correct, sample.answer, sample.formatted) = (None, None, None);
+            sample.scores = vec![Score { name: "liked".to_owned(), value: Some(value), range: Range::Fraction }];
+        }
+        asked
+    };
+    let asked = [scored("1", 0.25), scored("2", 0.75)];
+    let result = SetResult::new("base", "talk", &asked, &Measures::default(), Vec::new());
+    let results = Results { stage: "table".to_owned(), models: vec!["base".to_owned()], results: vec![result] };
+    let text = results.markdown();
+    let parts: Vec<Vec<&str>> = (text.lines().filter(|line| line.contains("part") || line.contains("level")))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    assert_eq!(parts[0], ["model", "part", "problems", "liked", "tokens"], "{text}");
+    assert!(parts[1][3].starts_with("0.250 (") && parts[2][3].starts_with("0.750 ("), "{text}");
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use policy::ModelConfig;
 
 use crate::config::{
-    ConfigError, Corpus, DynamicSampling, Eval, EvalSet, EvalStage, ForcedEnd, GrpoStage, Keep, Optimizer, Origin,
-    Over, PretrainStage, Problems, RewardModelStage, RewardObjective, RunFile, Source, Stage,
+    ConfigError, Corpus, DynamicSampling, Eval, EvalSet, EvalStage, ForcedEnd, GrpoStage, Init, Keep, Optimizer,
+    Origin, Over, PretrainStage, Problems, RewardModelStage, RewardObjective, RunFile, Source, Stage,
 };
 
 pub use memory::{Memory, ModelShape, readable_bytes};
@@ -35,7 +35,7 @@ impl Plan {
         let mut text = head(file);
         for (idx, stage) in file.resolved.stages.iter().enumerate() {
             let shape = shape_of(file, idx, model);
-            for shape in shape.iter().chain(&shapes_of_askers(file, idx, model)) {
+            for shape in shape.iter().chain(&shapes_of_asked(file, idx, model)) {
                 check_stage(file, idx, stage, shape)?;
             }
             let _ = writeln!(
@@ -76,10 +76,14 @@ fn shape_of(file: &RunFile, stage_idx: usize, base: Option<ModelShape>) -> Optio
     shape_at(file, file.resolved.origin(stage_idx), base)
 }
 
-/// The shapes of the models that a stage of kind `curate` asks, as far as they are known.
-fn shapes_of_askers(file: &RunFile, stage_idx: usize, base: Option<ModelShape>) -> Vec<ModelShape> {
-    let Stage::Curate(stage) = &file.resolved.stages[stage_idx] else { return Vec::new() };
-    let origins = stage.difficulty.iter().map(|asked| file.resolved.origin_of(&asked.model, stage_idx));
+/// The shapes of the models that a stage of kind `curate` or `eval` asks, as far as they are known.
+fn shapes_of_asked(file: &RunFile, stage_idx: usize, base: Option<ModelShape>) -> Vec<ModelShape> {
+    let asked: Vec<&Init> = match &file.resolved.stages[stage_idx] {
+        Stage::Curate(stage) => stage.difficulty.iter().map(|asked| &asked.model).collect(),
+        Stage::Eval(stage) => stage.models.iter().collect(),
+        Stage::Pretrain(_) | Stage::Sft(_) | Stage::Grpo(_) | Stage::Sample(_) | Stage::RewardModel(_) => Vec::new(),
+    };
+    let origins = asked.into_iter().map(|model| file.resolved.origin_of(model, stage_idx));
     origins.filter_map(|origin| shape_at(file, origin, base)).collect()
 }
 

@@ -21,6 +21,8 @@ pub struct StageChoice {
 pub struct Stale {
     /// Whether its part of the run file, or what it was made from, is not what it was; else it was asked for.
     pub has_changed: bool,
+    /// Whether the user asked for it to be made again, all of it.
+    pub is_asked_for: bool,
     /// Whether everything that it needs is done and as it was: then parts of it may still be of use.
     pub rests_on_done: bool,
 }
@@ -68,9 +70,7 @@ impl Ledger {
             let has_changed = mark.identity != identities[idx] || !rests_on_done;
             let is_asked_for = begin.is_some_and(|begin| idx >= begin);
             standings.push(match standing_alone(directory, stage, mark)? {
-                _ if has_changed || is_asked_for => {
-                    Standing::Stale(Stale { has_changed, rests_on_done: rests_on_done && !is_asked_for })
-                }
+                _ if has_changed || is_asked_for => Standing::Stale(Stale { has_changed, is_asked_for, rests_on_done }),
                 standing => standing,
             });
         }
@@ -185,7 +185,7 @@ fn standing_alone(directory: &RunDirectory, stage: &Stage, mark: StageMark) -> R
             let newest = latest_valid(&directory.checkpoints(stage.name()))?.checkpoint.map(|found| found.step);
             // At a constant rate a stage may be made longer, not shorter.
             if newest.zip(stage.steps()).is_some_and(|(newest, steps)| newest > steps) {
-                return Ok(Standing::Stale(Stale { has_changed: true, rests_on_done: false }));
+                return Ok(Standing::Stale(Stale { has_changed: true, is_asked_for: false, rests_on_done: false }));
             }
             newest == Some(mark.steps)
         }

@@ -68,7 +68,9 @@ fn remove_stale(context: &RunContext, ledger: &mut Ledger) -> Result<(), StageEr
                 atomic::remove(&folder)?;
             }
         }
-        let keeps: &[&str] = if stale.rests_on_done { stage.keeps() } else { &[] };
+        // A stage of kind `eval` looks at each model by itself: those that are as they were are not asked again.
+        let may_keep = stale.rests_on_done || matches!(stage, Stage::Eval(_));
+        let keeps: &[&str] = if may_keep && !stale.is_asked_for { stage.keeps() } else { &[] };
         let mut made = atomic::entries(&directory.stage(stage.name()))?;
         made.retain(|path| !keeps.iter().any(|name| path.ends_with(name)));
         // The mark last: as long as it is there, a run that is cut short here finds the stage stale again.

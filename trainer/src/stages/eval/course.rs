@@ -1,6 +1,7 @@
 //! One model through the sets: batches of completions on the disk, and those that are missing sampled.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use rewards::Problem;
@@ -11,10 +12,10 @@ use super::super::exam::{Candidate, Examiner};
 use super::super::{Model, RunContext, StageError};
 use super::set::{OpenSet, Way};
 use crate::address::{self, Purpose};
-use crate::config::EvalStage;
+use crate::config::{Artifact, EvalStage, Init, InputMut, StageSettings};
 use crate::evaluation::{Asked, BudgetPoint, Control, Estimate, Label, Range, Sample, SetResult, pass_at_k};
 use crate::prompts;
-use crate::run::manifest::sha256_hex;
+use crate::run::manifest::{MANIFEST, sha256_hex};
 use crate::run::{atomic, lines};
 
 /// Completions of a batch: what is lost at the most when the process ends. Not a setting, because results are read back by it.
@@ -29,7 +30,7 @@ struct Row {
     /// Which of its samples.
     sample: usize,
     question: String,
-    /// What it was asked for and judged against: see [`asked`].
+    /// Who was asked, what for, and what judged it: see [`asked`].
     #[serde(default)]
     asked: String,
     text: String,
@@ -46,9 +47,9 @@ struct Row {
 pub(super) struct Course<'a, 'c> {
     context: &'a RunContext<'c>,
     settings: &'a EvalStage,
-    folder: &'a Path,
-    name: &'a str,
     stage_idx: usize,
+    model_idx: usize,
+    name: &'a str,
     /// Loaded when it is first asked something.
     model: Option<Model>,
     n_tokens: u64,
@@ -61,11 +62,11 @@ impl<'a, 'c> Course<'a, 'c> {
     pub(super) fn new(
         context: &'a RunContext<'c>,
         settings: &'a EvalStage,
-        folder: &'a Path,
-        name: &'a str,
         stage_idx: usize,
+        model_idx: usize,
+        name: &'a str,
     ) -> Self {
-        Self { context, settings, folder, name, stage_idx, model: None, n_tokens: 0 }
+        Self { context, settings, stage_idx, model_idx, name, model: None, n_tokens: 0 }
     }
 
     /// Prompt and completion tokens of all that was asked, also of what was read back.
@@ -112,15 +113,22 @@ impl<'a, 'c> Course<'a, 'c> {
         let per_batch = (BATCH / n_samples).max(1);
         remove_behind(&folder, set.problems.len().div_ceil(per_batch))?;
         let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); set.problems.len()];
+        let asker = self.asker(set_idx, way);
+        let mut is_said = false;
         for (batch_idx, problems) in set.problems.chunks(per_batch).enumerate() {
             let first = batch_idx * per_batch;
             let file = folder.join(batch_name(batch_idx));
-            let there = if file.exists() { self.read_back(&file, (first, problems), n_samples)? } else { None };
+            let is_there = file.exists();
+            let there = if is_there { read_back(&file, &asker, (first, problems), n_samples)? } else { None };
+            if is_there && there.is_none() && !is_said {
+                self.say_stale(&folder);
+                is_said = true;
+            }
             let rows = match there {
                 Some(rows) => rows,
                 None if self.context.asked_to_stop() => return Ok(None),
                 None => {
-                    self.sample(set_idx, set, way, (first, problems), &file)?;
+                    self.sample((set_idx, set, way), &asker, (first, problems), &file)?;
                     // As from the disk, so that a run that was stopped has the same numbers to the last bit.
                     lines::read_whole::<Row>(&file)?
                 }
@@ -133,40 +141,46 @@ impl<'a, 'c> Course<'a, 'c> {
         Ok(Some(samples))
     }
 
-    /// The rows of a batch on the disk; none if they are not those of `problems` as they are now.
-    fn read_back(
-        &self,
-        file: &Path,
-        (first, problems): (usize, &[Problem]),
-        n_samples: usize,
-    ) -> Result<Option<Vec<Row>>, StageError> {
-        let rows = lines::read_whole::<Row>(file)?;
-        let each = problems.iter().enumerate().flat_map(|(idx, problem)| {
-            let asked = asked(problem);
-            (0..n_samples).map(move |sample| (first + idx, sample, asked.clone()))
+    /// Who answers and who judges, and how, by a hash: what [`asked`] counts beside the problem. Checkpoints by their content, for
+    /// one that was made again need not be the same to the bit.
+    fn asker(&self, set_idx: usize, way: Way) -> String {
+        let is_budgeted = matches!(way, Way::Cap(_) | Way::Wait(_));
+        let settings = self.context.settings;
+        let mut text = settings.exam_identity(self.stage_idx, self.model_idx, set_idx, is_budgeted);
+        let mut alone = self.settings.clone();
+        alone.leave_only(self.model_idx, set_idx, is_budgeted);
+        alone.visit_inputs(&mut |input| {
+            let folder = match &input {
+                InputMut::Init(Init::Folder(path)) | InputMut::Artifact(Artifact::Path(path)) => path,
+                InputMut::Init(_) | InputMut::Artifact(_) => return,
+            };
+            text += &fs::read_to_string(folder.join(MANIFEST)).unwrap_or_default();
         });
-        if rows.iter().map(|row| (row.problem, row.sample, row.asked.clone())).eq(each) {
-            return Ok(Some(rows));
-        }
+        sha256_hex(&text)
+    }
+
+    fn say_stale(&self, folder: &Path) {
         self.context.progress.say(&format!(
-            "warning: stage {}: {} is of other problems than its set has now: they are asked again",
+            "stage {}: {} holds answers of another model, to other problems or under other settings: they are asked again",
             self.settings.name,
-            file.display()
+            folder.display()
         ));
-        Ok(None)
     }
 
     /// Samples and judges a batch, and writes it down.
     fn sample(
         &mut self,
-        set_idx: usize,
-        set: &OpenSet,
-        way: Way,
+        (set_idx, set, way): (usize, &OpenSet, Way),
+        asker: &str,
         (first, problems): (usize, &[Problem]),
         file: &Path,
     ) -> Result<(), StageError> {
         if self.model.is_none() {
-            self.model = Some(Model::load(self.folder, self.context.dtype, self.context.device)?);
+            self.model = Some(Model::load(
+                self.settings.models[self.model_idx].folder(),
+                self.context.dtype,
+                self.context.device,
+            )?);
         }
         let model = self.model.as_ref().expect("just loaded");
         let (policy, tokenizer) = (&model.policy, &model.tokenizer);
@@ -202,7 +216,7 @@ impl<'a, 'c> Course<'a, 'c> {
                     problem_id: problems[idx].id.clone(),
                     sample,
                     question: problems[idx].question.clone(),
-                    asked: asked(&problems[idx]),
+                    asked: asked(asker, &problems[idx]),
                     text: completion.text.clone(),
                     stop_reason: completion.stop_reason,
                     forced: completion.forced.ranges().iter().map(|run| [run.start, run.end]).collect(),
@@ -229,9 +243,25 @@ fn remove_behind(folder: &Path, n: usize) -> Result<(), StageError> {
     Ok(())
 }
 
-/// Names a problem with all that it is asked for and judged against: SHA-256 of its row.
-fn asked(problem: &Problem) -> String {
-    sha256_hex(&serde_json::to_string(problem).expect("text, numbers and maps with text for keys"))
+/// The rows of a batch on the disk; none if they are not what `asker` says to `problems`.
+fn read_back(
+    file: &Path,
+    asker: &str,
+    (first, problems): (usize, &[Problem]),
+    n_samples: usize,
+) -> Result<Option<Vec<Row>>, StageError> {
+    let rows = lines::read_whole::<Row>(file)?;
+    let each = problems.iter().enumerate().flat_map(|(idx, problem)| {
+        let asked = asked(asker, problem);
+        (0..n_samples).map(move |sample| (first + idx, sample, asked.clone()))
+    });
+    Ok(rows.iter().map(|row| (row.problem, row.sample, row.asked.clone())).eq(each).then_some(rows))
+}
+
+/// Names a problem with all that it is asked for and judged against, by whom: SHA-256.
+fn asked(asker: &str, problem: &Problem) -> String {
+    let row = serde_json::to_string(problem).expect("text, numbers and maps with text for keys");
+    sha256_hex(&format!("{asker}\n{row}"))
 }
 
 /// The point of a curve that one way of asking makes.

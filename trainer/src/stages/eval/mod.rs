@@ -18,7 +18,7 @@ use set::OpenSet;
 pub const RESULTS: &str = "results.json";
 
 /// Runs the stage to its end; false if the user asked to stop before. What is done of it lies in its folder, batch by batch, and
-/// is not done again.
+/// is not done again while it holds: models, sets and ways of asking can be added.
 ///
 /// - `settings`: with every input a path; `named`: as the run file has it
 ///
@@ -34,8 +34,8 @@ pub fn run(
     sets.iter().try_for_each(|set| context.prepare(&set.judges))?;
     let names = model_names(&named.models);
     let mut results = Vec::new();
-    for (model, name) in settings.models.iter().zip(&names) {
-        let mut course = Course::new(context, settings, model.folder(), name, stage_idx);
+    for (model_idx, name) in names.iter().enumerate() {
+        let mut course = Course::new(context, settings, stage_idx, model_idx, name);
         for (set_idx, set) in sets.iter().enumerate() {
             let Some((asked, budget)) = course.ask(set_idx, set)? else { return Ok(false) };
             let result = SetResult::new(name, &set.settings.name, &asked, &set.measures(), budget);

@@ -71,6 +71,46 @@ squash = "sigmoid"
 learning_rate = 1e-3
 "#;
 
+/// The same reward model picks samples and says who wins, in place of the policy.
+const CHOOSING: &str = r#"[[stage]]
+kind = "sample"
+name = "best"
+init = "base"
+samples_per_problem = 6
+[stage.prompt]
+template = "none"
+[stage.problems.jsonl]
+path = "say.jsonl"
+[stage.sampling]
+max_tokens = 12
+[stage.rewards.liked]
+kind = "reward_model"
+model = "taste"
+[stage.filters]
+correct = "ignored"
+truncated = true
+[stage.keep]
+choice = "best_of_k"
+per_problem = 1
+
+[[stage]]
+kind = "eval"
+name = "table"
+models = ["base"]
+prompt.template = "none"
+[[stage.set]]
+name = "say"
+problems = "say.jsonl"
+samples_per_problem = 8
+temperature = 1.0
+top_p = 1.0
+max_tokens = 12
+win_by = "liked"
+[stage.set.rewards.liked]
+kind = "reward_model"
+model = "taste"
+"#;
+
 const LAST: &str = "checkpoints/taste/step_000020";
 
 /// Words without the letter, and the same with it in some place.
@@ -228,4 +268,46 @@ fn what_cannot_be_used_is_refused_before_anything_is_run() {
         let said = plan.stdout.contains(part) || plan.stderr.contains(part);
         assert!(said, "no `{part}` in\n{}", plan.stdout);
     }
+}
+
+#[test]
+fn it_picks_the_best_sample_and_says_who_wins() {
+    let dir = dir();
+    let (taste, _) = RUN_FILE.split_once("[[stage]]\nkind = \"grpo\"").expect("two stages");
+    dir.write("run.toml", [taste, CHOOSING].concat());
+    // Every question twice: against what the model dislikes, and against what it likes.
+    let problem = |n: usize| {
+        let reference = if n % 2 == 0 { "bcdeb" } else { "abaca" };
+        json!({"id": format!("say-{n}"), "question": format!("say {}", n / 2), "reference": reference})
+    };
+    dir.write("say.jsonl", (0..12).map(|n| format!("{}\n", problem(n))).collect::<String>());
+    dir.train(&[]);
+
+    let samples = dir.rows("run/stages/best/samples.jsonl");
+    let kept = dir.rows("run/stages/best/data.jsonl");
+    assert_eq!((samples.len(), kept.len()), (12 * 6, 12));
+    for row in &kept {
+        let of_problem = samples.iter().filter(|sample| sample["id"] == row["id"]);
+        let best = of_problem.map(|sample| number(sample, "reward")).fold(f64::MIN, f64::max);
+        assert!(number(row, "reward") == best, "{best} is better than {row}");
+    }
+
+    let rows = dir.rows("run/stages/table/completions/base/say/sampled/batch_000001.jsonl");
+    let score = |row: &Value, name: &str| {
+        let scores = row["scores"].as_array().expect("scores");
+        number(scores.iter().find(|score| score["name"] == name).unwrap_or_else(|| panic!("no {name}: {row}")), "value")
+    };
+    let mut wins = [0.0, 0.0];
+    for (n, group) in rows.chunks(8).enumerate() {
+        // Wins and losses lie on the two sides of one score, that of the reference.
+        let of =
+            |win: f64| group.iter().filter(move |row| score(row, "win rate") == win).map(|row| score(row, "liked"));
+        assert!(of(0.0).fold(f64::MIN, f64::max) < of(1.0).fold(f64::MAX, f64::min), "problem {n}");
+        wins[n % 2] += of(1.0).count() as f64 + 0.5 * of(0.5).count() as f64;
+    }
+    assert!(wins[0] > wins[1] + 8.0, "wins against what it dislikes and against what it likes, of 48: {wins:?}");
+    let table = dir.json("run/stages/table/results.json");
+    let metrics = table["results"][0]["metrics"].as_array().expect("metrics");
+    let rate = metrics.iter().find(|metric| metric["metric"] == "win rate").expect("a win rate");
+    assert!((number(rate, "mean") - (wins[0] + wins[1]) / 96.0).abs() < 1e-9, "{rate} {wins:?}");
 }

@@ -155,8 +155,9 @@ fn it_learns_a_preference_and_judges_a_policy_by_it() {
     let metrics = dir.rows("run/metrics.jsonl");
     let of_taste: Vec<&Value> = metrics.iter().filter(|row| row["stage"] == "taste").collect();
     assert_eq!((of_taste.len(), metrics.len()), (20, 23));
+    assert_eq!((number(of_taste[4], "epoch"), number(of_taste[19], "epoch")), (1.0, 4.0));
     for row in of_taste {
-        for key in ["loss", "accuracy", "margin", "mean_reward", "grad_norm", "learning_rate"] {
+        for key in ["loss", "accuracy", "margin", "mean_reward", "grad_norm", "learning_rate", "epoch"] {
             number(row, key);
         }
     }
@@ -222,6 +223,8 @@ fn labels_are_learned_and_a_folder_will_do() {
     dir.write("labels.jsonl", &rows);
     let pointwise = ["stage.taste.objective=\"pointwise\"", "stage.taste.data=\"labels.jsonl\"", "stage.rl.steps=1"];
     let first = [&pointwise[..], &["stage.taste.held_out.data=\"labels.jsonl\""]].concat();
+    let late = dir.train(&[&first[..], &["run.dir=\"late\"", "stage.taste.optimizer.warmup_steps=31"]].concat());
+    assert!(late.stderr.contains("warmup_steps is 31, but the data give 30 steps"), "{}", late.stderr);
     dir.train(&first);
     let looks = dir.rows("run/stages/taste/held_out.jsonl");
     let after = looks.last().expect("a look");

@@ -52,7 +52,9 @@ fn metric(dir: &Dir, name: &str) -> Vec<f64> {
 #[test]
 fn a_small_set_is_learned_by_heart() {
     let dir = dir();
-    dir.train(&["stage.held_out.path=\"rows.jsonl\"", "stage.held_out.every_steps=40"]);
+    let long = format!("{}\n", serde_json::json!({"text": "long ".repeat(200)}));
+    dir.write("held_out.jsonl", dir.text("rows.jsonl") + &long);
+    dir.train(&["stage.held_out.path=\"held_out.jsonl\"", "stage.held_out.every_steps=40"]);
     let loss = metric(&dir, "loss");
     assert_eq!(loss.len(), 80);
     assert!(loss[0] > 3.0 && loss[79] < 0.05, "{} to {}", loss[0], loss[79]);
@@ -62,7 +64,9 @@ fn a_small_set_is_learned_by_heart() {
     assert!((eval_loss[0] - loss[40]).abs() < 1e-4 * loss[40].max(0.1), "{} {}", eval_loss[0], loss[40]);
     assert!(eval_loss[1] < 0.05, "{}", eval_loss[1]);
     assert_eq!(metric(&dir, "epoch")[79], 80.0);
-    assert!(dir.text("run/log.txt").contains("3 examples of "), "{}", dir.text("run/log.txt"));
+    let log = dir.text("run/log.txt");
+    let held_out = "3 examples are held out; longer than max_tokens: 1 dropped, 0 cut";
+    assert!(log.contains("3 examples of ") && log.contains(held_out), "{log}");
 }
 
 #[test]

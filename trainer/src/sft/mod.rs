@@ -1,13 +1,11 @@
-//! Data of supervised fine-tuning: files to tokens of which some are learned, in an order, packed into micro-batches.
+//! Data of supervised fine-tuning: files to tokens of which some are learned, packed into micro-batches.
 //!
-//! Pure: what is read, in which order and how it is packed follow from files, settings and an address. `stages/sft.rs` trains.
+//! Pure: what is read, and how it is packed follow from files and settings. `stages/sft.rs` trains.
 
 mod examples;
-mod order;
 mod packing;
 mod rows;
 
 pub use examples::{Counts, Data, DataError, Example, OnLong, Reading, check_rows};
-pub use order::Order;
 pub use packing::pack;
 pub use rows::{Asked, Row};

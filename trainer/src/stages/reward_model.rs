@@ -15,7 +15,7 @@ use super::supervised::{self, Lesson};
 use super::{NonFinite, RunContext, StageError};
 use crate::address::{self, Purpose};
 use crate::config::{self, RewardModelStage, RewardObjective};
-use crate::data::questions::shuffled;
+use crate::data::Order;
 use crate::evaluation::wilson;
 use crate::optim::{AdamW, Schedule};
 use crate::prompts;
@@ -55,10 +55,8 @@ struct Preferences<'a> {
     reader: Reader,
     optimizer: AdamW,
     schedule: Schedule,
-    steps: u64,
     rows: Vec<Example>,
-    /// The orders of the epochs.
-    order: Stream,
+    order: Order,
     held_out: Vec<Example>,
 }
 
@@ -105,8 +103,9 @@ impl<'a> Preferences<'a> {
         // No other limit than the network's where nothing is learned (DeepSeek-R1 B.2).
         let longest = model.config().max_position_embeddings as usize;
         let held_out = settings.held_out.as_ref().map(|rows| read(&rows.data, "held_out", longest)).transpose()?;
-        let seen = settings.epochs.saturating_mul(rows.len() as u64);
-        let steps = settings.steps.unwrap_or(seen.div_ceil(settings.batch_size));
+        let batch_size = settings.batch_size as usize;
+        let order = Order::new((seed, stage_idx), rows.len(), batch_size, settings.steps, settings.epochs);
+        supervised::warn_of_warmup(context, &settings.optimizer, order.steps());
         let mut optimizer = AdamW::new(model.parameters(), adamw(&settings.optimizer));
         if let Some(checkpoint) = resumed {
             optimizer.load(&checkpoint.path.join(OPTIMIZER))?;
@@ -115,32 +114,12 @@ impl<'a> Preferences<'a> {
             settings,
             reader,
             optimizer,
-            schedule: schedule(&settings.optimizer, steps),
-            steps,
+            schedule: schedule(&settings.optimizer, order.steps()),
             rows,
-            order: address::stream(seed, stage_idx, Purpose::Questions, &[]),
+            order,
             held_out: held_out.unwrap_or_default(),
             model,
         })
-    }
-
-    /// The rows of a step. An epoch sees each row once, in an order of its own; the last one ends where the rows do.
-    fn batch(&self, step: u64) -> Vec<&Example> {
-        let (size, n_rows) = (self.settings.batch_size, self.rows.len() as u64);
-        let end = match self.settings.steps {
-            Some(_) => step * size,
-            None => (step * size).min(self.settings.epochs.saturating_mul(n_rows)),
-        };
-        let mut epoch: Option<(u64, Vec<usize>)> = None;
-        let row = |index: u64| {
-            let number = index / n_rows;
-            let (_, order) = match epoch.take() {
-                Some(known) if known.0 == number => epoch.insert(known),
-                _ => epoch.insert((number, shuffled(&self.order, number, self.rows.len()))),
-            };
-            &self.rows[order[(index % n_rows) as usize]]
-        };
-        ((step - 1) * size..end).map(row).collect()
     }
 
     /// The loss of a part of a batch of `n_in_batch` rows, in its own gradients; gives back what is said of its scores.
@@ -205,7 +184,7 @@ impl Lesson for Preferences<'_> {
     }
 
     fn steps(&self) -> u64 {
-        self.steps
+        self.order.steps()
     }
 
     fn checkpoint(&self) -> &config::Checkpoint {
@@ -216,7 +195,7 @@ impl Lesson for Preferences<'_> {
     fn step(&mut self, step: u64) -> Result<(StepMetrics, u64), StageError> {
         let (clock, mut seconds, mut stats) = (Instant::now(), UpdateSeconds::default(), MarginStats::default());
         self.optimizer.zero_grad();
-        let rows = self.batch(step);
+        let rows: Vec<&Example> = self.order.batch(step).into_iter().map(|row| &self.rows[row]).collect();
         let n_tokens: usize = rows.iter().map(|row| row.n_tokens()).sum();
         let weights = self.model.trainable_weights();
         for part in self.parts(&rows) {
@@ -242,12 +221,13 @@ impl Lesson for Preferences<'_> {
             (names::TRAINING_TOKENS_PER_SECOND, n_tokens as f64 / clock.elapsed().as_secs_f64()),
         ]);
         metrics.extend(seconds.metrics());
+        metrics.set(names::EPOCH, self.order.epochs_after(step));
         Ok((metrics, n_tokens as u64))
     }
 
     fn evaluate(&mut self, context: &mut RunContext, step: u64) -> Result<(), StageError> {
         let every = self.settings.held_out.as_ref().map_or(0, |held_out| held_out.every_steps);
-        let is_due = step == 0 || step == self.steps || (every > 0 && step.is_multiple_of(every));
+        let is_due = step == 0 || step == self.steps() || (every > 0 && step.is_multiple_of(every));
         if self.held_out.is_empty() || !is_due {
             return Ok(());
         }

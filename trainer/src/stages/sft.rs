@@ -10,10 +10,11 @@ use super::language_model::LanguageModel;
 use super::supervised::{self, Lesson};
 use super::{Model, RunContext, StageError};
 use crate::config::{self, SftStage};
+use crate::data::Order;
 use crate::flops::{BACKWARD, Load, forward_flops};
 use crate::prompts;
 use crate::run::Checkpoint;
-use crate::sft::{Counts, Data, Example, Order, Reading, pack};
+use crate::sft::{Counts, Data, Example, Reading, pack};
 use crate::telemetry::StepMetrics;
 use crate::telemetry::metrics::names;
 
@@ -38,26 +39,25 @@ pub fn run(
     let examples: Vec<(Example, u64)> = (data.into_iter().zip(repeats))
         .flat_map(|(data, repeat)| data.examples.into_iter().map(move |example| (example, repeat)))
         .collect();
-    context.progress.say(&in_words(&examples, &counts));
+    context.progress.say(&format!("{}{}", in_words(&examples), left_out(&counts)));
+    if let Some(held_out) = &held_out {
+        let n = held_out.examples.len();
+        context.progress.say(&format!("{n} examples are held out{}", left_out(&[held_out.counts])));
+    }
     // An example that an epoch sees several times has several places in its order.
     let places: Vec<usize> = (examples.iter().enumerate())
         .flat_map(|(idx, (_, repeat))| std::iter::repeat_n(idx, *repeat as usize))
         .collect();
-    let order = Order::new(context.settings.run.seed, stage_idx, places.len(), settings.batch_size as usize);
-    let end = settings.epochs.map(|epochs| epochs.saturating_mul(places.len() as u64));
-    let steps = settings.steps.unwrap_or_else(|| order.steps(settings.epochs.unwrap_or(1)));
-    let warmup_steps = settings.optimizer.warmup_steps;
-    if warmup_steps > steps {
-        let warning = format!(
-            "warning: warmup_steps is {warmup_steps}, but the data give {steps} steps: the learning rate is not reached"
-        );
-        context.progress.say(&warning);
-    }
+    let address = (context.settings.run.seed, stage_idx);
+    let batch_size = settings.batch_size as usize;
+    let order = Order::new(address, places.len(), batch_size, settings.steps, settings.epochs.unwrap_or(1));
+    let steps = order.steps();
+    supervised::warn_of_warmup(context, &settings.optimizer, steps);
     let memory = (settings.checkpointing.into(), settings.logits_chunk_tokens);
     let learner = LanguageModel::new(model, &settings.optimizer, steps, memory, resumed.as_ref())?;
     let held_out = held_out.map_or_else(Vec::new, |data| data.examples);
     let examples = examples.into_iter().map(|(example, _)| example).collect();
-    let mut study = Study { settings, learner, steps, examples, places, order, end, held_out };
+    let mut study = Study { settings, learner, examples, places, order, held_out };
     supervised::learn(context, &mut study, resumed)
 }
 
@@ -79,29 +79,30 @@ pub(crate) fn read(
     Ok(reading.read(path)?)
 }
 
-/// How much is learned, and what was left out of it.
-fn in_words(examples: &[(Example, u64)], counts: &[Counts]) -> String {
+/// How much is learned.
+fn in_words(examples: &[(Example, u64)]) -> String {
     let sum = |of: &dyn Fn(&Example) -> usize| -> usize { examples.iter().map(|(example, _)| of(example)).sum() };
     let (n_tokens, n_targets) = (sum(&|example| example.ids.len()), sum(&Example::n_targets));
-    let mut text = format!("{} examples of {n_tokens} tokens, {n_targets} of which are learned", examples.len());
+    format!("{} examples of {n_tokens} tokens, {n_targets} of which are learned", examples.len())
+}
+
+/// How many rows were too long, as the end of a sentence.
+fn left_out(counts: &[Counts]) -> String {
     let (n_dropped, n_cut) = counts.iter().fold((0, 0), |(d, c), counts| (d + counts.n_dropped, c + counts.n_cut));
-    if n_dropped + n_cut > 0 {
-        text.push_str(&format!("; longer than max_tokens: {n_dropped} dropped, {n_cut} cut"));
+    if n_dropped + n_cut == 0 {
+        return String::new();
     }
-    text
+    format!("; longer than max_tokens: {n_dropped} dropped, {n_cut} cut")
 }
 
 /// Examples, learned in an order.
 struct Study<'a> {
     settings: &'a SftStage,
     learner: LanguageModel,
-    steps: u64,
     examples: Vec<Example>,
     /// The example at each place of an epoch before it is shuffled.
     places: Vec<usize>,
     order: Order,
-    /// Places of all epochs together; none where `steps` says when the stage ends.
-    end: Option<u64>,
     held_out: Vec<Example>,
 }
 
@@ -121,7 +122,7 @@ impl Study<'_> {
 
     fn eval_is_due(&self, step: u64) -> bool {
         self.settings.held_out.as_ref().is_some_and(|held_out| {
-            step == self.steps || (held_out.every_steps > 0 && step.is_multiple_of(held_out.every_steps))
+            step == self.steps() || (held_out.every_steps > 0 && step.is_multiple_of(held_out.every_steps))
         })
     }
 }
@@ -140,7 +141,7 @@ impl Lesson for Study<'_> {
     }
 
     fn steps(&self) -> u64 {
-        self.steps
+        self.order.steps()
     }
 
     fn checkpoint(&self) -> &config::Checkpoint {
@@ -149,7 +150,7 @@ impl Lesson for Study<'_> {
 
     /// One update on the mean over all targets of `batch_size` examples.
     fn step(&mut self, step: u64) -> Result<(StepMetrics, u64), StageError> {
-        let chosen = self.order.batch(step, self.end);
+        let chosen = self.order.batch(step);
         let batch: Vec<&Example> = chosen.into_iter().map(|place| &self.examples[self.places[place]]).collect();
         let n_tokens: usize = batch.iter().map(|example| example.ids.len()).sum();
         let n_targets: usize = batch.iter().map(|example| example.n_targets()).sum();
@@ -163,7 +164,7 @@ impl Lesson for Study<'_> {
         let flops = forward_flops(self.learner.model.policy.config(), &load) * (1.0 + BACKWARD);
         metrics.set(names::TRAINING_TOKENS_PER_SECOND, rate * n_tokens as f64);
         metrics.set(names::TRAINING_FLOPS, rate * flops);
-        metrics.set(names::EPOCH, self.order.epochs_after(step, self.end));
+        metrics.set(names::EPOCH, self.order.epochs_after(step));
         if self.eval_is_due(step) {
             metrics.set(names::EVAL_LOSS, self.eval_loss());
         }

@@ -40,6 +40,17 @@ pub trait Lesson {
     fn save(&self, folder: &std::path::Path) -> Result<(), StageError>;
 }
 
+/// Says so if the stage ends before its learning rate is reached: how many steps the data give is known only now.
+pub fn warn_of_warmup(context: &RunContext, optimizer: &config::Optimizer, steps: u64) {
+    let warmup_steps = optimizer.warmup_steps;
+    if warmup_steps > steps {
+        let warning = format!(
+            "warning: warmup_steps is {warmup_steps}, but the data give {steps} steps: the learning rate is not reached"
+        );
+        context.progress.say(&warning);
+    }
+}
+
 /// Takes the steps that are left, until the last or until the user asks to stop (then there is no checkpoint of the last step
 /// to give back).
 ///

@@ -1,6 +1,6 @@
 //! Which metrics of the steps do not mean the same in every arm, and so do not compare arms.
 
-use crate::config::{GrpoStage, Stage};
+use crate::config::{GrpoStage, Judge, Reward, Stage};
 
 /// What is of the groups that a step learned from; a name that ends in `/` is all that is below it.
 const OF_GROUPS: [&str; 7] =
@@ -31,11 +31,10 @@ pub(super) fn notes(arms: &[&[Stage]], metrics: &[&str]) -> Vec<String> {
             notes.push(format!("- {} {does} not compare arms here: {why}.", shown.join(", ")));
         }
     };
-    note(
-        differ(&|stage| format!("{:?}", stage.rewards)),
-        &["reward", "reward_std", "rewards/"],
-        "they have rewards of their own",
-    );
+    note(differ(&|stage| format!("{:?}", stage.rewards)), &["reward", "reward_std"], "they have rewards of their own");
+    for (name, shown) in by_reward(metrics) {
+        note(differ(&|stage| judged_by(stage, name)), &shown, "it is not judged alike");
+    }
     note(
         differ(&|stage| stage.rollout.dynamic_sampling.is_some().to_string()),
         &[&OF_GROUPS[..], &OF_TOKENS].concat(),
@@ -52,6 +51,31 @@ pub(super) fn notes(arms: &[&[Stage]], metrics: &[&str]) -> Vec<String> {
         "it depends on `ratio` and `surrogate` what is outside of the clip",
     );
     notes
+}
+
+/// The shown metrics of each reward, `rewards/NAME/..`.
+fn by_reward<'a>(metrics: &[&'a str]) -> Vec<(&'a str, Vec<&'a str>)> {
+    let mut found: Vec<(&str, Vec<&str>)> = Vec::new();
+    for metric in metrics {
+        let Some((name, _)) = metric.strip_prefix("rewards/").and_then(|rest| rest.split_once('/')) else { continue };
+        match found.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, shown)) => shown.push(metric),
+            None => found.push((name, vec![metric])),
+        }
+    }
+    found
+}
+
+/// How a reward judges, as a text that can be compared. Its weight is not part of it: that changes what is learned, not what is
+/// shown.
+fn judged_by(stage: &GrpoStage, name: &str) -> String {
+    let all = &stage.rewards.0;
+    // What an expression says depends on the rewards that it names, and shaping on the reward that it shapes.
+    let reads_others =
+        |reward: &Reward| matches!(reward.judge, Judge::Expression { .. }) || !reward.judge.of().is_empty();
+    let any_counts = all.iter().any(|reward| reward.name == name && reads_others(reward));
+    let own = all.iter().filter(|reward| any_counts || reward.name == name);
+    format!("{:?}", own.map(|reward| (&reward.name, &reward.domains, &reward.judge)).collect::<Vec<_>>())
 }
 
 /// In which steps tokens without advantage take part, as a text that can be compared.
@@ -82,7 +106,8 @@ rewards.countdown.weight = 1.0
 optimizer.learning_rate = 1e-3
 "#;
 
-    const METRICS: [&str; 6] = ["eval/pass_at_1", "reward", "entropy", "kl", "clip_ratio/low_mean", "grad_norm"];
+    const METRICS: [&str; 7] =
+        ["eval/pass_at_1", "reward", "rewards/countdown/mean", "entropy", "kl", "clip_ratio/low_mean", "grad_norm"];
 
     fn stages(overrides: &[&str]) -> Vec<Stage> {
         let folder = tempfile::tempdir().unwrap();
@@ -107,7 +132,11 @@ optimizer.learning_rate = 1e-3
         check(&[], &[]);
         check(&["stage.optimizer.learning_rate=1e-4", "stage.grpo.kl_beta=0.04"], &[]);
         check(&["stage.rewards.countdown.weight=0.5"], &["- `reward`"]);
-        check(&["stage.rollout.dynamic_sampling.max_rounds=3"], &["- `reward`, `entropy`, `kl`"]);
+        check(&["stage.rewards.countdown.partial=0.5"], &["- `reward`", "- `rewards/countdown/mean`"]);
+        check(
+            &["stage.rollout.dynamic_sampling.max_rounds=3"],
+            &["- `reward`, `rewards/countdown/mean`, `entropy`, `kl`"],
+        );
         check(&["stage.grpo.kl_beta=0"], &["- `entropy`, `kl`"]);
         check(&["stage.grpo.kl_beta_from_step=[[5, 0.0]]"], &["- `entropy`, `kl`"]);
         check(&["stage.grpo.kl_beta=0", "stage.grpo.entropy_coefficient=0.001"], &[]);

@@ -91,7 +91,7 @@ pub enum Command {
     Problems(ProblemsArgs),
     /// Make general instructions and responses to them as JSON lines (docs/data.md).
     #[command(
-        after_help = "Example:\n  grpo-train instructions --kind pairs --n 1200 --output data/preferences_train.jsonl"
+        after_help = "Example:\n  grpo-train instructions --kind pairs --n 8000 --output data/preferences_train.jsonl"
     )]
     Instructions(InstructionsArgs),
     /// Measure the machine, and how much of it each phase of a step gets.

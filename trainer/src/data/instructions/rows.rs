@@ -249,7 +249,7 @@ mod tests {
         check("general_train.jsonl", RowKind::Prompts, 800, false);
         check("general_heldout.jsonl", RowKind::References, 200, true);
         check("general_sft.jsonl", RowKind::Demonstrations, 400, false);
-        check("preferences_train.jsonl", RowKind::Pairs, 1_200, false);
+        check("preferences_train.jsonl", RowKind::Pairs, 8_000, false);
         check("preferences_heldout.jsonl", RowKind::Pairs, 200, true);
         check("safety_train.jsonl", RowKind::Safety, 800, false);
         check("safety_heldout.jsonl", RowKind::Safety, 200, true);

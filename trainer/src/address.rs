@@ -11,11 +11,11 @@ pub enum Purpose {
     Split = 2,
     /// Which questions are asked.
     Questions = 3,
-    /// Tokens of completions in an evaluation, then problem, sample.
+    /// Tokens of completions in an evaluation, then problem, sample; in a stage of kind `eval` set, problem, sample.
     Evaluation = 4,
-    /// First weights of a model, then tensor.
+    /// First weights of a model, then tensor; or nothing: the head of a reward model.
     Weights = 5,
-    /// Text of a corpus, then step, row.
+    /// Text of a corpus, then nothing, or 1: the order of the rows of a text.
     Corpus = 6,
     /// Which questions a curriculum draws.
     Curriculum = 7,
@@ -23,7 +23,7 @@ pub enum Purpose {
     Covariance = 8,
     /// Tokens of samples that become data, or say how hard a problem is; then model, problem, sample.
     Samples = 11,
-    /// Which samples become data, and in which order.
+    /// Which samples become data, and in which order; then 0 (a choice), 1 (a mixture) or nothing (curation).
     Selection = 12,
     /// The order of examples, then epoch.
     Examples = 13,

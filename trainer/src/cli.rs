@@ -87,7 +87,7 @@ pub enum Command {
     #[command(after_help = "Each line is that of `score` with \"expected\": a reward, null, or scores by name.")]
     RewardTest(RewardTestArgs),
     /// Make Countdown problems as JSON lines, such as a held-out file.
-    #[command(after_help = "Example:\n  grpo-train problems --n 1024 --seed 1 --output data/countdown_heldout.jsonl")]
+    #[command(after_help = "Example:\n  grpo-train problems --n 1024 --seed 1 --output heldout.jsonl")]
     Problems(ProblemsArgs),
     /// Make general instructions and responses to them as JSON lines (docs/data.md).
     #[command(

@@ -104,7 +104,8 @@ impl<'a> Asker<'a> {
         if let Some(failure) = self.judges.failure() {
             return Err(StageError::Judge { step: batch, failure });
         }
-        all_finite(&judged, problems).map_err(|what| StageError::NonFinite { step: batch, what })?;
+        NonFinite::refuse_in(judged.iter().map(|judged| &judged.group), problems, first as usize)
+            .map_err(|what| StageError::Damaged { what })?;
         let metrics = self.metrics(&judged, times.sampling, clock.elapsed().as_secs_f64());
         Ok(Answers { judged, metrics })
     }
@@ -143,16 +144,4 @@ pub(super) fn take_up_answers(context: &RunContext, stage_idx: usize, answers: &
     }
     atomic::remove(answers)?;
     atomic::write_file(&record, text.as_bytes())
-}
-
-/// The first completion with a log-probability that is no number is an error: weights that give one are damaged.
-fn all_finite(judged: &[Judged], problems: &[Problem]) -> Result<(), NonFinite> {
-    for (group_idx, (judged, problem)) in judged.iter().zip(problems).enumerate() {
-        for (row, completion) in judged.group.completions.iter().enumerate() {
-            if let Some(&value) = completion.logprobs.iter().find(|value| !value.is_finite()) {
-                return Err(NonFinite::Sampled { group: group_idx, row, problem_id: problem.id.clone(), value });
-            }
-        }
-    }
-    Ok(())
 }

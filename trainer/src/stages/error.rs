@@ -1,5 +1,8 @@
 //! What can end a run before its last step.
 
+use rewards::Problem;
+use rollout::Group;
+
 use crate::data::countdown::corpus::CorpusError;
 use crate::data::pass_rates::PassRateError;
 use crate::data::problem_file::ProblemFileError;
@@ -156,6 +159,14 @@ pub enum StageError {
         /// Where it came up.
         what: NonFinite,
     },
+    /// The same where nothing is learned.
+    #[error(
+        "{what}: the weights of the model are damaged, or do not fit the number format (dtype = \"float32\" may help)"
+    )]
+    Damaged {
+        /// Where it came up.
+        what: NonFinite,
+    },
 }
 
 /// Where a loss or gradient stopped being a number.
@@ -200,4 +211,24 @@ pub enum NonFinite {
     /// In a gradient.
     #[error(transparent)]
     Gradient(#[from] NonFiniteGradient),
+}
+
+impl NonFinite {
+    /// Refuses groups with a log-probability that is no number: weights that are none show first in what they sample.
+    ///
+    /// - `first_group`: the number of the first group, for the message
+    pub(super) fn refuse_in<'a>(
+        groups: impl IntoIterator<Item = &'a Group>,
+        problems: &[Problem],
+        first_group: usize,
+    ) -> Result<(), Self> {
+        for (group, (problem, sampled)) in (first_group..).zip(problems.iter().zip(groups)) {
+            for (row, completion) in sampled.completions.iter().enumerate() {
+                if let Some(&value) = completion.logprobs.iter().find(|value| !value.is_finite()) {
+                    return Err(Self::Sampled { group, row, problem_id: problem.id.clone(), value });
+                }
+            }
+        }
+        Ok(())
+    }
 }

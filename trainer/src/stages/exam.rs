@@ -9,8 +9,8 @@ use rewards::{CompletionView, JudgedGroup, Judgement, Problem};
 use rollout::random::Stream;
 use rollout::{Completion, Generator, Group, SamplingParams, Template, Tokenizer};
 
-use super::StageError;
 use super::grpo::{prompts, view};
+use super::{NonFinite, StageError};
 use crate::config::{Judge, Rewards};
 use crate::data::{Layout, problem_file};
 use crate::evaluation::{Range, Sample, Score};
@@ -36,7 +36,8 @@ impl Candidate<'_> {
     /// - `stream(problem, sample)`: the address of a completion's random numbers
     ///
     /// # Errors
-    /// If a question cannot be tokenized, or does not fit the context with its completion.
+    /// If a question cannot be tokenized, or does not fit the context with its completion; if the policy's weights are no
+    /// numbers.
     pub fn ask(
         &self,
         problems: &[Problem],
@@ -56,7 +57,9 @@ impl Candidate<'_> {
                 progress.rollout(done.n_completions as u64, done.n_tokens as f64 / clock.elapsed().as_secs_f64());
             }
         };
-        Ok(generator.generate(prompts, n_samples, stream, on_progress)?)
+        let groups = generator.generate(prompts, n_samples, stream, on_progress)?;
+        NonFinite::refuse_in(&groups, problems, 0).map_err(|what| StageError::Damaged { what })?;
+        Ok(groups)
     }
 }
 

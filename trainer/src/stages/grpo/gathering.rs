@@ -3,7 +3,7 @@
 use rewards::Problem;
 
 use super::super::{NonFinite, StageError};
-use super::judging::{Judged, Panel};
+use super::judging::Panel;
 use super::learner::{Learner, ScoredGroup};
 use super::report::Seconds;
 use crate::config::Keep;
@@ -100,7 +100,8 @@ impl Learner<'_> {
         let (engines, judged, times) =
             panel.judge_while(|hand_over| self.sample(step, first_group, &questions, progress, hand_over))?;
         seconds.add_rollout(engines, times);
-        refuse_non_finite(step, first_group, &questions, &judged)?;
+        NonFinite::refuse_in(judged.iter().map(|judged| &judged.group), &questions, first_group)
+            .map_err(|what| StageError::NonFinite { step, what })?;
         let scored = |(number, (problem, judged))| ScoredGroup::new(number, problem, judged);
         Ok((first_group..).zip(questions.into_iter().zip(judged)).map(scored).collect())
     }
@@ -147,24 +148,6 @@ fn is_mixed(group: &ScoredGroup, keep: Keep, judges: &Judges) -> bool {
             any(true) && any(false)
         }
     }
-}
-
-/// Weights that are no numbers any more show first in what they sample.
-fn refuse_non_finite(
-    step: u64,
-    first_group: usize,
-    questions: &[Problem],
-    judged: &[Judged],
-) -> Result<(), StageError> {
-    for (group, (problem, judged)) in (first_group..).zip(questions.iter().zip(judged)) {
-        for (row, completion) in judged.group.completions.iter().enumerate() {
-            if let Some(&value) = completion.logprobs.iter().find(|value| !value.is_finite()) {
-                let what = NonFinite::Sampled { group, row, problem_id: problem.id.clone(), value };
-                return Err(StageError::NonFinite { step, what });
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

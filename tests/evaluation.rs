@@ -262,7 +262,7 @@ fn a_model_that_computes_no_numbers_is_refused_and_not_called_wrong() {
     fs::write(dir.path("model/model.safetensors"), weights).expect("a file");
     let words = ["eval", "--model", "model", "--problems", "sums.jsonl", "--no-template", "--max-tokens", "8"];
     let ended = dir.run(words.iter().chain(&["--n", "1"])).expect_code(2);
-    assert!(ended.stderr.contains("the weights of the model are damaged"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("its weights are damaged"), "{}", ended.stderr);
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn what_is_added_to_a_table_is_asked_alone() {
     }
     dir.train(&STEPS);
     let made = |model: &str, way: &str| {
-        let file = dir.path(&format!("run/stages/table/completions/{model}/sums/{way}/batch_000001.jsonl"));
+        let file = dir.path(format!("run/stages/table/completions/{model}/sums/{way}/batch_000001.jsonl"));
         fs::metadata(file).and_then(|file| file.modified()).expect("a batch")
     };
     let before = |model: &str| ["sampled", "greedy", "cap_4", "wait_2"].map(|way| made(model, way));
@@ -338,7 +338,22 @@ fn what_is_added_to_a_table_is_asked_alone() {
     dir.write("run.toml", dir.text("run.toml").replace("[stage.set.rewards.tag_count]\n", ""));
     dir.train(&[STEPS[0], STEPS[1], rate]);
     assert_ne!(made("base", "sampled"), base[0]);
-    let base = before("base");
-    dir.run(train_args(&[STEPS[0], STEPS[1], rate]).into_iter().chain(["--from", "table"])).expect_code(0);
-    assert!(before("base").iter().zip(&base).all(|(now, then)| now != then), "--from asks all again");
+    // So they are by another model in the same folder, and those of its neighbours stay.
+    let (base, more) = (before("base"), before("more"));
+    let mut weights = dir.bytes("model/model.safetensors");
+    *weights.last_mut().expect("a byte") ^= 1;
+    fs::write(dir.path("model/model.safetensors"), weights).expect("a file");
+    dir.write("run.toml", dir.text("run.toml").replace("pass_at = [2, 8]", "pass_at = [3]"));
+    dir.train(&[STEPS[0], STEPS[1], rate]);
+    assert!(before("base").iter().zip(&base).all(|(now, then)| now != then), "answers of a model that is no more");
+    assert_eq!(before("more"), more);
+    // And all by the user, also where a run that was cut short has left no mark.
+    for mark in [true, false] {
+        let (base, stage) = (before("base"), dir.path("run/stages/table/stage.json"));
+        if !mark {
+            fs::remove_file(stage).expect("a mark");
+        }
+        dir.run(train_args(&[STEPS[0], STEPS[1], rate]).into_iter().chain(["--from", "table"])).expect_code(0);
+        assert!(before("base").iter().zip(&base).all(|(now, then)| now != then), "--from asks all again");
+    }
 }

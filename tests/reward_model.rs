@@ -280,7 +280,7 @@ fn it_picks_the_best_sample_and_says_who_wins() {
     dir.write("run.toml", [taste, CHOOSING].concat());
     // Every question twice: against what the model dislikes, and against what it likes.
     let problem = |n: usize| {
-        let reference = if n % 2 == 0 { "bcdeb" } else { "abaca" };
+        let reference = if n.is_multiple_of(2) { "bcdeb" } else { "abaca" };
         json!({"id": format!("say-{n}"), "question": format!("say {}", n / 2), "reference": reference})
     };
     dir.write("say.jsonl", (0..12).map(|n| format!("{}\n", problem(n))).collect::<String>());

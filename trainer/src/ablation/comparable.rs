@@ -33,7 +33,8 @@ pub(super) fn notes(arms: &[&[Stage]], metrics: &[&str]) -> Vec<String> {
     };
     note(differ(&|stage| format!("{:?}", stage.rewards)), &["reward", "reward_std"], "they have rewards of their own");
     for (name, shown) in by_reward(metrics) {
-        note(differ(&|stage| judged_by(stage, name)), &shown, "it is not judged alike");
+        let is_alike = !differ(&|stage| judged_by(stage, name)) && alike(arms, &|arm| made_for(arm, name));
+        note(!is_alike, &shown, "the reward is not judged alike");
     }
     note(
         differ(&|stage| stage.rollout.dynamic_sampling.is_some().to_string()),
@@ -51,6 +52,18 @@ pub(super) fn notes(arms: &[&[Stage]], metrics: &[&str]) -> Vec<String> {
         "it depends on `ratio` and `surrogate` what is outside of the clip",
     );
     notes
+}
+
+fn alike(arms: &[&[Stage]], of: &dyn Fn(&[Stage]) -> String) -> bool {
+    arms.windows(2).all(|pair| of(pair[0]) == of(pair[1]))
+}
+
+/// The stages that may make what a learned reward judges by, as a text that can be compared.
+fn made_for(arm: &[Stage], name: &str) -> String {
+    let is_it = |reward: &Reward| reward.name == name && matches!(reward.judge, Judge::RewardModel { .. });
+    let is_learned = arm.iter().filter_map(Stage::as_grpo).any(|stage| stage.rewards.0.iter().any(is_it));
+    let others = arm.iter().filter(|stage| is_learned && stage.as_grpo().is_none());
+    format!("{:?}", others.collect::<Vec<_>>())
 }
 
 /// The shown metrics of each reward, `rewards/NAME/..`.

@@ -47,7 +47,9 @@ pub fn eval(args: &EvalArgs) -> Result<(), Failure> {
         stop_strings: args.stop.clone(),
         ..SamplingParams::default()
     };
+    let model_name = args.model.model.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let candidate = Candidate {
+        name: &model_name,
         policy: &model.policy,
         tokenizer: &model.tokenizer,
         template: if args.no_template { &Template::None } else { &Template::R1Zero },
@@ -70,7 +72,6 @@ pub fn eval(args: &EvalArgs) -> Result<(), Failure> {
     let pass_at = args.pass_at.iter().map(|&k| k as usize).collect();
     let measures = Measures { pass_at, consensus: args.consensus };
     let name = |path: &std::path::Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let model_name = args.model.model.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let result = SetResult::new(&model_name, &name(&args.problems), &asked, &measures, Vec::new());
     let results = Results { stage: "eval".to_owned(), models: vec![model_name], results: vec![result] };
     print!("{}", results.markdown());

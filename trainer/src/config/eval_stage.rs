@@ -239,14 +239,12 @@ impl EvalStage {
     pub fn longest_set(&self) -> Option<usize> {
         (0..self.sets.len()).max_by_key(|&idx| self.sets[idx].max_tokens)
     }
-}
 
-impl EvalStage {
     /// Leaves one model and one set, with what decides its answers and verdicts. Not its choice of rows: they are compared
     /// themselves.
     ///
-    /// - `is_budgeted`: whether thoughts are cut short or kept going
-    pub fn leave_only(&mut self, model_idx: usize, set_idx: usize, is_budgeted: bool) {
+    /// - `is_forced`: whether thoughts are cut short or kept going
+    pub fn leave_only(&mut self, model_idx: usize, set_idx: usize, is_forced: bool) {
         self.models = vec![self.models[model_idx].clone()];
         let set = EvalSet {
             name: String::new(),
@@ -255,7 +253,7 @@ impl EvalStage {
             pass_at: Vec::new(),
             consensus: false,
             greedy: false,
-            budget: self.sets[set_idx].budget.clone().and_then(|budget| budget.without_points(is_budgeted)),
+            budget: self.sets[set_idx].budget.clone().and_then(|budget| budget.without_points(is_forced)),
             ..self.sets[set_idx].clone()
         };
         self.sets = vec![set];

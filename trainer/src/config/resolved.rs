@@ -135,11 +135,11 @@ impl Resolved {
     /// What makes the answers of one model to one set of a stage of kind `eval`, and their verdicts, the same in two runs: as
     /// [`Self::stage_identities`], without its other models and sets, and without what is only computed from the answers.
     ///
-    /// - `is_budgeted`: whether thoughts are cut short or kept going
-    pub fn exam_identity(&self, stage_idx: usize, model_idx: usize, set_idx: usize, is_budgeted: bool) -> String {
+    /// - `is_forced`: whether thoughts are cut short or kept going
+    pub fn exam_identity(&self, stage_idx: usize, model_idx: usize, set_idx: usize, is_forced: bool) -> String {
         let mut alone = self.clone();
         if let Stage::Eval(stage) = &mut alone.stages[stage_idx] {
-            stage.leave_only(model_idx, set_idx, is_budgeted);
+            stage.leave_only(model_idx, set_idx, is_forced);
         }
         // Random numbers are addressed by the number of the set.
         hash(&format!("set number {set_idx}\n{}", alone.stage_identities()[stage_idx]))

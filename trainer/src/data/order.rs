@@ -19,8 +19,8 @@ pub struct Order {
 }
 
 impl Order {
-    /// - `steps`: updates of whole batches
-    /// - `epochs`: without `steps`, how often each example is seen; the last update may be a smaller one
+    /// - `steps`: updates, of whole batches, in place of `epochs`
+    /// - `epochs`: how often each example is seen; the last update may be a smaller one
     ///
     /// # Panics
     /// If there is no example, or an update has none.
@@ -38,7 +38,7 @@ impl Order {
         Self { seed, stage_idx, n_examples, batch_size, end, steps, epoch: None }
     }
 
-    /// Updates of all epochs together.
+    /// Updates of the stage.
     pub fn steps(&self) -> u64 {
         self.steps
     }

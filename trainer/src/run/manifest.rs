@@ -91,6 +91,29 @@ pub fn check(folder: &Path, depth: Depth) -> Result<Manifest, String> {
     Ok(manifest)
 }
 
+/// Names the model in `folder` by its content: SHA-256 over weights, configuration, tokenizer and templates, wherever the folder
+/// lies and whatever else is in it. A manifest is believed; without one the files are read.
+///
+/// # Errors
+/// The file that could not be read.
+pub fn model_digest(folder: &Path) -> Result<String, FileError> {
+    let known = check(folder, Depth::Sizes).map_or_else(|_| BTreeMap::new(), |manifest| manifest.files);
+    let mut text = String::new();
+    for path in atomic::entries(folder)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_of_model = [".safetensors", ".json", ".jinja"].iter().any(|end| name.ends_with(end))
+            && ![MANIFEST, "optimizer.safetensors", "trainer_state.json"].contains(&name.as_str());
+        if is_of_model && path.is_file() {
+            let sha256 = match known.get(&name) {
+                Some(record) => record.sha256.clone(),
+                None => record(&path)?.sha256,
+            };
+            text += &format!("{name} {sha256}\n");
+        }
+    }
+    Ok(sha256_hex(&text))
+}
+
 fn record(path: &Path) -> Result<FileRecord, FileError> {
     let (bytes, digest) = digest_file(path).map_err(FileError::at(path, "read the file"))?;
     Ok(FileRecord { bytes, sha256: hex(&digest) })

@@ -29,6 +29,8 @@ pub(super) struct Questioning<'a> {
 
 /// A policy that is asked, and what judges its answers.
 pub(super) struct Asker<'a> {
+    /// Its folder, for messages.
+    name: String,
     pub(super) model: Model,
     pub(super) judges: Judges,
     with: Questioning<'a>,
@@ -53,6 +55,7 @@ impl<'a> Asker<'a> {
         context.prepare(&judges)?;
         let model = Model::load(folder, context.dtype, context.device)?;
         Ok(Self {
+            name: folder.display().to_string(),
             params: sampling_params(&with.sampling.as_rollout(), &model.policy, None, 1),
             template: prompts::template(with.prompt, &model.tokenizer)?,
             seed: context.settings.run.seed,
@@ -105,7 +108,7 @@ impl<'a> Asker<'a> {
             return Err(StageError::Judge { step: batch, failure });
         }
         NonFinite::refuse_in(judged.iter().map(|judged| &judged.group), problems, first as usize)
-            .map_err(|what| StageError::Damaged { what })?;
+            .map_err(|what| StageError::Damaged { model: self.name.clone(), what: Box::new(what) })?;
         let metrics = self.metrics(&judged, times.sampling, clock.elapsed().as_secs_f64());
         Ok(Answers { judged, metrics })
     }

@@ -151,7 +151,7 @@ pub enum StageError {
     Optimizer(#[from] StateError),
     /// A number that is not one.
     #[error(
-        "step {step}: {what}; this update was not made, and the last checkpoint is intact (a smaller learning_rate, a larger warmup_steps or dtype = \"float32\" may help)"
+        "step {step}: {what}; the run ends here, and the last checkpoint is intact (a smaller learning_rate, a larger warmup_steps or dtype = \"float32\" may help)"
     )]
     NonFinite {
         /// The step, counted from 1.
@@ -159,13 +159,13 @@ pub enum StageError {
         /// Where it came up.
         what: NonFinite,
     },
-    /// The same where nothing is learned.
-    #[error(
-        "{what}: the weights of the model are damaged, or do not fit the number format (dtype = \"float32\" may help)"
-    )]
+    /// The same of a model that is asked and does not learn.
+    #[error("model {model}: {what}; its weights are damaged")]
     Damaged {
+        /// Its name or folder.
+        model: String,
         /// Where it came up.
-        what: NonFinite,
+        what: Box<NonFinite>,
     },
 }
 

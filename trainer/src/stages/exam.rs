@@ -20,6 +20,8 @@ use crate::telemetry::Progress;
 /// A policy that is asked, as it stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
+    /// What it is called, for messages.
+    pub name: &'a str,
     /// The policy.
     pub policy: &'a Policy,
     /// Its tokenizer.
@@ -58,7 +60,8 @@ impl Candidate<'_> {
             }
         };
         let groups = generator.generate(prompts, n_samples, stream, on_progress)?;
-        NonFinite::refuse_in(&groups, problems, 0).map_err(|what| StageError::Damaged { what })?;
+        NonFinite::refuse_in(&groups, problems, 0)
+            .map_err(|what| StageError::Damaged { model: self.name.to_owned(), what: Box::new(what) })?;
         Ok(groups)
     }
 }

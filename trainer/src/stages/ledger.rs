@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{RunContext, StageError, eval};
 use crate::config::{Artifact, Init, InputMut, Makes, Resolved, Stage};
 use crate::run::checkpoint::{latest_valid, step_name};
-use crate::run::{RunDirectory, StageMark};
+use crate::run::{RunDirectory, StageMark, atomic};
 
 /// Which of the stages are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,8 +58,12 @@ impl Ledger {
         let begin = choice.from.as_ref().and_then(|from| settings.stages.iter().position(|s| s.name() == from));
         let mut standings: Vec<Standing> = Vec::new();
         for (idx, stage) in settings.stages.iter().enumerate() {
+            let is_asked_for = begin.is_some_and(|begin| idx >= begin);
             let Some(mark) = StageMark::read(directory.path(), stage.name())? else {
-                standings.push(Standing::Missing);
+                // A run that was cut short may have left answers without a mark.
+                let is_empty = atomic::entries(&directory.stage(stage.name()))?.is_empty();
+                let all = Stale { has_changed: false, is_asked_for: true, rests_on_done: false };
+                standings.push(if is_asked_for && !is_empty { Standing::Stale(all) } else { Standing::Missing });
                 continue;
             };
             let needs = stage.needs();
@@ -68,7 +72,6 @@ impl Ledger {
                 matches!(standing, Standing::Done(_)) || !needs.iter().any(|need| need == earlier.name())
             });
             let has_changed = mark.identity != identities[idx] || !rests_on_done;
-            let is_asked_for = begin.is_some_and(|begin| idx >= begin);
             standings.push(match standing_alone(directory, stage, mark)? {
                 _ if has_changed || is_asked_for => Standing::Stale(Stale { has_changed, is_asked_for, rests_on_done }),
                 standing => standing,

@@ -73,7 +73,10 @@ fn remove_stale(context: &RunContext, ledger: &mut Ledger) -> Result<(), StageEr
         let keeps: &[&str] = if may_keep && !stale.is_asked_for { stage.keeps() } else { &[] };
         let mut made = atomic::entries(&directory.stage(stage.name()))?;
         made.retain(|path| !keeps.iter().any(|name| path.ends_with(name)));
-        // The mark last: as long as it is there, a run that is cut short here finds the stage stale again.
+        // A mark of no stage, removed last: as long as it is there, a run that is cut short here finds the stage stale again.
+        if let Some(mark) = StageMark::read(directory.path(), stage.name())? {
+            StageMark { identity: String::new(), finished: false, ..mark }.write(directory.path())?;
+        }
         made.sort_by_key(|path| path.ends_with(stage_mark::STAGE_JSON));
         made.iter().try_for_each(|path| atomic::remove(path))?;
         ledger.note_removed(stage_idx);

@@ -1,8 +1,7 @@
 //! One model through the sets: batches of completions on the disk, and those that are missing sampled.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rewards::Problem;
 use rollout::StopReason;
@@ -15,7 +14,7 @@ use crate::address::{self, Purpose};
 use crate::config::{Artifact, EvalStage, Init, InputMut, StageSettings};
 use crate::evaluation::{Asked, BudgetPoint, Control, Estimate, Label, Range, Sample, SetResult, pass_at_k};
 use crate::prompts;
-use crate::run::manifest::{MANIFEST, sha256_hex};
+use crate::run::manifest::{model_digest, sha256_hex};
 use crate::run::{atomic, lines};
 
 /// Completions of a batch: what is lost at the most when the process ends. Not a setting, because results are read back by it.
@@ -52,6 +51,8 @@ pub(super) struct Course<'a, 'c> {
     name: &'a str,
     /// Loaded when it is first asked something.
     model: Option<Model>,
+    /// Of the folders that were looked into, by [`model_digest`].
+    digests: BTreeMap<PathBuf, String>,
     n_tokens: u64,
 }
 
@@ -66,7 +67,7 @@ impl<'a, 'c> Course<'a, 'c> {
         model_idx: usize,
         name: &'a str,
     ) -> Self {
-        Self { context, settings, stage_idx, model_idx, name, model: None, n_tokens: 0 }
+        Self { context, settings, stage_idx, model_idx, name, model: None, digests: BTreeMap::new(), n_tokens: 0 }
     }
 
     /// Prompt and completion tokens of all that was asked, also of what was read back.
@@ -113,13 +114,13 @@ impl<'a, 'c> Course<'a, 'c> {
         let per_batch = (BATCH / n_samples).max(1);
         remove_behind(&folder, set.problems.len().div_ceil(per_batch))?;
         let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); set.problems.len()];
-        let asker = self.asker(set_idx, way);
+        let asker = self.asker(set_idx, set, way)?;
         let mut is_said = false;
         for (batch_idx, problems) in set.problems.chunks(per_batch).enumerate() {
             let first = batch_idx * per_batch;
             let file = folder.join(batch_name(batch_idx));
             let is_there = file.exists();
-            let there = if is_there { read_back(&file, &asker, (first, problems), n_samples)? } else { None };
+            let there = if is_there { read_back(&file, &asker, (first, problems), n_samples) } else { None };
             if is_there && there.is_none() && !is_said {
                 self.say_stale(&folder);
                 is_said = true;
@@ -141,22 +142,32 @@ impl<'a, 'c> Course<'a, 'c> {
         Ok(Some(samples))
     }
 
-    /// Who answers and who judges, and how, by a hash: what [`asked`] counts beside the problem. Checkpoints by their content, for
-    /// one that was made again need not be the same to the bit.
-    fn asker(&self, set_idx: usize, way: Way) -> String {
-        let is_budgeted = matches!(way, Way::Cap(_) | Way::Wait(_));
+    /// Who answers and who judges, and how, by a hash: what [`asked`] counts beside the problem. Models by their content, for
+    /// one that was made again, or put in the place of another, need not be the same.
+    fn asker(&mut self, set_idx: usize, set: &OpenSet, way: Way) -> Result<String, StageError> {
+        let is_forced = matches!(way, Way::Cap(_) | Way::Wait(_));
         let settings = self.context.settings;
-        let mut text = settings.exam_identity(self.stage_idx, self.model_idx, set_idx, is_budgeted);
+        let mut text = settings.exam_identity(self.stage_idx, self.model_idx, set_idx, is_forced);
+        // Which rules these are depends on all rows of a file where the run file names none.
+        text += &format!("\n{:?} {:?}", set.judges.correctness(), set.judges.formats());
         let mut alone = self.settings.clone();
-        alone.leave_only(self.model_idx, set_idx, is_budgeted);
-        alone.visit_inputs(&mut |input| {
-            let folder = match &input {
-                InputMut::Init(Init::Folder(path)) | InputMut::Artifact(Artifact::Path(path)) => path,
-                InputMut::Init(_) | InputMut::Artifact(_) => return,
-            };
-            text += &fs::read_to_string(folder.join(MANIFEST)).unwrap_or_default();
+        alone.leave_only(self.model_idx, set_idx, is_forced);
+        let mut folders = Vec::new();
+        alone.visit_inputs(&mut |input| match input {
+            InputMut::Init(Init::Folder(path)) | InputMut::Artifact(Artifact::Path(path)) if path.is_dir() => {
+                folders.push(path.clone());
+            }
+            InputMut::Init(_) | InputMut::Artifact(_) => {}
         });
-        sha256_hex(&text)
+        for folder in folders {
+            let digest = match self.digests.get(&folder) {
+                Some(digest) => digest.clone(),
+                None => model_digest(&folder)?,
+            };
+            text += &format!("\n{digest}");
+            self.digests.insert(folder, digest);
+        }
+        Ok(sha256_hex(&text))
     }
 
     fn say_stale(&self, folder: &Path) {
@@ -192,8 +203,13 @@ impl<'a, 'c> Course<'a, 'c> {
             address::stream(seed, stage_idx, Purpose::Evaluation, &path)
         };
         let template = prompts::template(&self.settings.prompt, tokenizer)?;
-        let candidate =
-            Candidate { policy, tokenizer, template: &template, max_batch: self.settings.max_batch as usize };
+        let candidate = Candidate {
+            name: self.name,
+            policy,
+            tokenizer,
+            template: &template,
+            max_batch: self.settings.max_batch as usize,
+        };
         let n_samples = set.n_samples(way);
         let groups = candidate.ask(problems, n_samples, &params, stream, Some(self.context.progress))?;
         let examiner = Examiner {
@@ -243,19 +259,14 @@ fn remove_behind(folder: &Path, n: usize) -> Result<(), StageError> {
     Ok(())
 }
 
-/// The rows of a batch on the disk; none if they are not what `asker` says to `problems`.
-fn read_back(
-    file: &Path,
-    asker: &str,
-    (first, problems): (usize, &[Problem]),
-    n_samples: usize,
-) -> Result<Option<Vec<Row>>, StageError> {
-    let rows = lines::read_whole::<Row>(file)?;
+/// The rows of a batch on the disk; none if they are not what `asker` says to `problems`, or not rows.
+fn read_back(file: &Path, asker: &str, (first, problems): (usize, &[Problem]), n_samples: usize) -> Option<Vec<Row>> {
+    let rows = lines::read_whole::<Row>(file).ok()?;
     let each = problems.iter().enumerate().flat_map(|(idx, problem)| {
         let asked = asked(asker, problem);
         (0..n_samples).map(move |sample| (first + idx, sample, asked.clone()))
     });
-    Ok(rows.iter().map(|row| (row.problem, row.sample, row.asked.clone())).eq(each).then_some(rows))
+    rows.iter().map(|row| (row.problem, row.sample, row.asked.clone())).eq(each).then_some(rows)
 }
 
 /// Names a problem with all that it is asked for and judged against, by whom: SHA-256.

@@ -75,6 +75,7 @@ impl Learner<'_> {
     pub(super) fn examined(&self, step: u64) -> Examined<'_> {
         let rollout = &self.settings.rollout;
         let candidate = Candidate {
+            name: &self.settings.name,
             policy: &self.policy,
             tokenizer: &self.tokenizer,
             template: &self.template,

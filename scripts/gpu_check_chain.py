@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from gpu_check_same import OF_TIME, REPOSITORY, Failed, rows
+from gpu_check_same import REPOSITORY, Failed, rows
 
 # Stages that draw no tokens see the same batches on every device. Their first losses differ by rounding alone; after that Adam
 # divides gradients by their own size, so that small differences grow.
@@ -162,9 +162,8 @@ def chain(check) -> dict:
 
 
 def of(metrics: list, stage: str) -> list:
-    """The logged steps of a stage, without what a clock said."""
-    return [{key: value for key, value in row.items() if not any(word in key for word in OF_TIME)}
-            for row in metrics if row["stage"] == stage]
+    """The logged steps of a stage."""
+    return [row for row in metrics if row["stage"] == stage]
 
 
 def run(check, device: str, dtype: str) -> list:

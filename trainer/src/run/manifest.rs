@@ -184,6 +184,26 @@ mod tests {
     }
 
     #[test]
+    fn a_model_is_named_by_its_content_with_a_manifest_and_without() {
+        let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let [one, other] = [folders[0].path(), folders[1].path()];
+        for folder in [one, other] {
+            fs::write(folder.join("model.safetensors"), [7; 3000]).unwrap();
+            fs::write(folder.join("tokenizer.json"), "{}").unwrap();
+        }
+        fs::write(one.join("trainer_state.json"), "{\"wall_seconds\": 3}").unwrap();
+        fs::write(one.join("optimizer.safetensors"), [1; 10]).unwrap();
+        fs::write(other.join("README.md"), "a model").unwrap();
+        write(one).unwrap();
+        assert_eq!(model_digest(one).unwrap(), model_digest(other).unwrap());
+        for (name, bytes) in [("tokenizer.json", &b"[]"[..]), ("chat_template.jinja", b"x")] {
+            let before = model_digest(other).unwrap();
+            fs::write(other.join(name), bytes).unwrap();
+            assert_ne!(model_digest(other).unwrap(), before, "{name}");
+        }
+    }
+
+    #[test]
     fn a_file_beside_the_described_ones_is_no_damage() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a"), "1").unwrap();

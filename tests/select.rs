@@ -71,10 +71,7 @@ const GENERAL: &str = r#"{"messages": [{"role": "user", "content": "hello"}, {"r
 "#;
 
 fn dir(stages: &str) -> Dir {
-    let dir = Dir::new();
-    let text = dir.text("run.toml");
-    let (head, _) = text.split_at(text.find("[[stage]]").expect("a stage"));
-    dir.write("run.toml", [head, stages].concat());
+    let dir = Dir::with_stages(stages);
     dir.write("more.jsonl", MORE);
     dir.write("general.jsonl", GENERAL);
     dir

@@ -64,16 +64,12 @@ const PAIRS: &str = "[stage.preferences]\npairs_per_problem = 3\nbalance_lengths
 
 /// A folder whose sample stage has `table` with a server at `url`, and `after` behind it.
 fn dir(table: &str, url: &str, after: &str) -> Dir {
-    let dir = Dir::new();
-    let text = dir.text("run.toml");
-    let (head, _) = text.split_at(text.find("[[stage]]").expect("a stage"));
     let name = table.lines().next().expect("a table").trim_matches(['[', ']']);
     let server = format!(
         "[{name}.server]\nbase_url = \"{url}\"\nmodel = \"judge-1\"\nbackoff_seconds = 0.001\nbackoff_limit_seconds = 0.01\n\
          concurrency = 1\nretries = 1\ncache = \"kept\"\nprice_in = 1.0\nprice_out = 10.0\n"
     );
-    dir.write("run.toml", [head, SAMPLE, "\n", table, "\n", &server, after].concat());
-    dir
+    Dir::with_stages(&[SAMPLE, "\n", table, "\n", &server, after].concat())
 }
 
 fn text<'a>(row: &'a Value, key: &str) -> &'a str {

@@ -68,6 +68,14 @@ impl Dir {
         dir
     }
 
+    /// The same with other stages.
+    pub fn with_stages(stages: &str) -> Self {
+        let dir = Self::new();
+        let (head, _) = RUN_FILE.split_once("[[stage]]").expect("a stage");
+        dir.write("run.toml", [head, stages].concat());
+        dir
+    }
+
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.0.path().join(name)
     }

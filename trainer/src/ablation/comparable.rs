@@ -16,12 +16,9 @@ const OF_CLIP: [&str; 1] = ["clip_ratio/"];
 /// - `arms`: the stages of each arm
 /// - `metrics`: the names that are shown
 pub(super) fn notes(arms: &[&[Stage]], metrics: &[&str]) -> Vec<String> {
-    let differ = |of: &dyn Fn(&GrpoStage) -> String| {
-        let in_arm = |stages: &&[Stage]| stages.iter().filter_map(Stage::as_grpo).map(of).collect::<Vec<_>>();
-        let mut values = arms.iter().map(in_arm);
-        let first = values.next();
-        values.any(|value| Some(value) != first)
-    };
+    let arms_differ = |of: &dyn Fn(&[Stage]) -> String| arms.windows(2).any(|pair| of(pair[0]) != of(pair[1]));
+    let differ =
+        |of: &dyn Fn(&GrpoStage) -> String| arms_differ(&|arm| format!("{:?}", grpo(arm).map(of).collect::<Vec<_>>()));
     let mut notes = Vec::new();
     let mut note = |differs: bool, of: &[&str], why: &str| {
         let is_of = |name: &str| of.iter().any(|start| is_or_below(name, start));
@@ -33,8 +30,7 @@ pub(super) fn notes(arms: &[&[Stage]], metrics: &[&str]) -> Vec<String> {
     };
     note(differ(&|stage| format!("{:?}", stage.rewards)), &["reward", "reward_std"], "they have rewards of their own");
     for (name, shown) in by_reward(metrics) {
-        let is_alike = !differ(&|stage| judged_by(stage, name)) && alike(arms, &|arm| made_for(arm, name));
-        note(!is_alike, &shown, "the reward is not judged alike");
+        note(arms_differ(&|arm| judged_by(arm, name)), &shown, "the reward is not judged alike");
     }
     note(
         differ(&|stage| stage.rollout.dynamic_sampling.is_some().to_string()),
@@ -54,16 +50,8 @@ pub(super) fn notes(arms: &[&[Stage]], metrics: &[&str]) -> Vec<String> {
     notes
 }
 
-fn alike(arms: &[&[Stage]], of: &dyn Fn(&[Stage]) -> String) -> bool {
-    arms.windows(2).all(|pair| of(pair[0]) == of(pair[1]))
-}
-
-/// The stages that may make what a learned reward judges by, as a text that can be compared.
-fn made_for(arm: &[Stage], name: &str) -> String {
-    let is_it = |reward: &Reward| reward.name == name && matches!(reward.judge, Judge::RewardModel { .. });
-    let is_learned = arm.iter().filter_map(Stage::as_grpo).any(|stage| stage.rewards.0.iter().any(is_it));
-    let others = arm.iter().filter(|stage| is_learned && stage.as_grpo().is_none());
-    format!("{:?}", others.collect::<Vec<_>>())
+fn grpo(arm: &[Stage]) -> impl Iterator<Item = &GrpoStage> {
+    arm.iter().filter_map(Stage::as_grpo)
 }
 
 /// The shown metrics of each reward, `rewards/NAME/..`.
@@ -79,16 +67,23 @@ fn by_reward<'a>(metrics: &[&'a str]) -> Vec<(&'a str, Vec<&'a str>)> {
     found
 }
 
-/// How a reward judges, as a text that can be compared. Its weight is not part of it: that changes what is learned, not what is
-/// shown.
-fn judged_by(stage: &GrpoStage, name: &str) -> String {
-    let all = &stage.rewards.0;
-    // What an expression says depends on the rewards that it names, and shaping on the reward that it shapes.
-    let reads_others =
-        |reward: &Reward| matches!(reward.judge, Judge::Expression { .. }) || !reward.judge.of().is_empty();
-    let any_counts = all.iter().any(|reward| reward.name == name && reads_others(reward));
-    let own = all.iter().filter(|reward| any_counts || reward.name == name);
-    format!("{:?}", own.map(|reward| (&reward.name, &reward.domains, &reward.judge)).collect::<Vec<_>>())
+/// How a reward judges in an arm, as a text that can be compared. Its weight is not part of it: that changes what is learned, not
+/// what is shown.
+fn judged_by(arm: &[Stage], name: &str) -> String {
+    let mut text = String::new();
+    for all in grpo(arm).map(|stage| &stage.rewards.0) {
+        let is_any = |kind: &dyn Fn(&Reward) -> bool| all.iter().any(|reward| reward.name == name && kind(reward));
+        // What an expression says depends on the rewards that it names, shaping on the reward that it shapes, and a learned
+        // reward on the stages that make it.
+        let reads_others =
+            is_any(&|reward| matches!(reward.judge, Judge::Expression { .. }) || !reward.judge.of().is_empty());
+        let is_learned = is_any(&|reward| matches!(reward.judge, Judge::RewardModel { .. }));
+        let own = all.iter().filter(|reward| reads_others || reward.name == name);
+        let others = arm.iter().filter(|stage| is_learned && stage.as_grpo().is_none());
+        let own = own.map(|reward| (&reward.name, &reward.domains, &reward.judge));
+        text += &format!("{:?} {:?}", own.collect::<Vec<_>>(), others.collect::<Vec<_>>());
+    }
+    text
 }
 
 /// In which steps tokens without advantage take part, as a text that can be compared.
@@ -123,9 +118,13 @@ optimizer.learning_rate = 1e-3
         ["eval/pass_at_1", "reward", "rewards/countdown/mean", "entropy", "kl", "clip_ratio/low_mean", "grad_norm"];
 
     fn stages(overrides: &[&str]) -> Vec<Stage> {
+        stages_of(RUN, overrides)
+    }
+
+    fn stages_of(run: &str, overrides: &[&str]) -> Vec<Stage> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.toml");
-        std::fs::write(&path, RUN).unwrap();
+        std::fs::write(&path, run).unwrap();
         let overrides: Vec<String> = overrides.iter().map(|&argument| argument.to_owned()).collect();
         RunFile::load(&path, &overrides).unwrap_or_else(|error| panic!("{error}")).resolved.stages
     }
@@ -158,5 +157,27 @@ optimizer.learning_rate = 1e-3
             &["stage.grpo.ratio=sequence", "stage.grpo.kl_beta=0"],
             &["- `entropy`, `kl`", "- `clip_ratio/low_mean`"],
         );
+    }
+
+    #[test]
+    fn a_learned_reward_is_judged_alike_where_it_is_learned_alike() {
+        let taste = r#"[[stage]]
+kind = "reward_model"
+name = "taste"
+init = "base"
+data = "PAIRS"
+optimizer.learning_rate = 1e-3
+[[stage]]
+init = "base"
+"#;
+        let liked = "rewards.liked = { kind = \"reward_model\", model = \"taste\" }\n";
+        let pairs = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/preferences_heldout.jsonl");
+        let run = RUN.replace("[[stage]]\n", &taste.replace("PAIRS", pairs)) + liked;
+        let metrics = ["rewards/countdown/mean", "rewards/liked/mean"];
+        let noted = |overrides: &[&str]| notes(&[&stages_of(&run, &[]), &stages_of(&run, overrides)], &metrics);
+        assert_eq!(noted(&["stage.grpo.rewards.liked.weight=0.5"]), Vec::<String>::new());
+        let expected = "- `rewards/liked/mean` does not compare arms here: the reward is not judged alike.";
+        assert_eq!(noted(&["stage.taste.epochs=3"]), [expected]);
+        assert_eq!(noted(&["stage.grpo.rewards.liked.squash=sigmoid"]), [expected]);
     }
 }

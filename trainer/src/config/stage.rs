@@ -189,11 +189,15 @@ impl Stage {
 
     /// The files in its folder that stay when the stage is run again because its part of the run file has changed: the stage
     /// looks itself at what of them still holds.
-    pub fn keeps(&self) -> &'static [&'static str] {
+    ///
+    /// - `rests_on_done`: whether the stages that it needs are as they were
+    pub fn keeps(&self, rests_on_done: bool) -> &'static [&'static str] {
         match self {
+            // Each answer names its model by content.
+            Self::Eval(_) => &["completions"],
+            _ if !rests_on_done => &[],
             Self::Sample(_) => &["samples.jsonl", "asked.json"],
             Self::Curate(_) => &["pass_rates.jsonl", "asked.json"],
-            Self::Eval(_) => &["completions"],
             Self::Pretrain(_) | Self::Sft(_) | Self::Grpo(_) | Self::RewardModel(_) => &[],
         }
     }

@@ -64,17 +64,16 @@ impl<'a> HeldOut<'a> {
             address::stream(seed, stage_idx, Purpose::Evaluation, &[problem as u64, sample as u64])
         };
         let Candidate { tokenizer, .. } = examined.candidate;
-        let groups = examined.candidate.ask(&self.problems, n_samples, &params, stream, Some(context.progress));
-        let groups = groups.map_err(|error| match error {
+        let in_step = |error| match error {
             StageError::Damaged { what, .. } => StageError::NonFinite { step, what: *what },
-            error => error,
-        })?;
-        let closing = params.forced_end.as_ref().map_or("</think>", |forced_end| &forced_end.unless);
-        let examiner = Examiner { judges: &self.judges, tokenizer, closing, scores: &[], win_by: None };
-        let samples = examiner.judge(&self.problems, &groups).map_err(|error| match error {
             StageError::Judge { failure, .. } => StageError::Judge { step, failure },
             error => error,
-        })?;
+        };
+        let groups = examined.candidate.ask(&self.problems, n_samples, &params, stream, Some(context.progress));
+        let groups = groups.map_err(in_step)?;
+        let closing = params.forced_end.as_ref().map_or("</think>", |forced_end| &forced_end.unless);
+        let examiner = Examiner { judges: &self.judges, tokenizer, closing, scores: &[], win_by: None };
+        let samples = examiner.judge(&self.problems, &groups).map_err(in_step)?;
         let samples: Vec<EvalSample> = (samples.iter().flatten())
             .map(|sample| EvalSample {
                 correct: sample.correct == Some(true),

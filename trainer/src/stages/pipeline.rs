@@ -68,9 +68,7 @@ fn remove_stale(context: &RunContext, ledger: &mut Ledger) -> Result<(), StageEr
                 atomic::remove(&folder)?;
             }
         }
-        // A stage of kind `eval` looks at each model by itself: those that are as they were are not asked again.
-        let may_keep = stale.rests_on_done || matches!(stage, Stage::Eval(_));
-        let keeps: &[&str] = if may_keep && !stale.is_asked_for { stage.keeps() } else { &[] };
+        let keeps: &[&str] = if stale.is_asked_for { &[] } else { stage.keeps(stale.rests_on_done) };
         let mut made = atomic::entries(&directory.stage(stage.name()))?;
         made.retain(|path| !keeps.iter().any(|name| path.ends_with(name)));
         // A mark of no stage, removed last: as long as it is there, a run that is cut short here finds the stage stale again.

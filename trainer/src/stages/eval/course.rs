@@ -11,10 +11,10 @@ use super::super::exam::{Candidate, Examiner};
 use super::super::{Model, RunContext, StageError};
 use super::set::{OpenSet, Way};
 use crate::address::{self, Purpose};
-use crate::config::{Artifact, EvalStage, Init, InputMut, StageSettings};
+use crate::config::EvalStage;
 use crate::evaluation::{Asked, BudgetPoint, Control, Estimate, Label, Range, Sample, SetResult, pass_at_k};
 use crate::prompts;
-use crate::run::manifest::{model_digest, sha256_hex};
+use crate::run::manifest::sha256_hex;
 use crate::run::{atomic, lines};
 
 /// Completions of a batch: what is lost at the most when the process ends. Not a setting, because results are read back by it.
@@ -46,13 +46,13 @@ struct Row {
 pub(super) struct Course<'a, 'c> {
     context: &'a RunContext<'c>,
     settings: &'a EvalStage,
+    /// Of the folders of models, their content by a hash.
+    digests: &'a BTreeMap<PathBuf, String>,
     stage_idx: usize,
     model_idx: usize,
     name: &'a str,
     /// Loaded when it is first asked something.
     model: Option<Model>,
-    /// Of the folders that were looked into, by [`model_digest`].
-    digests: BTreeMap<PathBuf, String>,
     n_tokens: u64,
 }
 
@@ -63,11 +63,11 @@ impl<'a, 'c> Course<'a, 'c> {
     pub(super) fn new(
         context: &'a RunContext<'c>,
         settings: &'a EvalStage,
-        stage_idx: usize,
-        model_idx: usize,
+        digests: &'a BTreeMap<PathBuf, String>,
+        (stage_idx, model_idx): (usize, usize),
         name: &'a str,
     ) -> Self {
-        Self { context, settings, stage_idx, model_idx, name, model: None, digests: BTreeMap::new(), n_tokens: 0 }
+        Self { context, settings, digests, stage_idx, model_idx, name, model: None, n_tokens: 0 }
     }
 
     /// Prompt and completion tokens of all that was asked, also of what was read back.
@@ -114,7 +114,7 @@ impl<'a, 'c> Course<'a, 'c> {
         let per_batch = (BATCH / n_samples).max(1);
         remove_behind(&folder, set.problems.len().div_ceil(per_batch))?;
         let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); set.problems.len()];
-        let asker = self.asker(set_idx, set, way)?;
+        let asker = self.asker(set_idx, set, way);
         let mut is_said = false;
         for (batch_idx, problems) in set.problems.chunks(per_batch).enumerate() {
             let first = batch_idx * per_batch;
@@ -144,7 +144,7 @@ impl<'a, 'c> Course<'a, 'c> {
 
     /// Who answers and who judges, and how, by a hash: what [`asked`] counts beside the problem. Models by their content, for
     /// one that was made again, or put in the place of another, need not be the same.
-    fn asker(&mut self, set_idx: usize, set: &OpenSet, way: Way) -> Result<String, StageError> {
+    fn asker(&self, set_idx: usize, set: &OpenSet, way: Way) -> String {
         let is_forced = matches!(way, Way::Cap(_) | Way::Wait(_));
         let settings = self.context.settings;
         let mut text = settings.exam_identity(self.stage_idx, self.model_idx, set_idx, is_forced);
@@ -152,22 +152,10 @@ impl<'a, 'c> Course<'a, 'c> {
         text += &format!("\n{:?} {:?}", set.judges.correctness(), set.judges.formats());
         let mut alone = self.settings.clone();
         alone.leave_only(self.model_idx, set_idx, is_forced);
-        let mut folders = Vec::new();
-        alone.visit_inputs(&mut |input| match input {
-            InputMut::Init(Init::Folder(path)) | InputMut::Artifact(Artifact::Path(path)) if path.is_dir() => {
-                folders.push(path.clone());
-            }
-            InputMut::Init(_) | InputMut::Artifact(_) => {}
-        });
-        for folder in folders {
-            let digest = match self.digests.get(&folder) {
-                Some(digest) => digest.clone(),
-                None => model_digest(&folder)?,
-            };
-            text += &format!("\n{digest}");
-            self.digests.insert(folder, digest);
+        for folder in super::folders(&alone) {
+            text += &format!("\n{}", self.digests[&folder]);
         }
-        Ok(sha256_hex(&text))
+        sha256_hex(&text)
     }
 
     fn say_stale(&self, folder: &Path) {

@@ -3,11 +3,15 @@
 mod course;
 mod set;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
 use rewards::Problem;
 
-use crate::config::{EvalStage, Init};
+use crate::config::{Artifact, EvalStage, Init, InputMut, StageSettings};
 use crate::evaluation::{Results, SetResult};
-use crate::run::atomic;
+use crate::run::manifest::model_digest;
+use crate::run::{FileError, atomic};
 use crate::telemetry::curves::{BudgetCurves, ModelCurves};
 
 use super::{RunContext, StageError};
@@ -33,9 +37,10 @@ pub fn run(
     let sets: Vec<OpenSet> = settings.sets.iter().map(OpenSet::open).collect::<Result<_, _>>()?;
     sets.iter().try_for_each(|set| context.prepare(&set.judges))?;
     let names = model_names(&named.models);
+    let digests = digests(settings)?;
     let mut results = Vec::new();
     for (model_idx, name) in names.iter().enumerate() {
-        let mut course = Course::new(context, settings, stage_idx, model_idx, name);
+        let mut course = Course::new(context, settings, &digests, (stage_idx, model_idx), name);
         for (set_idx, set) in sets.iter().enumerate() {
             let Some((asked, budget)) = course.ask(set_idx, set)? else { return Ok(false) };
             let result = SetResult::new(name, &set.settings.name, &asked, &set.measures(), budget);
@@ -49,6 +54,23 @@ pub fn run(
     write(context, &results)?;
     context.progress.say(&results.markdown());
     Ok(true)
+}
+
+/// The models of the stage, those that judge among them, by the content of their folders.
+fn digests(settings: &EvalStage) -> Result<BTreeMap<PathBuf, String>, FileError> {
+    folders(settings).into_iter().map(|folder| Ok((folder.clone(), model_digest(&folder)?))).collect()
+}
+
+/// The folders of models that a stage, with every input a path, reads.
+fn folders(settings: &EvalStage) -> BTreeSet<PathBuf> {
+    let mut folders = BTreeSet::new();
+    settings.clone().visit_inputs(&mut |input| match input {
+        InputMut::Init(Init::Folder(path)) | InputMut::Artifact(Artifact::Path(path)) if path.is_dir() => {
+            folders.insert(path.clone());
+        }
+        InputMut::Init(_) | InputMut::Artifact(_) => {}
+    });
+    folders
 }
 
 /// Opens every set whose file is there before the run begins: the longest completion of each, in tokens, and its problems.
